@@ -1,0 +1,40 @@
+"""The whole extension surface of ddopt: what a plugin may implement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from ddopt.engine import StepReport
+
+hookspec = pluggy.HookspecMarker("ddopt")
+hookimpl = pluggy.HookimplMarker("ddopt")
+
+
+@hookspec
+def ddopt_register(register: Any) -> None:
+    """Register components: ``register(MyClass)``; the seam is read off the class."""
+
+
+@hookspec
+def ddopt_add_commands(group: click.Group) -> None:
+    """Add subcommands to the ``ddopt`` command line."""
+
+
+@hookspec
+def ddopt_before_run(run: Any) -> None:
+    """Observe a run before its first iteration."""
+
+
+@hookspec
+def ddopt_after_step(run: Any, report: StepReport) -> None:
+    """Observe each outer iteration; called on every process, in the same order."""
+
+
+@hookspec
+def ddopt_after_run(run: Any, summary: dict[str, Any]) -> None:
+    """Observe the end of a run, whatever its reason."""

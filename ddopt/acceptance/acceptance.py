@@ -1,0 +1,77 @@
+"""Acceptance: whether a trial point becomes the next iterate.
+
+Legend: ρ = (f_ref − f(θ + s)) / pred, the actual over the predicted decrease.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from ddopt.component import Component, Settings
+
+ROUND_OFF = 1e-15  # a few units in the last place of a float64 loss; see Acceptance.judge
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement on one trial: the ratio ρ, and whether the step is taken."""
+
+    accepted: bool
+    ratio: float
+
+
+class Acceptance(Component):
+    """A policy that compares the decrease that came with the decrease that was promised.
+
+    The policy owns what it remembers of earlier values; a subclass writes ``ratio`` and, if it has
+    a memory, ``remember``.
+    """
+
+    seam = "acceptance"
+
+    class Config(Settings):
+        """Options of every policy."""
+
+        threshold: float = Field(
+            1e-4, ge=0.0, lt=1.0, description="accept a step whose ratio is at least this (η1)"
+        )
+
+    def judge(self, value: float, trial: float, predicted: float) -> Verdict:
+        """Judge the trial value f(θ + s) against f(θ) = ``value`` and pred = ``predicted``.
+
+        A trial that is not finite is rejected with ratio −inf. Where both the change and the
+        prediction are lost in the round-off of f, their quotient is noise and the model is trusted:
+        ρ = 1 (Conn, Gould and Toint, Trust-Region Methods, section 17.4.2).
+        """
+        if not math.isfinite(trial):
+            return Verdict(accepted=False, ratio=-math.inf)
+        noise = ROUND_OFF * max(abs(value), abs(trial))
+        if predicted <= 0.0:
+            return Verdict(accepted=False, ratio=0.0)
+        if abs(value - trial) <= noise and predicted <= noise:
+            ratio = 1.0
+        else:
+            ratio = self.ratio(value, trial, predicted)
+        accepted = ratio >= self.config.threshold
+        if accepted:
+            self.remember(value, trial, predicted)
+        return Verdict(accepted, ratio)
+
+    @abstractmethod
+    def ratio(self, value: float, trial: float, predicted: float) -> float:
+        """ρ for a finite trial and a positive prediction."""
+
+    def remember(self, value: float, trial: float, predicted: float) -> None:  # noqa: B027
+        """Take note of an accepted trial."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the policy remembers, as plain numbers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Restore what ``state_dict`` gave."""

@@ -1,0 +1,49 @@
+"""Hessian approximations: the quadratic model of a problem around a point."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from ddopt.component import Component
+
+if TYPE_CHECKING:
+    import torch
+
+    from ddopt.problem import Point, Problem
+
+
+class Model(ABC):
+    """m(p) = <g, p> + ½ <p, B p>, the change of f that is expected from a step p (n,)."""
+
+    gradient: torch.Tensor  # g, shape (n,)
+
+    @abstractmethod
+    def mv(self, vector: torch.Tensor) -> torch.Tensor:
+        """B v, shape (n,)."""
+
+
+class Hessian(Component):
+    """Makes models, and learns from the gradients of visited points.
+
+    One object belongs to one solver of one subdomain; what it remembers is its state.
+    """
+
+    seam = "hessian"
+
+    @abstractmethod
+    def model(self, problem: Problem, point: Point) -> Model:
+        """The quadratic model of ``problem`` at ``point``."""
+
+    def update(self, s: torch.Tensor, y: torch.Tensor) -> None:  # noqa: B027
+        """Learn that the gradient changed by ``y`` (n,) along the step ``s`` (n,)."""
+
+    def reset(self) -> None:  # noqa: B027
+        """Forget everything: the problem has changed."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers: tensors and plain numbers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Restore what ``state_dict`` gave, bit for bit."""

@@ -1,0 +1,160 @@
+"""Problems: what is minimised. f(θ; D), its gradient, and its parts over some of the samples.
+
+Legend: θ (n,) parameters; D the samples; D_d ⊆ D; C_d the parameters a subdomain may move;
+f̃_d the first-order consistent objective of subdomain d.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ddopt.space import Indices, Layout, prolong, restrict
+from ddopt.vectors import dot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Point:
+    """A visited θ with f(θ), and with ∇f(θ) from the moment somebody asks for it.
+
+    A rejected trial is decided on its value alone, so its gradient need never be computed, nor
+    travel between processes.
+    """
+
+    def __init__(
+        self, theta: torch.Tensor, value: float, gradient: torch.Tensor | Callable[[], torch.Tensor]
+    ) -> None:
+        self.theta = theta  # shape: (n,)
+        self.value = value
+        self._gradient = gradient
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        """∇f(θ), shape (n,)."""
+        if not isinstance(self._gradient, torch.Tensor):
+            self._gradient = self._gradient()
+        return self._gradient
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A set of samples: one index tensor per term of the loss.
+
+    A classifier has one term; a physics-informed loss has one for the interior points and one for
+    each boundary condition, each a mean over its own points.
+    """
+
+    terms: tuple[torch.Tensor, ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The number of samples of each term."""
+        return tuple(len(term) for term in self.terms)
+
+    def __len__(self) -> int:
+        """The number of samples of all terms together."""
+        return sum(self.counts)
+
+    @classmethod
+    def all(cls, *counts: int) -> Samples:
+        """Every sample of terms with that many samples."""
+        return cls(tuple(torch.arange(count) for count in counts))
+
+
+class Problem(ABC):
+    """A differentiable f on vectors of one layout.
+
+    Only ``at`` must be written. What else a problem can do decides what can be done with it: a data
+    decomposition needs ``part``, exact curvature needs ``hvp``, Gauss-Newton needs ``residuals``.
+    """
+
+    layout: Layout
+    samples: Samples | None = None  # D, where f is a mean over samples
+    cost: float = 1.0  # of one evaluation, in full gradients of the problem that is solved
+
+    @abstractmethod
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate f at ``theta`` (n,)."""
+
+    def part(self, samples: Samples) -> Problem:
+        """f_d: the same loss as a mean over ``samples`` ⊆ D."""
+        raise self._missing("be evaluated on parts of its samples", "part")
+
+    def share(self, samples: Samples) -> Problem:
+        """The contribution of ``samples`` to f: over a partition of D the shares add up to f."""
+        raise self._missing("be split into shares of its samples", "share")
+
+    def coordinates(self, term: int) -> torch.Tensor:
+        """Where the samples of a term lie in space (and time), shape (samples, dimensions)."""
+        raise self._missing("say where its samples lie", "coordinates")
+
+    def frozen(self, theta: torch.Tensor, indices: Indices) -> Problem:
+        """f as a function of the parameters in ``indices`` alone, the others held at ``theta``."""
+        return self if indices is None else Frozen(self, theta, indices)
+
+    def hvp(self, theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        """∇²f(θ) v, shape (n,)."""
+        raise self._missing("multiply with its Hessian", "hvp")
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """r(θ), shape (residuals,), where f = ‖r‖²; differentiable when θ requires a gradient."""
+        raise self._missing("give its residuals", "residuals")
+
+    def _missing(self, ability: str, method: str) -> ValueError:
+        return ValueError(
+            f"{type(self).__name__} cannot {ability}; it would need a method {method!r}. "
+            "Choose a strategy or a Hessian approximation that does without, or add the method"
+        )
+
+
+class Frozen(Problem):
+    """f restricted to the parameters in C, the others held at θ_k; works for every problem."""
+
+    def __init__(self, problem: Problem, theta: torch.Tensor, indices: Indices) -> None:
+        self.problem, self.theta, self.indices = problem, theta, indices
+        self.layout = problem.layout.restricted(indices)
+        self.samples, self.cost = problem.samples, problem.cost
+
+    def _full(self, part: torch.Tensor) -> torch.Tensor:
+        theta = self.theta.clone()
+        theta[self.indices] = part
+        return theta
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate at the restricted ``theta`` (|C|,)."""
+        point = self.problem.at(self._full(theta))
+        return Point(theta, point.value, lambda: restrict(point.gradient, self.indices))
+
+    def hvp(self, theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        """R ∇²f Rᵀ v."""
+        full = prolong(vector, self.indices, self.problem.layout.size)
+        return restrict(self.problem.hvp(self._full(theta), full), self.indices)
+
+
+class Consistent(Problem):
+    """f̃(θ) = f_d(θ) + <r, θ − θ_0>, so that ∇f̃(θ_0) is the restricted global gradient.
+
+    ``wanted`` is R_d g_k, shape (n_d,). Source: arXiv 2502.05133, equations 3 and 4. The value and
+    the gradient carry the same term; a local solver never knows that it is local.
+    """
+
+    def __init__(self, problem: Problem, origin: Point, wanted: torch.Tensor) -> None:
+        self.problem, self.origin = problem, origin
+        self.residual = wanted - origin.gradient  # r_d, shape (n_d,)
+        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
+        self.start = Point(origin.theta, origin.value, wanted)
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate f̃ at ``theta`` (n_d,)."""
+        point = self.problem.at(theta)
+        tilt = dot(self.residual, theta - self.origin.theta)
+        return Point(theta, point.value + tilt, lambda: point.gradient + self.residual)
+
+    def hvp(self, theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+        """The linear term has no curvature."""
+        return self.problem.hvp(theta, vector)

@@ -1,0 +1,37 @@
+"""The classical radius rule: grow by a factor on very good steps, shrink by a factor on bad ones."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ddopt.component import Settings
+from ddopt.radius.radius import RadiusRule, Trial
+
+
+class Stepwise(RadiusRule):
+    """Δ⁺ = min(βΔ, Δmax) if ρ > η2, max(αΔ, Δmin) if ρ < η1, Δ otherwise (2502.05133, eq. 7).
+
+    The radius grows only where the step reached the boundary: a larger ball would not have
+    changed the others (Nocedal and Wright, Numerical Optimization, Algorithm 4.1).
+    """
+
+    name = "stepwise"
+
+    class Config(Settings):
+        """Options of the rule; the thresholds are those of Nocedal and Wright, chapter 4."""
+
+        grow: float = Field(2.0, gt=1.0, description="factor β after a very good step")
+        shrink: float = Field(0.5, gt=0.0, lt=1.0, description="factor α after a bad step")
+        good: float = Field(0.75, gt=0.0, lt=1.0, description="very good above this ratio (η2)")
+        bad: float = Field(0.1, ge=0.0, lt=1.0, description="bad below this ratio (η1)")
+        smallest: float = Field(1e-12, ge=0.0, description="the radius never falls below (Δmin)")
+        largest: float = Field(1e6, gt=0.0, description="the radius never exceeds this (Δmax)")
+
+    def update(self, trial: Trial) -> float:
+        """Apply the rule to one trial."""
+        options = self.config
+        if trial.ratio > options.good and trial.step_norm >= 0.8 * trial.radius:
+            return min(options.grow * trial.radius, options.largest)
+        if trial.ratio < options.bad:
+            return max(options.shrink * min(trial.radius, trial.step_norm), options.smallest)
+        return trial.radius

@@ -1,0 +1,60 @@
+"""Solvers: what moves the parameters of one problem, be it a subdomain's or the whole."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ddopt.component import Component
+
+if TYPE_CHECKING:
+    import torch
+
+    from ddopt.problem import Point, Problem
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a solver did from its start: the step, and what it brought.
+
+    ``decrease`` is f(start) − f(end), which is the prediction that the global ratio tests.
+    """
+
+    step: torch.Tensor  # shape: (n_d,)
+    decrease: float
+    end: Point
+    accepted: int = 0  # iterations whose step was taken
+    rejected: int = 0
+    evaluations: float = 0.0  # in full gradients of the problem that is solved
+    ratio: float | None = None  # of the last iteration, where there is one
+
+
+class Solver(Component):
+    """Improves a point of a problem, never leaving a ball around it.
+
+    One object belongs to one subdomain (or to the global pass); its memory is its state and lives
+    as long as the run.
+    """
+
+    seam = "solver"
+
+    @abstractmethod
+    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+        """Run at most ``iterations`` iterations on ``problem`` from ``start``.
+
+        The accumulated step stays within ``ball`` in the 2-norm; a solver stops when it gets there.
+        """
+
+    def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:  # noqa: B027
+        """Take in a secant pair that somebody else paid for."""
+
+    def reset(self) -> None:  # noqa: B027
+        """Forget the curvature and the radius: the problem has changed."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The memory of the solver: tensors and plain numbers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Restore what ``state_dict`` gave, bit for bit."""

@@ -14,6 +14,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+CPU = torch.device("cpu")
 Indices = torch.Tensor | slice | None  # an index set C: indices, one range, or everything
 
 
@@ -27,7 +28,7 @@ class Layout:
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
     dtype: torch.dtype = torch.float64
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @property
     def sizes(self) -> list[int]:

@@ -66,12 +66,12 @@ class Acceptance(Component):
     def ratio(self, value: float, trial: float, predicted: float) -> float:
         """ρ for a finite trial and a positive prediction."""
 
-    def remember(self, value: float, trial: float, predicted: float) -> None:  # noqa: B027
+    def remember(self, value: float, trial: float, predicted: float) -> None:
         """Take note of an accepted trial."""
 
     def state_dict(self) -> dict[str, Any]:
         """What the policy remembers, as plain numbers."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""

@@ -21,7 +21,9 @@ class Window(Acceptance):
     class Config(Acceptance.Config):
         """Options of the window."""
 
-        length: int = Field(5, ge=1, description="number of accepted values W, the current included")
+        length: int = Field(
+            5, ge=1, description="number of accepted values W, the current included"
+        )
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)

@@ -16,9 +16,7 @@ def deal(counts: tuple[int, ...], parts: int) -> list[Samples]:
     Dealing like cards gives parts that differ by at most one sample in every term, and spreads
     sorted samples (points along a boundary) evenly.
     """
-    return [
-        Samples(tuple(torch.arange(i, count, parts) for count in counts)) for i in range(parts)
-    ]
+    return [Samples(tuple(torch.arange(i, count, parts) for count in counts)) for i in range(parts)]
 
 
 def widen(part: Samples, counts: tuple[int, ...], overlap: float, parts: int) -> Samples:

@@ -35,15 +35,15 @@ class Hessian(Component):
     def model(self, problem: Problem, point: Point) -> Model:
         """The quadratic model of ``problem`` at ``point``."""
 
-    def update(self, s: torch.Tensor, y: torch.Tensor) -> None:  # noqa: B027
+    def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Learn that the gradient changed by ``y`` (n,) along the step ``s`` (n,)."""
 
-    def reset(self) -> None:  # noqa: B027
+    def reset(self) -> None:
         """Forget everything: the problem has changed."""
 
     def state_dict(self) -> dict[str, Any]:
         """What it remembers: tensors and plain numbers."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave, bit for bit."""

@@ -46,15 +46,15 @@ class Solver(Component):
         The accumulated step stays within ``ball`` in the 2-norm; a solver stops when it gets there.
         """
 
-    def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:  # noqa: B027
+    def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Take in a secant pair that somebody else paid for."""
 
-    def reset(self) -> None:  # noqa: B027
+    def reset(self) -> None:
         """Forget the curvature and the radius: the problem has changed."""
 
     def state_dict(self) -> dict[str, Any]:
         """The memory of the solver: tensors and plain numbers."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave, bit for bit."""

@@ -1,0 +1,267 @@
+"""The outer iteration of every method: decompose, solve, recombine, judge, improve.
+
+Source: arXiv 2502.05133, Algorithm 1, with exchangeable parts. Legend: θ_k the iterate, f_k and
+g_k its value and gradient, Δ the radius, s the recombined step, ρ the ratio.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ddopt.problem import Consistent, Point
+from ddopt.radius import Trial
+from ddopt.recombination import Corrections
+from ddopt.vectors import dot, norm
+
+if TYPE_CHECKING:
+    import torch
+
+    from ddopt.acceptance import Acceptance
+    from ddopt.decomposition import Decomposition, Subdomain
+    from ddopt.executor import Executor
+    from ddopt.problem import Problem
+    from ddopt.radius import RadiusRule
+    from ddopt.recombination import Recombination
+    from ddopt.solver import Answer, Solver
+
+
+@dataclass(frozen=True)
+class Preconditioner:
+    """The parts of steps 2 to 4: the subdomains, their solver, and what becomes of their steps."""
+
+    decomposition: Decomposition
+    solver: Any  # options of the local solver; each subdomain builds one of its own
+    recombination: Recombination
+    acceptance: Acceptance
+    radius: RadiusRule
+    iterations: int = 5  # ν; the paper's choice
+    first_radius: float = 1.0
+    consistency: bool = True
+
+
+@dataclass(frozen=True)
+class GlobalPass:
+    """The parts of step 5: trust-region iterations on f(·; D) itself."""
+
+    solver: Solver
+    iterations: int = 1
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A method is a choice of parts. Without a preconditioner it is the global solver alone."""
+
+    preconditioner: Preconditioner | None
+    global_pass: GlobalPass | None
+
+
+@dataclass
+class StepReport:
+    """What one outer iteration did; one line of ``metrics.jsonl``."""
+
+    iteration: int = 0
+    loss: float = math.nan
+    ratio: float | None = None
+    radius: float = math.nan
+    accepted: bool = False
+    step_norm: float = 0.0
+    local_accepted: int = 0
+    local_rejected: int = 0
+    global_ratio: float | None = None
+    global_radius: float | None = None
+    global_accepted: int = 0
+    global_rejected: int = 0
+    parallel: float = 0.0  # full gradients on the longest path, one process for each subdomain
+    total: float = 0.0  # full gradients over all processes
+    bytes_sent: int = 0
+    collectives: int = 0
+
+
+class Engine:
+    """Runs outer iterations; everything that outlives one of them is its state."""
+
+    def __init__(self, parts: Parts, executor: Executor, shares: int = 1) -> None:
+        self.parts = parts
+        self.executor = executor
+        self.shares = shares  # f(·; D) is evaluated in this many shares, in parallel
+        self.point: Point | None = None
+        self.solvers: dict[int, Solver] = {}
+        self.radius = parts.preconditioner.first_radius if parts.preconditioner else math.nan
+        self.iteration = 0
+
+    def step(self, problem: Problem) -> StepReport:
+        """One outer iteration on ``problem`` from ``self.point``."""
+        point = self.point
+        assert point is not None, "start() comes first"
+        sent = (self.executor.bytes_sent, self.executor.collectives)
+        report = StepReport(iteration=self.iteration)
+        if self.parts.preconditioner is not None:
+            point = self._precondition(self.parts.preconditioner, problem, point, report)
+        if self.parts.global_pass is not None:
+            point = self._improve(self.parts.global_pass, problem, point, report)
+        self.point = point
+        self.iteration += 1
+        report.loss = point.value
+        report.bytes_sent = self.executor.bytes_sent - sent[0]
+        report.collectives = self.executor.collectives - sent[1]
+        return report
+
+    def start(self, problem: Problem, theta: torch.Tensor) -> float:
+        """Evaluate f and g where the iterations start; returns its cost in full gradients."""
+        self.point = problem.at(theta)
+        return problem.cost
+
+    def _precondition(
+        self, parts: Preconditioner, problem: Problem, point: Point, report: StepReport
+    ) -> Point:
+        subdomains = parts.decomposition.split(problem)
+        n = point.theta.numel()
+        ball = parts.recombination.ball(self.radius, subdomains, n)
+        answers = {
+            d: self._solve(parts, problem, point, subdomains[d], ball)
+            for d in self.executor.owned(len(subdomains))
+        }
+        corrections = self._collect(problem, point, subdomains, answers, report)
+        recombined = parts.recombination.combine(corrections)
+        if len(subdomains) == 1 and subdomains[0].whole and 0 in answers:
+            trial = answers[0].end  # f̃_1 is f, and its end has been evaluated
+        else:
+            trial = problem.at(point.theta + recombined.step)
+            self._charge(report, problem)
+        verdict = parts.acceptance.judge(point.value, trial.value, recombined.predicted)
+        length = norm(recombined.step)
+        report.ratio, report.accepted, report.step_norm = verdict.ratio, verdict.accepted, length
+        if recombined.predicted > 0.0:
+            self.radius = parts.radius.update(
+                Trial(
+                    radius=self.radius,
+                    step_norm=length,
+                    ratio=verdict.ratio,
+                    accepted=verdict.accepted,
+                    predicted=recombined.predicted,
+                    slope=dot(point.gradient, recombined.step),
+                    change=trial.value - point.value,
+                )
+            )
+        report.radius = self.radius
+        if not verdict.accepted:
+            return point
+        if self.parts.global_pass is not None:
+            self.parts.global_pass.solver.learn(recombined.step, trial.gradient - point.gradient)
+        return trial
+
+    def _solve(
+        self,
+        parts: Preconditioner,
+        problem: Problem,
+        point: Point,
+        subdomain: Subdomain,
+        ball: float,
+    ) -> Answer:
+        """The local iterations of one subdomain (step 2)."""
+        solver = self.solvers.setdefault(subdomain.index, parts.solver.build())
+        if subdomain.whole:  # f̃_d is f: the solver judges each step on f itself, no ball is needed
+            return solver.solve(problem, point, math.inf, parts.iterations)
+        wanted = subdomain.restrict(point.gradient)
+        local = subdomain.objective(problem, point.theta)
+        theta = subdomain.restrict(point.theta)
+        if subdomain.samples is None:  # f_d is f on C_d: value and gradient are known, r_d = 0
+            return solver.solve(local, Point(theta, point.value, wanted), ball, parts.iterations)
+        start = local.at(theta)
+        if parts.consistency:
+            local = Consistent(local, start, wanted)
+            start = local.start
+        return solver.solve(local, start, ball, parts.iterations)
+
+    def _collect(
+        self,
+        problem: Problem,
+        point: Point,
+        subdomains: list[Subdomain],
+        answers: dict[int, Answer],
+        report: StepReport,
+    ) -> Corrections:
+        """Bring the numbers of all subdomains together; the vectors stay until they are needed."""
+        rows = self.executor.numbers(
+            {
+                d: [
+                    answer.decrease,
+                    float(answer.accepted),
+                    float(answer.rejected),
+                    answer.evaluations + self._origin_cost(problem, subdomains[d]),
+                ]
+                for d, answer in answers.items()
+            },
+            len(subdomains),
+        )
+        report.local_accepted = int(sum(row[1] for row in rows))
+        report.local_rejected = int(sum(row[2] for row in rows))
+        report.parallel += max(row[3] for row in rows)
+        report.total += sum(row[3] for row in rows)
+        return Corrections(
+            problem=problem,
+            point=point,
+            radius=self.radius,
+            subdomains=subdomains,
+            steps={d: answer.step for d, answer in answers.items()},
+            decreases=[row[0] for row in rows],
+            executor=self.executor,
+        )
+
+    @staticmethod
+    def _origin_cost(problem: Problem, subdomain: Subdomain) -> float:
+        """∇f_d(θ_k) costs one local gradient, where D_d is not D."""
+        if subdomain.samples is None or problem.samples is None:
+            return 0.0
+        return problem.cost * len(subdomain.samples) / len(problem.samples)
+
+    def _improve(
+        self, parts: GlobalPass, problem: Problem, point: Point, report: StepReport
+    ) -> Point:
+        """The global pass (step 5)."""
+        answer = parts.solver.solve(problem, point, math.inf, parts.iterations)
+        report.global_ratio = answer.ratio
+        report.global_radius = getattr(parts.solver, "radius", None)
+        report.global_accepted, report.global_rejected = answer.accepted, answer.rejected
+        report.parallel += answer.evaluations / self.shares
+        report.total += answer.evaluations
+        if self.parts.preconditioner is None:
+            report.ratio, report.radius = answer.ratio, report.global_radius or math.nan
+            report.accepted, report.step_norm = answer.accepted > 0, norm(answer.step)
+        return answer.end
+
+    def _charge(self, report: StepReport, problem: Problem) -> None:
+        report.parallel += problem.cost / self.shares
+        report.total += problem.cost
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next iteration depends on, keyed by subdomain."""
+        assert self.point is not None
+        parts = self.parts
+        return {
+            "theta": self.point.theta,
+            "value": self.point.value,
+            "gradient": self.point.gradient,
+            "radius": self.radius,
+            "iteration": self.iteration,
+            "solvers": {d: solver.state_dict() for d, solver in self.solvers.items()},
+            "global": parts.global_pass.solver.state_dict() if parts.global_pass else {},
+            "acceptance": (
+                parts.preconditioner.acceptance.state_dict() if parts.preconditioner else {}
+            ),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave; the next iteration is bit-identical."""
+        parts = self.parts
+        self.point = Point(state["theta"], float(state["value"]), state["gradient"])
+        self.radius, self.iteration = float(state["radius"]), int(state["iteration"])
+        if parts.preconditioner is not None:
+            parts.preconditioner.acceptance.load_state_dict(state["acceptance"])
+            for d, saved in state["solvers"].items():
+                self.solvers[int(d)] = parts.preconditioner.solver.build()
+                self.solvers[int(d)].load_state_dict(saved)
+        if parts.global_pass is not None:
+            parts.global_pass.solver.load_state_dict(state["global"])

@@ -1,0 +1,28 @@
+"""One process that owns every subdomain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ddopt.executor.executor import Executor, tree_sum
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Serial(Executor):
+    """Solves the subdomains in turn; nothing is sent."""
+
+    name = "serial"
+
+    def sum(self, vectors: dict[int, torch.Tensor], count: int) -> torch.Tensor:
+        """Add in the fixed order."""
+        return tree_sum(vectors, count)
+
+    def each(self, vectors: dict[int, torch.Tensor], count: int) -> list[torch.Tensor]:
+        """All are here."""
+        return [vectors[d] for d in range(count)]
+
+    def numbers(self, values: dict[int, list[float]], count: int) -> list[list[float]]:
+        """All are here."""
+        return [values[d] for d in range(count)]

@@ -1,0 +1,57 @@
+"""f(·; D) evaluated in shares: each process evaluates the samples of its own subdomains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from ddopt.decomposition.data import deal
+from ddopt.problem import Point, Problem, Samples
+
+if TYPE_CHECKING:
+    from ddopt.executor.executor import Executor
+
+
+class Split(Problem):
+    """A problem whose value and gradient are summed over N shares of its samples.
+
+    The shares are dealt once, by N and not by the number of processes, and summed in subdomain
+    order. The gradient is reduced when it is asked for: a trial rejected on its value costs no
+    vector.
+    """
+
+    def __init__(self, problem: Problem, shares: int, executor: Executor) -> None:
+        assert problem.samples is not None
+        self.problem, self.executor, self.count = problem, executor, shares
+        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
+        dealt = deal(problem.samples.counts, shares)
+        self._shares: dict[int, Problem] = {}
+        for d in executor.owned(shares):
+            picked = zip(problem.samples.terms, dealt[d].terms, strict=True)
+            own = Samples(tuple(term[pick] for term, pick in picked))
+            self._shares[d] = problem.share(own)
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate every share, and add them up in order."""
+        points = {d: share.at(theta) for d, share in self._shares.items()}
+        values = self.executor.numbers({d: [p.value] for d, p in points.items()}, self.count)
+        value = sum(value for (value,) in values)
+
+        def gradient() -> torch.Tensor:
+            own = {d: point.gradient for d, point in points.items()}
+            return self.executor.sum(own, self.count)
+
+        return Point(theta, value, gradient)
+
+    def part(self, samples: Samples) -> Problem:
+        """A subdomain's own loss is evaluated where the subdomain is: not split."""
+        return self.problem.part(samples)
+
+    def frozen(self, theta: torch.Tensor, indices: object) -> Problem:
+        """A subdomain's own loss is evaluated where the subdomain is: not split."""
+        return self.problem.frozen(theta, indices)  # type: ignore[arg-type]
+
+    def coordinates(self, term: int) -> torch.Tensor:
+        """Where the samples lie."""
+        return self.problem.coordinates(term)

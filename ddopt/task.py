@@ -1,0 +1,53 @@
+"""Tasks: what a run file names under ``problem`` - something to train, and how well it went.
+
+A task makes the :class:`ddopt.problem.Problem` that the methods see, the initial parameters, and
+the figures of merit and pictures that people look at.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ddopt.component import Component
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ddopt.problem import Problem
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run decides for its task: one seed, one dtype, one device."""
+
+    seed: int = 0
+    dtype: torch.dtype = torch.float64
+    device: torch.device = torch.device("cpu")  # noqa: RUF009
+
+
+class Task(Component):
+    """Something to train, from a plugin. ``prepare`` comes first and is called once."""
+
+    seam = "problem"
+
+    problem: Problem
+    initial: torch.Tensor  # the first parameters, shape (n,)
+
+    @abstractmethod
+    def prepare(self, setting: Setting) -> None:
+        """Set ``self.problem`` and ``self.initial``; the same in every process."""
+
+    def measure(self, theta: torch.Tensor) -> dict[str, float]:
+        """Figures of merit at ``theta``: ``error`` (relative L2), ``accuracy``, ..."""
+        return {}
+
+    def draw(self, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
+        """Draw the figures of a finished run into ``folder``; returns the files.
+
+        ``metrics`` are the lines of ``metrics.jsonl``. Needs matplotlib; called on one process.
+        """
+        return []

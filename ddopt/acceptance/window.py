@@ -22,7 +22,7 @@ class Window(Acceptance):
         """Options of the window."""
 
         length: int = Field(
-            5, ge=1, description="number of accepted values W, the current included"
+            5, ge=1, description="accepted values W, the current one included"
         )
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The classical radius rule: grow by a factor on very good steps, shrink by a factor on bad ones."""
+"""The classical radius rule: grow by a factor on good steps, shrink by a factor on bad ones."""
 
 from __future__ import annotations
 

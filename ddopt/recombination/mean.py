@@ -23,7 +23,7 @@ class Mean(Recombination):
 
         weighted: bool = Field(
             False,
-            description="weight each subdomain by the share of the samples that it stands for",
+            description="weight a subdomain by the share of the samples it stands for",
         )
 
     def combine(self, corrections: Corrections) -> Recombined:

@@ -165,7 +165,7 @@ class Engine:
         if subdomain.whole:  # f̃_d is f: the solver judges each step on f itself, no ball is needed
             return solver.solve(problem, point, math.inf, parts.iterations)
         wanted = subdomain.restrict(point.gradient)
-        local = subdomain.objective(problem, point.theta)
+        local = subdomain.objective(problem, point)
         theta = subdomain.restrict(point.theta)
         if subdomain.samples is None:  # f_d is f on C_d: value and gradient are known, r_d = 0
             return solver.solve(local, Point(theta, point.value, wanted), ball, parts.iterations)

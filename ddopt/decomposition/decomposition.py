@@ -12,7 +12,7 @@ from ddopt.component import Component
 from ddopt.space import Indices, extent, prolong, restrict
 
 if TYPE_CHECKING:
-    from ddopt.problem import Problem, Samples
+    from ddopt.problem import Point, Problem, Samples
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Subdomain:
         """n_d, the number of parameters it moves, of n."""
         return n if self.indices is None else extent(self.indices)
 
-    def objective(self, problem: Problem, theta: torch.Tensor) -> Problem:
-        """f_d: the loss over D_d as a function of the parameters in C_d."""
+    def objective(self, problem: Problem, point: Point) -> Problem:
+        """f_d: the loss over D_d as a function of the parameters in C_d, around θ_k = ``point``."""
         if self.samples is not None:
             problem = problem.part(self.samples)
-        return problem.frozen(theta, self.indices)
+        return problem.frozen(point.theta, self.indices)
 
 
 class Decomposition(Component):

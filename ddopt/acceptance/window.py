@@ -21,9 +21,7 @@ class Window(Acceptance):
     class Config(Acceptance.Config):
         """Options of the window."""
 
-        length: int = Field(
-            5, ge=1, description="accepted values W, the current one included"
-        )
+        length: int = Field(5, ge=1, description="accepted values W, the current one included")
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)

@@ -1,0 +1,114 @@
+"""The trust-region iteration: propose a step in a ball, judge it, adapt the ball."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from pydantic import Field
+
+from ddopt.component import Chosen, Settings
+from ddopt.radius import Trial
+from ddopt.solver.solver import Answer
+from ddopt.vectors import dot, norm
+
+if TYPE_CHECKING:
+    from ddopt.acceptance import Verdict
+    from ddopt.problem import Point, Problem
+    from ddopt.subproblem import Candidate
+
+REACHED = 1e-3  # the ball counts as reached when less than this fraction of it is left
+
+
+class Proposer(Protocol):
+    """Where the steps come from: a model and its minimiser, or Adam's direction."""
+
+    def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
+        """A step of norm at most ``radius`` and the decrease it should bring."""
+
+    def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
+        """Learn from a trial whose value is finite."""
+
+
+class RegionSettings(Settings):
+    """What every trust region has: a policy, a rule for its radius, and a first radius."""
+
+    acceptance: Annotated[Settings, Chosen("acceptance")] = Field(
+        "monotone", validate_default=True, description="which trials are taken"
+    )
+    radius: Annotated[Settings, Chosen("radius")] = Field(
+        "stepwise", validate_default=True, description="how the radius follows the ratio"
+    )
+    first_radius: float = Field(1.0, gt=0.0, description="the radius of the first iteration")
+
+
+class Region:
+    """Conn, Gould and Toint, Trust-Region Methods, Algorithm 6.1.1, for any source of steps."""
+
+    def __init__(self, config: Any) -> None:
+        self.acceptance: Any = config.acceptance.build()
+        self.rule: Any = config.radius.build()
+        self.radius: float = config.first_radius  # kept from call to call
+
+    def solve(
+        self, problem: Problem, start: Point, ball: float, iterations: int, proposer: Proposer
+    ) -> Answer:
+        """Run at most ``iterations`` iterations; the accumulated step stays within ``ball``."""
+        point, room = start, ball
+        accepted = rejected = 0
+        ratio = None
+        for _ in range(iterations):
+            candidate = proposer.propose(problem, point, min(self.radius, room))
+            if not candidate.predicted > 0.0:
+                break  # the model sees nothing to gain: a stationary point
+            trial = problem.at(point.theta + candidate.step)
+            verdict = self.acceptance.judge(point.value, trial.value, candidate.predicted)
+            ratio = verdict.ratio
+            if math.isfinite(trial.value):
+                proposer.observe(point, trial, candidate, verdict.accepted)
+            self._adapt(point, trial, candidate, verdict, room)
+            if not verdict.accepted:
+                rejected += 1
+                continue
+            accepted += 1
+            point = trial
+            if math.isfinite(ball):
+                room = ball - norm(point.theta - start.theta)
+                if room <= REACHED * ball:
+                    break
+        return Answer(
+            step=point.theta - start.theta,
+            decrease=start.value - point.value,
+            end=point,
+            accepted=accepted,
+            rejected=rejected,
+            evaluations=(accepted + rejected) * problem.cost,
+            ratio=ratio,
+        )
+
+    def _adapt(
+        self, point: Point, trial: Point, candidate: Candidate, verdict: Verdict, room: float
+    ) -> None:
+        """Let the radius follow the trial; a step that the ball cut short is no reason to shrink."""
+        updated = self.rule.update(
+            Trial(
+                radius=min(self.radius, room),
+                step_norm=candidate.norm,
+                ratio=verdict.ratio,
+                accepted=verdict.accepted,
+                predicted=candidate.predicted,
+                slope=dot(point.gradient, candidate.step),
+                change=trial.value - point.value,
+            )
+        )
+        cut = verdict.accepted and room < self.radius
+        self.radius = max(updated, self.radius) if cut else updated
+
+    def state_dict(self) -> dict[str, Any]:
+        """The radius, and the acceptance policy's memory."""
+        return {"radius": self.radius, "acceptance": self.acceptance.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+        self.radius = float(state["radius"])
+        self.acceptance.load_state_dict(state["acceptance"])

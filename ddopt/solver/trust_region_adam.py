@@ -1,0 +1,72 @@
+"""Trust-region Adam: Adam's direction, a trust region's length; no learning rate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+
+from ddopt.solver.moments import Moments, MomentSettings
+from ddopt.solver.region import Region, RegionSettings
+from ddopt.solver.solver import Answer, Solver
+from ddopt.subproblem import Candidate
+from ddopt.vectors import dot, norm
+
+if TYPE_CHECKING:
+    from ddopt.problem import Point, Problem
+
+
+class TrustRegionAdam(Solver):
+    """Steps of length Δ along −m̂ / (√v̂ + ε), judged by the decrease that the gradient promises.
+
+    Where the momentum points uphill, the step follows −g / (√v̂ + ε) instead, which never does.
+    """
+
+    name = "trust_region_adam"
+
+    class Config(MomentSettings, RegionSettings):
+        """Decay rates, and the parts of the trust region."""
+
+        first_radius: float = Field(0.1, gt=0.0, description="the radius of the first iteration")
+
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.moments = Moments(self.config)
+        self.region = Region(self.config)
+
+    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+        """Iterate from ``start``; moments and radius are kept for the next call."""
+        return self.region.solve(problem, start, ball, iterations, self)
+
+    def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
+        """A step of length ``radius``, and the decrease <−g, step>."""
+        g = point.gradient
+        along, scale = self.moments.update(g)
+        direction = -along if dot(g, along) > 0.0 else -scale * g
+        length = norm(direction)
+        if length == 0.0:
+            return Candidate(torch.zeros_like(g), 0.0, 0.0)
+        step = direction * (radius / length)
+        return Candidate(step, -dot(g, step), radius)
+
+    @property
+    def radius(self) -> float:
+        """The current radius."""
+        return self.region.radius
+
+    def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
+        """The moments have taken in the gradient already."""
+
+    def reset(self) -> None:
+        """Forget the moments."""
+        self.moments.reset()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The trust region's state and the moments."""
+        return {"region": self.region.state_dict(), "moments": self.moments.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+        self.region.load_state_dict(state["region"])
+        self.moments.load_state_dict(state["moments"])

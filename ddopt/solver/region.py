@@ -89,7 +89,7 @@ class Region:
     def _adapt(
         self, point: Point, trial: Point, candidate: Candidate, verdict: Verdict, room: float
     ) -> None:
-        """Let the radius follow the trial; a step that the ball cut short is no reason to shrink."""
+        """Let the radius follow the trial; a step cut short by the ball is no reason to shrink."""
         updated = self.rule.update(
             Trial(
                 radius=min(self.radius, room),

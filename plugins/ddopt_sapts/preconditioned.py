@@ -1,0 +1,61 @@
+"""What the preconditioned strategies have in common: their options, and their assembly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from ddopt.component import Chosen, Settings
+from ddopt.engine import GlobalPass, Parts, Preconditioner
+
+if TYPE_CHECKING:
+    from ddopt.decomposition import Decomposition
+
+
+class PreconditionedSettings(Settings):
+    """Options of every strategy that solves on subdomains ."""
+
+    subdomains: int = Field(2, ge=1, description="number of subdomains N")
+    local_iterations: int = Field(
+        5, ge=1, description="local iterations ν between two synchronisations (the paper's 5)"
+    )
+    local_solver: Annotated[Settings, Chosen("solver")] | None = Field(
+        None, description="solver of the subdomains; the run's solver where none is given"
+    )
+    recombination: Annotated[Settings, Chosen("recombination")] = Field(
+        "mean", validate_default=True, description="how the local steps make one step"
+    )
+    acceptance: Annotated[Settings, Chosen("acceptance")] = Field(
+        "monotone", validate_default=True, description="whether the recombined step is taken"
+    )
+    radius: Annotated[Settings, Chosen("radius")] = Field(
+        "stepwise", validate_default=True, description="how the recombined step's radius follows"
+    )
+    first_radius: float = Field(1.0, gt=0.0, description="radius Δ of the first recombined step")
+    global_iterations: int = Field(
+        1, ge=0, description="iterations of the global pass after each recombined step; 0: none"
+    )
+    global_solver: Annotated[Settings, Chosen("solver")] | None = Field(
+        None, description="solver of the global pass; the run's solver where none is given"
+    )
+
+
+def assemble(
+    options: Any, decomposition: Decomposition, solver: Settings, *, consistency: bool
+) -> Parts:
+    """The parts of a preconditioned strategy: its own choices around a decomposition."""
+    preconditioner = Preconditioner(
+        decomposition=decomposition,
+        solver=options.local_solver or solver,
+        recombination=options.recombination.build(),
+        acceptance=options.acceptance.build(),
+        radius=options.radius.build(),
+        iterations=options.local_iterations,
+        first_radius=options.first_radius,
+        consistency=consistency,
+    )
+    if options.global_iterations == 0:
+        return Parts(preconditioner, None)
+    global_solver: Any = (options.global_solver or solver).build()
+    return Parts(preconditioner, GlobalPass(global_solver, options.global_iterations))

@@ -1,0 +1,34 @@
+"""The undecomposed trust region, its evaluations shared out: the rival of every decomposition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ddopt.component import Settings
+from ddopt.engine import GlobalPass, Parts
+from ddopt.strategy import Strategy
+
+if TYPE_CHECKING:
+    from ddopt.solver import Solver
+
+
+class TrustRegion(Strategy):
+    """The run's solver on f(·; D) itself; one iteration is one synchronisation.
+
+    ``subdomains`` is the number of shares in which f and its gradient are evaluated, in parallel on
+    as many processes: the data-parallel trust region.
+    """
+
+    name = "trust_region"
+
+    class Config(Settings):
+        """Options of the plain method."""
+
+        subdomains: int = Field(1, ge=1, description="shares N of every evaluation")
+
+    def parts(self, solver: Settings) -> Parts:
+        """No decomposition: the global pass alone."""
+        built: Solver = solver.build()  # type: ignore[assignment]
+        return Parts(None, GlobalPass(built, 1))

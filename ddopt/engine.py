@@ -10,14 +10,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ddopt.problem import Consistent, Point
+import torch
+
+from ddopt.problem import Blank, Consistent, Point
 from ddopt.radius import Trial
 from ddopt.recombination import Corrections
 from ddopt.vectors import dot, norm
 
 if TYPE_CHECKING:
-    import torch
-
     from ddopt.acceptance import Acceptance
     from ddopt.decomposition import Decomposition, Subdomain
     from ddopt.executor import Executor
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ddopt.radius import RadiusRule
     from ddopt.recombination import Recombination
     from ddopt.solver import Answer, Solver
+    from ddopt.space import Indices, Layout
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class Engine:
         self.shares = shares  # f(·; D) is evaluated in this many shares, in parallel
         self.point: Point | None = None
         self.solvers: dict[int, Solver] = {}
+        self.index_sets: dict[int, Indices] = {}
+        self._nowhere = torch.zeros(0)  # stands for the point before there is one
         self.radius = parts.preconditioner.first_radius if parts.preconditioner else math.nan
         self.iteration = 0
 
@@ -107,6 +110,35 @@ class Engine:
         report.bytes_sent = self.executor.bytes_sent - sent[0]
         report.collectives = self.executor.collectives - sent[1]
         return report
+
+    def prepare(self, layout: Layout) -> None:
+        """Make the solvers and their memory before the first iteration, for vectors of a layout."""
+        like = torch.zeros(layout.size, dtype=layout.dtype, device=layout.device)
+        self.point, self._nowhere = None, like
+        if self.parts.global_pass is not None:
+            self.parts.global_pass.solver.prepare(like)
+        if self.parts.preconditioner is None:
+            return
+        subdomains = self.parts.preconditioner.decomposition.split(Blank(layout))
+        for d in self.executor.owned(len(subdomains)):
+            self.index_sets[d] = subdomains[d].indices
+            self.solvers[d] = self.parts.preconditioner.solver.build()
+            self.solvers[d].prepare(subdomains[d].restrict(like))
+
+    def reset(self) -> None:
+        """Forget all curvature; the problem has changed."""
+        for solver in self.solvers.values():
+            solver.reset()
+        if self.parts.global_pass is not None:
+            self.parts.global_pass.solver.reset()
+
+    @property
+    def current_radius(self) -> float | None:
+        """The recombined step's radius, or the global solver's where nothing is decomposed."""
+        if self.parts.preconditioner is not None:
+            return self.radius
+        assert self.parts.global_pass is not None
+        return getattr(self.parts.global_pass.solver, "radius", None)
 
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
@@ -238,30 +270,30 @@ class Engine:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on, keyed by subdomain."""
-        assert self.point is not None
         parts = self.parts
-        return {
-            "theta": self.point.theta,
-            "value": self.point.value,
-            "gradient": self.point.gradient,
+        point = self.point or Point(self._nowhere, math.nan, self._nowhere)
+        state: dict[str, Any] = {
+            "point": {"theta": point.theta, "value": point.value, "gradient": point.gradient},
             "radius": self.radius,
             "iteration": self.iteration,
             "solvers": {d: solver.state_dict() for d, solver in self.solvers.items()},
-            "global": parts.global_pass.solver.state_dict() if parts.global_pass else {},
-            "acceptance": (
-                parts.preconditioner.acceptance.state_dict() if parts.preconditioner else {}
-            ),
         }
+        if parts.global_pass is not None:
+            state["global"] = parts.global_pass.solver.state_dict()
+        if parts.preconditioner is not None:
+            state["acceptance"] = parts.preconditioner.acceptance.state_dict()
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave; the next iteration is bit-identical."""
-        parts = self.parts
-        self.point = Point(state["theta"], float(state["value"]), state["gradient"])
+        parts, point = self.parts, state["point"]
+        started = not math.isnan(point["value"])
+        self.point = Point(point["theta"], point["value"], point["gradient"]) if started else None
         self.radius, self.iteration = float(state["radius"]), int(state["iteration"])
         if parts.preconditioner is not None:
             parts.preconditioner.acceptance.load_state_dict(state["acceptance"])
             for d, saved in state["solvers"].items():
-                self.solvers[int(d)] = parts.preconditioner.solver.build()
+                self.solvers.setdefault(int(d), parts.preconditioner.solver.build())
                 self.solvers[int(d)].load_state_dict(saved)
         if parts.global_pass is not None:
             parts.global_pass.solver.load_state_dict(state["global"])

@@ -112,6 +112,18 @@ class Problem(ABC):
         )
 
 
+class Blank(Problem):
+    """A problem of which only the layout is known; good for finding out who moves what."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.samples = Samples.all(1 << 20)
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Never called."""
+        raise AssertionError("a blank problem has no values")
+
+
 class Frozen(Problem):
     """f restricted to the parameters in C, the others held at θ_k; works for every problem."""
 

@@ -2,5 +2,6 @@
 
 from ddopt.executor.executor import Executor
 from ddopt.executor.serial import Serial
+from ddopt.executor.split import Split
 
-__all__ = ["Executor", "Serial"]
+__all__ = ["Executor", "Serial", "Split"]

@@ -35,6 +35,9 @@ class Hessian(Component):
     def model(self, problem: Problem, point: Point) -> Model:
         """The quadratic model of ``problem`` at ``point``."""
 
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate the memory for vectors like ``like`` (n,)."""
+
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Learn that the gradient changed by ``y`` (n,) along the step ``s`` (n,)."""
 

@@ -11,6 +11,8 @@ from ddopt.solver.solver import Answer, Solver
 from ddopt.solver.walk import walk
 
 if TYPE_CHECKING:
+    import torch
+
     from ddopt.problem import Point, Problem
 
 
@@ -37,6 +39,10 @@ class Adam(Solver):
             iterations,
             lambda g: -self.config.lr * self.moments.update(g)[0],
         )
+
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate the moments."""
+        self.moments.prepare(like)
 
     def reset(self) -> None:
         """Forget the moments."""

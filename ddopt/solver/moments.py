@@ -31,6 +31,10 @@ class Moments:
         self.first: torch.Tensor | None = None
         self.second: torch.Tensor | None = None
 
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate both moments; at rest they are zero."""
+        self.first, self.second = torch.zeros_like(like), torch.zeros_like(like)
+
     def update(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Take in a gradient; returns m̂ / (√v̂ + ε) and the scaling 1 / (√v̂ + ε)."""
         beta1, beta2 = self.config.beta1, self.config.beta2

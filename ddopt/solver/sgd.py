@@ -39,6 +39,10 @@ class SGD(Solver):
         self.velocity = v
         return -self.config.lr * v
 
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate the velocity."""
+        self.velocity = torch.zeros_like(like)
+
     def reset(self) -> None:
         """Stand still."""
         self.velocity = None

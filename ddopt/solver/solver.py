@@ -46,6 +46,9 @@ class Solver(Component):
         The accumulated step stays within ``ball`` in the 2-norm; a solver stops when it gets there.
         """
 
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate the memory for vectors like ``like`` (n_d,) ahead of the first iteration."""
+
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Take in a secant pair that somebody else paid for."""
 

@@ -60,6 +60,10 @@ class TrustRegion(Solver):
         if accepted or self.config.learn_from_rejected:
             self.hessian.update(candidate.step, trial.gradient - point.gradient)
 
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate the curvature memory."""
+        self.hessian.prepare(like)
+
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Give a secant pair to the Hessian approximation."""
         self.hessian.update(s, y)

@@ -58,6 +58,10 @@ class TrustRegionAdam(Solver):
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
         """The moments have taken in the gradient already."""
 
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate the moments."""
+        self.moments.prepare(like)
+
     def reset(self) -> None:
         """Forget the moments."""
         self.moments.reset()

@@ -1,0 +1,144 @@
+"""Problems given by a PyTorch closure: zero the gradients, compute the loss, call backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ddopt.problem import Point, Problem, Samples
+from ddopt.space import Parameters
+
+Closure = Callable[..., torch.Tensor]
+
+
+class Stillness:
+    """Keeps f one function: every evaluation sees the same buffers and the same random numbers.
+
+    Without it, the running means of a BatchNorm layer and the masks of a dropout layer would differ
+    between an iterate and its trial, and the ratio would measure noise. Afterwards both are as
+    after the first evaluation.
+    """
+
+    def __init__(self, buffers: Sequence[torch.Tensor], device: torch.device) -> None:
+        self._buffers = list(buffers)
+        self._device = device
+        self._before = self._snapshot()
+        self._after: list[torch.Tensor] | None = None
+
+    def _snapshot(self) -> list[torch.Tensor]:
+        states = [torch.random.get_rng_state()]
+        if self._device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(self._device))
+        return states + [buffer.detach().clone() for buffer in self._buffers]
+
+    def _restore(self, snapshot: list[torch.Tensor]) -> None:
+        torch.random.set_rng_state(snapshot[0])
+        rest = snapshot[1:]
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(rest[0], self._device)
+            rest = rest[1:]
+        for buffer, kept in zip(self._buffers, rest, strict=True):
+            buffer.detach().copy_(kept)
+
+    def __enter__(self) -> None:
+        self._restore(self._before)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._after is None:
+            self._after = self._snapshot()
+
+    def finish(self) -> None:
+        """Leave buffers and random numbers as the first evaluation left them."""
+        if self._after is not None:
+            self._restore(self._after)
+
+
+def take(batch: Any, index: torch.Tensor) -> Any:
+    """The samples ``index`` of a batch: a tensor, or a tuple, list or mapping of tensors."""
+    if isinstance(batch, torch.Tensor):
+        return batch[index.to(batch.device)]
+    if isinstance(batch, Mapping):
+        return {key: take(value, index) for key, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        return type(batch)([take(value, index) for value in batch])
+    raise ValueError(
+        f"a batch is a tensor, or a tuple, list or dict of tensors; got {type(batch).__name__}"
+    )
+
+
+def batch_size(batch: Any) -> int:
+    """The number of samples, the length of the first dimension, of all tensors of a batch."""
+    if isinstance(batch, torch.Tensor):
+        if batch.ndim == 0:
+            raise ValueError("a batch holds samples in its first dimension; a 0-d tensor was given")
+        return len(batch)
+    values = list(batch.values()) if isinstance(batch, Mapping) else batch
+    if not isinstance(values, tuple | list) or not values:
+        raise ValueError(
+            "a batch is a tensor, or a non-empty tuple, list or dict of tensors; "
+            f"{type(batch).__name__} was given"
+        )
+    sizes = {batch_size(value) for value in values}
+    if len(sizes) > 1:
+        raise ValueError(f"the tensors of a batch must have one length; found {sorted(sizes)}")
+    return sizes.pop()
+
+
+class ClosureProblem(Problem):
+    """f as a closure sees it; a batch makes it a mean over samples, ``closure(part)`` over a part.
+
+    A closure always runs backward, so value and gradient come together: the accepted trial's
+    gradient is the next iteration's first one.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        closure: Closure,
+        stillness: Stillness,
+        batch: Any = None,
+        samples: Samples | None = None,
+        weight: float = 1.0,
+        cost: float = 1.0,
+    ) -> None:
+        self.layout = parameters.layout
+        self.samples, self.cost = samples, cost
+        self._parameters, self._closure, self._stillness = parameters, closure, stillness
+        self._batch, self._weight = batch, weight
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Write ``theta`` (n,) into the module, and call the closure."""
+        self._parameters.write(theta)
+        with self._stillness, torch.enable_grad():
+            if self.samples is None:
+                loss = self._closure()
+            else:
+                loss = self._closure(take(self._batch, self.samples.terms[0]))
+        value = float(loss.detach())
+        gradient = self._parameters.flatten([p.grad for p in self._parameters.tensors])
+        if self._weight == 1.0:
+            return Point(theta, value, gradient)
+        return Point(theta, self._weight * value, gradient.mul_(self._weight))
+
+    def part(self, samples: Samples) -> ClosureProblem:
+        """The closure's loss over a part of the batch."""
+        return self._over(samples, 1.0)
+
+    def share(self, samples: Samples) -> ClosureProblem:
+        """The part's mean loss, weighted by its share of the batch."""
+        assert self.samples is not None
+        return self._over(samples, len(samples) / len(self.samples))
+
+    def _over(self, samples: Samples, weight: float) -> ClosureProblem:
+        assert self.samples is not None
+        return ClosureProblem(
+            self._parameters,
+            self._closure,
+            self._stillness,
+            self._batch,
+            samples,
+            weight,
+            self.cost * len(samples) / len(self.samples),
+        )

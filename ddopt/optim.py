@@ -1,0 +1,309 @@
+"""The methods as torch optimizers: one line in a training script that already exists.
+
+This is the only module that subclasses ``torch.optim.Optimizer``; it holds no mathematics.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import torch
+from pydantic import TypeAdapter
+
+from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size
+from ddopt.component import Chosen, Settings
+from ddopt.engine import Engine, GlobalPass, Parts, StepReport
+from ddopt.executor import Executor, Serial, Split
+from ddopt.problem import Problem, Samples
+from ddopt.space import Parameters
+from ddopt.state import pack, unpack
+
+if TYPE_CHECKING:
+    from ddopt.space import Indices
+    from ddopt.strategy import Strategy
+
+PATIENCE = 2  # rejections in a row after which the loss at the iterate is looked at again
+SAME = 1e-9  # relative difference below which two evaluations are of one function
+
+
+class EngineOptimizer(torch.optim.Optimizer):
+    """An optimizer whose ``step`` is one outer iteration of a method.
+
+    The closure is torch's: zero the gradients, compute the loss, call backward, return the loss.
+    ``lr`` stands in every group so that schedulers run, but nothing is scaled by it: lengths are
+    the trust region's business.
+
+    Args:
+        params: tensors, named tensors (their names define the layers), or groups of either.
+        parts: the method.
+        shares: in how many shares a batch is evaluated.
+        executor: who runs what; one process where none is given.
+        buffers: tensors that the forward pass changes (``model.buffers()``); they are restored
+            around trial evaluations, as the random state is.
+        stochastic: whether the closure may be another function at the next step (mini-batches).
+            ``False`` reuses the accepted trial's gradient as the next step's first one, ``True``
+            evaluates anew, ``None`` finds out by looking twice now and then.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        parts: Parts,
+        *,
+        lr: float = 1.0,
+        shares: int = 1,
+        executor: Executor | None = None,
+        buffers: Iterable[torch.Tensor] = (),
+        stochastic: bool | None = None,
+    ) -> None:
+        blank = {"radius": None, "ratio": None, "accepted": None, "steps": 0, "engine": ""}
+        super().__init__(params, {"lr": lr, **blank})
+        self._parameters = Parameters(self._named())
+        self._buffers = list(buffers)
+        self._engine = Engine(parts, executor or Serial(), shares)
+        self._engine.prepare(self._parameters.layout)
+        self._stochastic = stochastic
+        self._steps = self._rejections = 0
+        self._changed_before = False
+        self._given_lr = [group["lr"] for group in self.param_groups]
+        self.evaluations = 0  # closure calls, in whole batches
+        self.report: StepReport | None = None  # of the last step: ratio, radius, accepted, ...
+        self._publish()
+        self.state_dict()  # fills self.state, so that a checkpoint can be loaded in place
+
+    def _named(self) -> Iterable[tuple[str, torch.Tensor]]:
+        for number, group in enumerate(self.param_groups):
+            default = [f"{number}.{i}" for i in range(len(group["params"]))]
+            names = group.get("param_names", default)
+            for name, tensor in zip(names, group["params"], strict=True):
+                if tensor.requires_grad:
+                    yield name, tensor
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, before the first step only: the trust region is one ball in one space."""
+        if hasattr(self, "_engine"):
+            raise ValueError(
+                "parameters cannot be added to a trust region that exists: its radius and its "
+                "curvature belong to the parameters it began with; make a new optimizer"
+            )
+        super().add_param_group(param_group)
+
+    def step(self, closure: Closure | None = None, batch: Any = None) -> torch.Tensor:  # type: ignore[override]
+        """One outer iteration; returns the loss where it began, detached.
+
+        Args:
+            closure: evaluates the loss and its gradient; with a ``batch`` it is called as
+                ``closure(part)`` and returns the mean loss over the part.
+            batch: tensors whose first dimension is the samples: one, or a tuple, list or dict.
+
+        Raises:
+            ValueError: no closure, a loss that is not finite at the start, or a batch where the
+                method needs none or none where it needs one.
+        """
+        if closure is None:
+            raise ValueError(
+                "step() needs a closure that zeroes the gradients, computes the loss, calls "
+                "backward and returns the loss: a trust region compares losses at several points"
+            )
+        still = Stillness(self._buffers, self._parameters.layout.device)
+        problem = self._problem(closure, batch, still)
+        self._start(problem, anew=batch is not None or self._stochastic is True)
+        point = self._engine.point
+        assert point is not None
+        try:
+            report = self._engine.step(problem)
+        finally:
+            assert self._engine.point is not None
+            self._parameters.write(self._engine.point.theta)
+            still.finish()
+        self.report = report
+        self.evaluations += round(report.total)
+        self._steps += 1
+        self._rejections = 0 if report.step_norm > 0.0 else self._rejections + 1
+        self._publish()
+        return torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
+
+    def _problem(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
+        if batch is None:
+            return ClosureProblem(self._parameters, closure, still)
+        samples = Samples.all(batch_size(batch))
+        problem = ClosureProblem(self._parameters, closure, still, batch, samples)
+        if self._engine.shares == 1:
+            return problem
+        return Split(problem, self._engine.shares, self._engine.executor)
+
+    def _start(self, problem: Problem, *, anew: bool) -> None:
+        """Evaluate where the step begins, unless the last step has done it."""
+        engine, theta = self._engine, self._parameters.read()
+        moved = engine.point is None or not torch.equal(engine.point.theta, theta)
+        known = None if moved else cast("Any", engine.point).value
+        if known is not None and not anew and not self._due():
+            return
+        self.evaluations += round(engine.start(problem, theta))
+        assert engine.point is not None
+        value = engine.point.value
+        if not torch.isfinite(torch.tensor(value)):
+            raise ValueError(
+                f"the loss is {value} before the first step of this call; a trust region can only "
+                "start where the loss is finite: look at the initial parameters and the data"
+            )
+        if known is not None and not anew and abs(value - known) > SAME * abs(known):
+            self._function_changed()
+        elif known is not None:
+            self._changed_before = False
+
+    def _due(self) -> bool:
+        """Look again after 1, 2, 4, 8, ... steps, after a change, and when nothing succeeds."""
+        if self._stochastic is False:
+            return False
+        power_of_two = self._steps & (self._steps - 1) == 0
+        return power_of_two or self._changed_before or self._rejections >= PATIENCE
+
+    def _function_changed(self) -> None:
+        """Once: new points, so the curvature is stale. Twice in a row: mini-batches."""
+        if self._changed_before:
+            self._stochastic = True
+            return
+        self._changed_before = True
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the curvature: the loss is another function now (resampled points, new data)."""
+        self._engine.reset()
+
+    def _publish(self) -> None:
+        """Show the numbers of the last step in every group."""
+        report = self.report
+        shown = {
+            "radius": self._engine.current_radius,
+            "ratio": report.ratio if report else None,
+            "accepted": report.accepted if report else None,
+            "steps": self._steps,
+        }
+        for group, given in zip(self.param_groups, self._given_lr, strict=True):
+            if group["lr"] != given:
+                warnings.warn(
+                    f"lr was changed from {given} to {group['lr']}, and has no effect: a trust "
+                    "region finds its own step lengths",
+                    stacklevel=3,
+                )
+            group.update(shown)
+        self._given_lr = [group["lr"] for group in self.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state, tensors by parameter; plain containers that ``weights_only`` loading reads."""
+        tree = {
+            "engine": self._engine.state_dict(),
+            "rejections": self._rejections,
+            "stochastic": self._stochastic,
+            "changed_before": self._changed_before,
+            "evaluations": self.evaluations,
+        }
+        text, pieces = pack(tree, self._parameters.layout, self._index_sets())
+        for group in self.param_groups:
+            group["engine"] = text
+        for i, tensor in enumerate(self._parameters.tensors):
+            self.state[tensor] = pieces[i]
+        return super().state_dict()
+
+    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore a state; the next step is bit-identical to the one that would have followed."""
+        super().load_state_dict(state_dict)
+        kept = _uncast(state_dict, [t.device for t in self._parameters.tensors])
+        pieces = {i: kept.get(i, {}) for i in range(len(self._parameters.tensors))}
+        text = self.param_groups[0]["engine"]
+        tree = unpack(text, pieces, self._parameters.layout, self._index_sets())
+        self._engine.load_state_dict(tree["engine"])
+        self._rejections, self._stochastic = tree["rejections"], tree["stochastic"]
+        self._changed_before, self.evaluations = tree["changed_before"], tree["evaluations"]
+        self._steps = self.param_groups[0]["steps"]
+        self._given_lr = [group["lr"] for group in self.param_groups]
+
+    def _index_sets(self) -> dict[str, Indices]:
+        return {f"/engine/solvers/{d}/": c for d, c in self._engine.index_sets.items()}
+
+
+def _uncast(state_dict: dict[str, Any], devices: list[torch.device]) -> dict[int, Any]:
+    """The saved tensors on their parameters' devices, in their own dtype.
+
+    torch casts every state tensor to its parameter's dtype, which would cut float64 Gram matrices
+    of a float32 model.
+    """
+    order = [number for group in state_dict["param_groups"] for number in group["params"]]
+    saved = state_dict["state"]
+    present = [saved[number] for number in order if number in saved]
+    return {
+        i: {key: tensor.to(device) for key, tensor in entry.items()}
+        for i, (entry, device) in enumerate(zip(present, devices, strict=True))
+    }
+
+
+def _options(seam: str, value: Any, options: dict[str, Any] | None = None) -> Settings:
+    """Options of a component from its name, a table, or an object."""
+    if options:
+        value = {"name": value, **options}
+    return TypeAdapter(Annotated[Settings, Chosen(seam)]).validate_python(value)
+
+
+class TrustRegion(EngineOptimizer):
+    """The undecomposed trust region: L-SR1 curvature, exact subproblem, no learning rate.
+
+    ``options`` are those of the solver, for example ``hessian={"name": "lsr1", "memory": 50}``;
+    the others are :class:`EngineOptimizer`'s. ``step(closure)`` and ``step(closure, batch)`` both
+    work. One step costs one evaluation of the closure.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float = 1.0,
+        buffers: Iterable[torch.Tensor] = (),
+        stochastic: bool | None = None,
+        **options: Any,
+    ) -> None:
+        solver: Any = _options("solver", "trust_region", options).build()
+        parts = Parts(None, GlobalPass(solver))
+        super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
+
+
+class SAPTS(EngineOptimizer):
+    """Stochastic additively preconditioned trust-region strategies.
+
+    Args:
+        params: tensors, named tensors (their names define the layers), or groups of either.
+        variant: "P" decomposes the layers and takes ``step(closure)``; "D" decomposes the samples
+            and takes ``step(closure, batch)``; any registered strategy's name works as well.
+        subdomains: N.
+        solver: the solver of the subdomains and of the global pass: a name or a table.
+        options: the strategy's other options, for example ``local_iterations=10``.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        variant: str = "P",
+        subdomains: int = 2,
+        *,
+        lr: float = 1.0,
+        solver: Any = "trust_region",
+        executor: Executor | None = None,
+        buffers: Iterable[torch.Tensor] = (),
+        stochastic: bool | None = None,
+        **options: Any,
+    ) -> None:
+        name = f"sapts_{variant.lower()}" if len(variant) <= 2 else variant
+        chosen = _options("strategy", name, {"subdomains": subdomains, **options})
+        strategy = cast("Strategy", chosen.build())
+        super().__init__(
+            params,
+            strategy.parts(_options("solver", solver)),
+            lr=lr,
+            shares=strategy.subdomains,
+            executor=executor,
+            buffers=buffers,
+            stochastic=stochastic,
+        )

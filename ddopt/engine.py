@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ddopt.executor import Executor
     from ddopt.problem import Problem
     from ddopt.radius import RadiusRule
-    from ddopt.recombination import Recombination
+    from ddopt.recombination import Recombination, Recombined
     from ddopt.solver import Answer, Solver
     from ddopt.space import Indices, Layout
 
@@ -157,32 +157,45 @@ class Engine:
         }
         corrections = self._collect(problem, point, subdomains, answers, report)
         recombined = parts.recombination.combine(corrections)
+        if not recombined.predicted > 0.0:
+            report.radius = self.radius
+            return point  # no subdomain found anything better: there is nothing to judge
         if len(subdomains) == 1 and subdomains[0].whole and 0 in answers:
             trial = answers[0].end  # f̃_1 is f, and its end has been evaluated
         else:
             trial = problem.at(point.theta + recombined.step)
             self._charge(report, problem)
-        verdict = parts.acceptance.judge(point.value, trial.value, recombined.predicted)
-        length = norm(recombined.step)
-        report.ratio, report.accepted, report.step_norm = verdict.ratio, verdict.accepted, length
-        if recombined.predicted > 0.0:
-            self.radius = parts.radius.update(
-                Trial(
-                    radius=self.radius,
-                    step_norm=length,
-                    ratio=verdict.ratio,
-                    accepted=verdict.accepted,
-                    predicted=recombined.predicted,
-                    slope=dot(point.gradient, recombined.step),
-                    change=trial.value - point.value,
-                )
-            )
-        report.radius = self.radius
-        if not verdict.accepted:
+        self._judge(parts, point, trial, recombined, report)
+        if not report.accepted:
             return point
         if self.parts.global_pass is not None:
             self.parts.global_pass.solver.learn(recombined.step, trial.gradient - point.gradient)
         return trial
+
+    def _judge(
+        self,
+        parts: Preconditioner,
+        point: Point,
+        trial: Point,
+        recombined: Recombined,
+        report: StepReport,
+    ) -> None:
+        """Accept or reject the recombined step, and let the radius follow (step 4)."""
+        verdict = parts.acceptance.judge(point.value, trial.value, recombined.predicted)
+        length = norm(recombined.step)
+        self.radius = parts.radius.update(
+            Trial(
+                radius=self.radius,
+                step_norm=length,
+                ratio=verdict.ratio,
+                accepted=verdict.accepted,
+                predicted=recombined.predicted,
+                slope=dot(point.gradient, recombined.step),
+                change=trial.value - point.value,
+            )
+        )
+        report.ratio, report.accepted = verdict.ratio, verdict.accepted
+        report.radius, report.step_norm = self.radius, length
 
     def _solve(
         self,

@@ -1,0 +1,202 @@
+"""The outer iteration: equivalences, bookkeeping, bounds, and steps that leave no trace."""
+
+import math
+
+import pytest
+import torch
+
+from ddopt.acceptance.monotone import Monotone
+from ddopt.acceptance.window import Window
+from ddopt.engine import Engine
+from ddopt.executor import Serial, Split
+from ddopt.problem import Point, Problem
+from ddopt.recombination import Corrections
+from ddopt.recombination.mean import Mean
+from ddopt.recombination.sum import Sum
+from ddopt.solver.trust_region import TrustRegion
+from ddopt.vectors import norm
+from ddopt_sapts.data import APTS, SaptsD
+from ddopt_sapts.layers import SaptsP
+from ddopt_sapts.trust_region import TrustRegion as Plain
+
+CAUCHY = TrustRegion.Config(hessian="none", subproblem="cauchy")
+LSR1 = TrustRegion.Config(first_radius=0.5)
+
+
+def run(problem, theta, strategy, solver=LSR1, steps=5):
+    engine = Engine(strategy.parts(solver), Serial(), strategy.subdomains)
+    engine.start(problem, theta)
+    reports = [engine.step(problem) for _ in range(steps)]
+    return engine, reports
+
+
+@pytest.mark.parametrize("solver", [CAUCHY, LSR1], ids=["cauchy", "lsr1"])
+@pytest.mark.parametrize("strategy", [SaptsD, SaptsP, APTS], ids=["data", "layers", "apts"])
+def test_one_subdomain_is_the_plain_trust_region(small_regression, strategy, solver):
+    problem, theta = small_regression
+    decomposed = strategy(subdomains=1, local_iterations=4, global_iterations=0)
+    engine, reports = run(problem, theta, decomposed, solver, steps=5)
+    plain, _ = run(problem, theta, Plain(), solver, steps=20)
+    assert torch.equal(engine.point.theta, plain.point.theta)
+    assert engine.point.value == plain.point.value
+    assert all(report.ratio == 1.0 for report in reports if report.accepted)
+
+
+@pytest.mark.parametrize("strategy", [SaptsD, SaptsP, APTS], ids=["data", "layers", "apts"])
+def test_every_variant_decreases_the_loss(small_regression, strategy):
+    problem, theta = small_regression
+    engine, reports = run(problem, theta, strategy(subdomains=2), steps=15)
+    losses = [report.loss for report in reports]
+    assert losses == sorted(losses, reverse=True)
+    assert engine.point.value < 0.1 * problem.at(theta).value
+
+
+def test_a_prediction_is_the_sum_of_the_local_decreases(small_regression):
+    problem, theta = small_regression
+    parts = SaptsD(subdomains=3, global_iterations=0).parts(LSR1)
+    engine = Engine(parts, Serial())
+    engine.start(problem, theta)
+    corrections = propose(engine, problem)
+    decreases = []
+    for d, subdomain in enumerate(corrections.subdomains):
+        local = problem.part(subdomain.samples)
+        start, end = local.at(theta), local.at(theta + corrections.steps[d])
+        tilt = (corrections.point.gradient - start.gradient) @ corrections.steps[d]
+        decreases.append(start.value - end.value - float(tilt))
+    assert corrections.decreases == pytest.approx(decreases, rel=1e-12)
+    assert Sum().combine(corrections).predicted == pytest.approx(sum(decreases), rel=1e-12)
+    assert Mean().combine(corrections).predicted == pytest.approx(sum(decreases) / 3, rel=1e-12)
+    whole = sum(corrections.steps[d] for d in range(3))
+    assert torch.allclose(Sum().combine(corrections).step, whole)
+    assert torch.allclose(Mean().combine(corrections).step, whole / 3)
+
+
+def propose(engine: Engine, problem: Problem) -> Corrections:
+    """What the recombination of the next iteration would be given."""
+    seen = []
+    recombination = engine.parts.preconditioner.recombination
+    original = recombination.combine
+    recombination.combine = lambda corrections: seen.append(corrections) or original(corrections)
+    engine.step(problem)
+    return seen[0]
+
+
+@pytest.mark.parametrize("strategy", [SaptsD, SaptsP, APTS], ids=["data", "layers", "apts"])
+def test_the_recombined_step_stays_in_its_radius(small_regression, strategy):
+    problem, theta = small_regression
+    radius = 1e-2
+    engine, (report,) = run(
+        problem,
+        theta,
+        strategy(subdomains=2, first_radius=radius, global_iterations=0),
+        steps=1,
+    )
+    assert 0.0 < norm(engine.point.theta - theta) <= radius * (1 + 1e-12)
+    assert report.step_norm <= radius * (1 + 1e-12)
+
+
+def test_radii_of_the_recombinations(small_regression):
+    problem, _ = small_regression
+    data = SaptsD(subdomains=4).parts(LSR1).preconditioner.decomposition.split(problem)
+    layers = SaptsP(subdomains=3).parts(LSR1).preconditioner.decomposition.split(problem)
+    n = problem.layout.size
+    assert Sum().ball(1.0, data, n) == 0.25  # equation 5
+    assert Sum().ball(1.0, layers, n) == pytest.approx(1 / math.sqrt(3))
+    assert Mean().ball(1.0, data, n) == 1.0
+
+
+class Trap(Problem):
+    """Finite at the start only: every trial is rejected."""
+
+    def __init__(self, problem, start, value):
+        self.problem, self.start, self.value = problem, start, value
+        self.layout, self.samples = problem.layout, problem.samples
+
+    def at(self, theta):
+        point = self.problem.at(theta)
+        if torch.equal(theta, self.start):
+            return point
+        return Point(theta, self.value, point.gradient)
+
+    def part(self, samples):
+        return self.problem.part(samples)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e9])
+@pytest.mark.parametrize("strategy", [Plain, SaptsD, SaptsP], ids=["plain", "data", "layers"])
+def test_a_rejected_step_leaves_every_bit_in_place(small_regression, strategy, value):
+    problem, theta = small_regression
+    before = theta.clone()
+    trap = Trap(problem, before.clone(), value)
+    engine, reports = run(trap, theta, strategy(subdomains=2), steps=3)
+    assert torch.equal(engine.point.theta, before)
+    assert torch.equal(theta, before)
+    assert not any(report.accepted or report.global_accepted for report in reports)
+    assert reports[-1].global_radius < reports[0].global_radius
+    assert reports[-1].radius < reports[0].radius or strategy is SaptsP  # its own f is the trap
+
+
+def test_a_window_of_one_is_monotone():
+    values = [(3.0, 2.5, 0.6), (2.5, 2.6, 0.1), (2.5, 2.4, 0.3), (2.4, 2.39999, 1.0)]
+    one, monotone = Window(length=1), Monotone()
+    for value, trial, predicted in values:
+        assert one.judge(value, trial, predicted) == monotone.judge(value, trial, predicted)
+
+
+def test_a_window_compares_with_the_worst_of_the_last():
+    policy = Window(length=3)
+    for value, trial in [(5.0, 4.0), (4.0, 3.0), (3.0, 2.0)]:
+        policy.judge(value, trial, 1.0)
+    # the last three accepted values are 4, 3 and the current 2; 5 has left the window
+    assert policy.judge(2.0, 3.5, 1.0).ratio == pytest.approx(0.5)
+    restored = Window(length=3)
+    restored.load_state_dict(policy.state_dict())
+    assert restored.state_dict() == policy.state_dict()
+
+
+def test_round_off_is_not_judged():
+    verdict = Monotone().judge(1.0, 1.0 + 2e-16, 1e-16)
+    assert verdict.accepted
+    assert verdict.ratio == 1.0
+    assert not Monotone().judge(1.0, 1.0 + 1e-12, 1e-16).accepted
+
+
+def test_evaluations_are_counted_in_full_gradients(small_regression):
+    problem, _ = small_regression
+    seen = []
+
+    class Counted(Problem):
+        def __init__(self, inner):
+            self.inner, self.layout, self.samples = inner, inner.layout, inner.samples
+            self.cost = inner.cost
+
+        def at(self, theta):
+            seen.append(self.inner.cost)
+            return self.inner.at(theta)
+
+        def part(self, samples):
+            return Counted(self.inner.part(samples))
+
+    theta = small_regression[1]
+    _, reports = run(Counted(problem), theta, SaptsD(subdomains=2), steps=4)
+    start = 1.0
+    assert start + sum(report.total for report in reports) == pytest.approx(sum(seen))
+    assert all(report.parallel < report.total for report in reports)
+
+
+def test_state_round_trip_gives_the_same_bits(small_regression):
+    problem, theta = small_regression
+    engine, _ = run(problem, theta, SaptsD(subdomains=2), steps=4)
+    other = Engine(SaptsD(subdomains=2).parts(LSR1), Serial(), 2)
+    other.load_state_dict(engine.state_dict())
+    for _ in range(3):
+        a, b = engine.step(problem), other.step(problem)
+        assert a == b
+        assert torch.equal(engine.point.theta, other.point.theta)
+
+
+def test_split_evaluation_changes_nothing_but_round_off(small_regression):
+    problem, theta = small_regression
+    whole, _ = run(problem, theta, Plain(), steps=8)
+    split, _ = run(Split(problem, 4, Serial()), theta, Plain(subdomains=4), steps=8)
+    assert split.point.value == pytest.approx(whole.point.value, rel=1e-6)

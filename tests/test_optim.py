@@ -1,0 +1,194 @@
+"""The torch contract: closures, batches, groups, schedulers, state, buffers, random numbers."""
+
+import copy
+import io
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from ddopt.optim import SAPTS, TrustRegion
+from tests.problems import classification
+
+
+def trainer(model, x, y, optimizer):
+    def closure(part=None):
+        inputs, labels = (x, y) if part is None else part
+        optimizer.zero_grad()
+        loss = cross_entropy(model(inputs), labels)
+        loss.backward()
+        return loss
+
+    return closure
+
+
+MAKERS = {
+    "trust_region": lambda model: TrustRegion(model.named_parameters()),
+    "layers": lambda model: SAPTS(model.named_parameters(), variant="P", subdomains=2),
+    "data": lambda model: SAPTS(model.parameters(), variant="D", subdomains=4),
+}
+
+
+def arguments(kind, closure, x, y):
+    return (closure, (x, y)) if kind == "data" else (closure,)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_it_trains_and_returns_the_loss_at_the_start(kind):
+    model, x, y = classification()
+    optimizer = MAKERS[kind](model)
+    closure = trainer(model, x, y, optimizer)
+    losses = []
+    for _ in range(25):
+        before = cross_entropy(model(x), y).item()
+        returned = optimizer.step(*arguments(kind, closure, x, y))
+        assert not returned.requires_grad
+        assert returned.item() == pytest.approx(before, rel=1e-12)
+        losses.append(before)
+    assert losses[-1] < 0.2 * losses[0]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_saved_optimizer_continues_bit_for_bit(kind, dtype):
+    model, x, y = classification()
+    model, x = model.to(dtype), x.to(dtype)
+    optimizer = MAKERS[kind](model)
+    closure = trainer(model, x, y, optimizer)
+    for _ in range(4):
+        optimizer.step(*arguments(kind, closure, x, y))
+
+    file = io.BytesIO()
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    other = copy.deepcopy(model)
+    other.load_state_dict(saved["model"])
+    restored = MAKERS[kind](other)
+    restored.load_state_dict(saved["optimizer"])
+
+    again = trainer(other, x, y, restored)
+    for _ in range(5):
+        a = optimizer.step(*arguments(kind, closure, x, y))
+        b = restored.step(*arguments(kind, again, x, y))
+        assert a.item() == b.item()
+    for p, q in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_distributed_checkpoint_round_trip(tmp_path):
+    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint import state_dict as dcp
+
+    model, x, y = classification()
+    optimizer = MAKERS["layers"](model)
+    closure = trainer(model, x, y, optimizer)
+    for _ in range(3):
+        optimizer.step(closure)
+    other = copy.deepcopy(model)
+    restored = MAKERS["layers"](other)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        saved = {"optimizer": dcp.get_optimizer_state_dict(model, optimizer)}
+        checkpoint.save(saved, checkpoint_id=tmp_path / "c")
+        target = {"optimizer": dcp.get_optimizer_state_dict(other, restored)}
+        checkpoint.load(target, checkpoint_id=tmp_path / "c")
+        dcp.set_optimizer_state_dict(other, restored, target["optimizer"])
+    again = trainer(other, x, y, restored)
+    for _ in range(3):
+        assert optimizer.step(closure).item() == restored.step(again).item()
+
+
+def test_a_step_costs_one_evaluation_when_the_closure_is_one_function():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters(), stochastic=False)
+    calls = []
+    closure = trainer(model, x, y, optimizer)
+    for _ in range(10):
+        optimizer.step(lambda: calls.append(0) or closure())
+    assert len(calls) == 11 == optimizer.evaluations
+
+
+def test_mini_batches_without_a_batch_argument_are_noticed():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    for k in range(12):
+        pick = torch.arange(k % 5, len(x), 5)
+        before = cross_entropy(model(x[pick]), y[pick]).item()
+        returned = optimizer.step(trainer(model, x[pick], y[pick], optimizer))
+        if k > 3:
+            assert returned.item() == pytest.approx(before, rel=1e-12)
+
+
+def test_schedulers_groups_and_hooks_run():
+    model, x, y = classification()
+    groups = [{"params": model[0].parameters()}, {"params": model[2:].parameters(), "lr": 1.0}]
+    optimizer = TrustRegion(groups)
+    seen = []
+    optimizer.register_step_post_hook(lambda *_: seen.append(1))
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    closure = trainer(model, x, y, optimizer)
+    for _ in range(3):
+        optimizer.step(closure)
+        scheduler.step()
+    assert len(seen) == 3
+    assert all(group["radius"] > 0.0 for group in optimizer.param_groups)
+
+
+def test_a_changed_learning_rate_is_called_useless():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    closure = trainer(model, x, y, optimizer)
+    optimizer.param_groups[0]["lr"] = 0.1
+    with pytest.warns(UserWarning, match="has no effect"):
+        optimizer.step(closure)
+
+
+def test_errors_say_what_to_do():
+    model, x, y = classification()
+    optimizer = SAPTS(model.parameters(), variant="D", subdomains=2)
+    with pytest.raises(ValueError, match="step\\(\\) needs a closure"):
+        optimizer.step()
+    with pytest.raises(ValueError, match=r"call step\(closure, batch\)"):
+        optimizer.step(trainer(model, x, y, optimizer))
+    with pytest.raises(ValueError, match="a trust region that exists"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+    with pytest.raises(ValueError, match="must have one length"):
+        optimizer.step(trainer(model, x, y, optimizer), (x, y[:-1]))
+    with pytest.raises(ValueError, match="Did you mean"):
+        SAPTS(model.parameters(), variant="sapts_dd")
+
+
+def test_buffers_and_random_numbers_are_those_of_one_evaluation():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Linear(8, 3))
+    _, x, y = classification()
+    x = x.float()
+    optimizer = TrustRegion(model.parameters(), buffers=model.buffers())
+    reference = copy.deepcopy(model)
+    torch.manual_seed(1)
+    reference(x)
+    after_one = torch.rand(1)
+    torch.manual_seed(1)
+    optimizer.step(trainer(model, x, y, optimizer))
+    assert torch.equal(torch.rand(1), after_one)
+    assert torch.equal(model[1].running_mean, reference[1].running_mean)
+    assert model[1].num_batches_tracked == 1
+
+
+def test_a_loss_that_is_not_finite_at_the_start_is_an_error():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    with pytest.raises(ValueError, match="the loss is nan before the first step"):
+        optimizer.step(trainer(model, x * float("nan"), y, optimizer))
+
+
+def test_frozen_parameters_stay():
+    model, x, y = classification()
+    model[0].weight.requires_grad_(False)
+    before = model[0].weight.clone()
+    optimizer = TrustRegion(model.named_parameters())
+    optimizer.step(trainer(model, x, y, optimizer))
+    assert torch.equal(model[0].weight, before)

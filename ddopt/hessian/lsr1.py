@@ -1,60 +1,112 @@
-import torch
+"""The limited-memory symmetric rank-one matrix: indefinite curvature from secant pairs.
+
+    B = γ I + Ψ M Ψᵀ,   Ψ = Y − γ S,   M⁻¹ = D + L + Lᵀ − γ SᵀS,   SᵀY = L + D + upper
+
+Its spectral form needs an orthonormal basis Q = Ψ C of the range of Ψ and a k x k eigen-problem. C
+comes from the eigenvectors of ΨᵀΨ, never from a factorisation that a dependent pair could break
+(Brust, Erway and Marcia, On solving L-SR1 trust-region subproblems, COAP 66, 2017, use Cholesky or
+QR).
+
+Legend: k pairs, r <= k the rank of Ψ; S, Y, Ψ hold vectors as columns, (n, k); N = M⁻¹; G = ΨᵀΨ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 from pydantic import Field
+
 from ddopt.component import Settings
-from ddopt.hessian.hessian import Hessian, Model
-from ddopt.vectors import dot
-class CompactModel(Model):
-    def __init__(self, gradient, S, Y, SS, SY, YY, gamma):
-        self.gradient, self.S, self.Y, self.gamma = gradient, S, Y, gamma
-        A = torch.tril(SY) + torch.tril(SY, -1).T - gamma*SS
-        G = YY - gamma*(SY+SY.T) + gamma**2*SS
-        k = len(A)
-        self.k = k
-        if k:
-            lam, V = torch.linalg.eigh(G)
-            keep = lam > 1e-12*lam[-1]
-            lam, V = lam[keep], V[:, keep]
-            root = lam.sqrt()
-            R = root[:,None]*V.T
-            C = R @ torch.linalg.pinv(A, hermitian=True, rtol=1e-12) @ R.T
-            e, U = torch.linalg.eigh(0.5*(C+C.T))
-            self.eig = e + gamma
-            self.W = V @ (U/root[:,None])   # QU = Psi^T W
-    def mv(self, v): raise AssertionError
+from ddopt.hessian.hessian import Hessian
+from ddopt.hessian.secant import SecantPairs
+from ddopt.hessian.selection import informative_pairs
+from ddopt.hessian.spectral import Spectral
+
+if TYPE_CHECKING:
+    import torch
+
+    from ddopt.problem import Point, Problem
+
+EPS = float(np.finfo(np.float64).eps)
+
+
 class LSR1(Hessian):
+    """L-SR1 with a seed γ below the smallest curvature seen (docs/design/curvature.md)."""
+
     name = "lsr1"
+
     class Config(Settings):
-        memory: int = Field(100, ge=1)
-        fraction: float = Field(0.5)
-    def __init__(self, config=None, **o):
-        super().__init__(config, **o); self.S = self.Y = None; self.k = 0
-    def prepare(self, like):
-        m = self.config.memory
-        self.S = like.new_zeros(m, like.numel()); self.Y = like.new_zeros(m, like.numel())
-        self.SS = torch.zeros(m,m,dtype=torch.float64); self.SY=self.SS.clone(); self.YY=self.SS.clone()
-    def update(self, s, y):
-        if self.S is None: self.prepare(s)
-        if not torch.isfinite(y).all(): return
-        m = self.config.memory
-        if self.k == m:
-            for M in (self.S, self.Y): M[:-1] = M[1:].clone()
-            for M in (self.SS,self.SY,self.YY): M[:-1,:-1] = M[1:,1:].clone()
-            self.k -= 1
-        i = self.k
-        self.S[i]=s; self.Y[i]=y; self.k += 1; k=self.k
-        S, Y = self.S[:k], self.Y[:k]
-        f = lambda a,b: (a@b).double()
-        self.SS[i,:k]=self.SS[:k,i]=f(S,s); self.SY[:k,i]=f(S,y); self.SY[i,:k]=f(Y,s); self.YY[i,:k]=self.YY[:k,i]=f(Y,y)
-    def model(self, problem, point):
-        if self.S is None: self.prepare(point.theta)
-        k = self.k
-        SS, SY, YY = self.SS[:k,:k], self.SY[:k,:k], self.YY[:k,:k]
-        c = torch.diag(SY)/torch.diag(SS) if k else torch.ones(0)
-        pos = c[c>0]
-        gamma = float(self.config.fraction*pos.min()) if len(pos) else 1e-4
-        return CompactModel(point.gradient, self.S[:k], self.Y[:k], SS, SY, YY, gamma)
-    def reset(self): self.k = 0
-    def state_dict(self):
-        return {"S":self.S,"Y":self.Y,"SS":self.SS,"SY":self.SY,"YY":self.YY,"k":self.k}
-    def load_state_dict(self, s):
-        self.S,self.Y,self.SS,self.SY,self.YY,self.k = (s[x].clone() if x!="k" else int(s[x]) for x in ("S","Y","SS","SY","YY","k"))
+        """Size of the memory, and the rule for γ."""
+
+        memory: int = Field(100, ge=1, description="number of secant pairs m")
+        fraction: float = Field(
+            0.5, gt=0.0, description="γ as a fraction of the smallest positive sᵀy/sᵀs in memory"
+        )
+        first_gamma: float = Field(1e-4, gt=0.0, description="γ before any pair has sᵀy > 0")
+
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.pairs = SecantPairs(self.config.memory)
+
+    def model(self, problem: Problem, point: Point) -> Spectral:
+        """The quadratic model at ``point``."""
+        gamma = self.gamma()
+        values, basis = spectrum(self.pairs, gamma)
+        return Spectral(point.gradient, self.pairs, gamma, values, -gamma * basis, basis)
+
+    def gamma(self) -> float:
+        """The seed: the curvature that is assumed where no pair has looked."""
+        curvatures = self.pairs.curvatures()
+        positive = curvatures[curvatures > 0.0]
+        if not len(positive):
+            return float(self.config.first_gamma)
+        return float(self.config.fraction * positive.min())
+
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate the memory."""
+        self.pairs.prepare(like)
+
+    def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
+        """Store a pair; one that is not finite is refused."""
+        self.pairs.push(s, y)
+
+    def reset(self) -> None:
+        """Forget all pairs."""
+        self.pairs.reset()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The pairs and their inner products."""
+        return self.pairs.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the pairs."""
+        self.pairs.load_state_dict(state)
+
+
+def spectrum(pairs: SecantPairs, gamma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues of B in the range of Ψ and the coefficients C of their eigenvectors Ψ C."""
+    k = len(pairs)
+    if k == 0:
+        return np.zeros(0), np.zeros((0, 0))
+    ss, sy, yy = pairs.ss.numpy(), pairs.sy.numpy(), pairs.yy.numpy()
+    lower = np.tril(sy)
+    N = lower + np.tril(sy, -1).T - gamma * ss
+    G = yy - gamma * (sy + sy.T) + gamma**2 * ss
+    # Columns of unit length: the diagonal scaling that nearly minimises the condition number of G.
+    floor = EPS**2 * (yy.diagonal() + gamma**2 * ss.diagonal())
+    scale = 1.0 / np.sqrt(np.maximum(G.diagonal(), np.maximum(floor, np.finfo(float).tiny)))
+    N, G = N * scale[:, None] * scale, G * scale[:, None] * scale
+    kept = informative_pairs(N, G, np.sqrt(ss.diagonal()) * scale)
+    if len(kept) == 0:
+        return np.zeros(0), np.zeros((k, 0))
+    N, G = N[np.ix_(kept, kept)], G[np.ix_(kept, kept)]
+    weight, V = np.linalg.eigh(G)
+    # What is smaller than the rounding of the inner products cannot be told from a dependent pair.
+    real = weight > 4.0 * len(kept) * EPS * weight[-1]
+    root, V = np.sqrt(weight[real]), V[:, real]
+    H = (V * root).T @ np.linalg.solve(N, V * root)
+    values, U = np.linalg.eigh(0.5 * (H + H.T))
+    basis = np.zeros((k, len(values)))
+    basis[kept] = scale[kept, None] * ((V / root) @ U)
+    return values + gamma, basis

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ddopt.problem import Frozen, Point, Problem, Samples
+from ddopt.problem import Frozen, Operator, Point, Problem, Samples
 from ddopt.space import Indices, Layout
 
 Named = Mapping[str, torch.Tensor]
@@ -74,12 +74,12 @@ class AutogradProblem(Problem):
         value = float(loss.detach())
         return Point(theta, value, lambda: torch.autograd.grad(loss, leaf)[0])
 
-    def hvp(self, theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-        """∇²f(θ) v by differentiating <∇f, v>."""
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """v ↦ ∇²f(θ) v by differentiating <∇f, v>; the graph of ∇f is built once."""
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self.loss(leaf), leaf, create_graph=True)
-            return torch.autograd.grad(gradient, leaf, vector)[0]
+        return lambda v: torch.autograd.grad(gradient, leaf, v, retain_graph=True)[0]
 
     def part(self, samples: Samples) -> AutogradProblem:
         """The same loss as means over ``samples``; its cost is in proportion."""

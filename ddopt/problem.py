@@ -7,16 +7,16 @@ f̃_d the first-order consistent objective of subdomain d.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
 from ddopt.space import Indices, Layout, prolong, restrict
 from ddopt.vectors import dot
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Operator = Callable[[torch.Tensor], torch.Tensor]
+JACOBIAN_ROWS = 128  # residuals differentiated at once; bounds the memory of a Jacobian
 
 
 class Point:
@@ -70,7 +70,7 @@ class Problem(ABC):
     """A differentiable f on vectors of one layout.
 
     Only ``at`` must be written. What else a problem can do decides what can be done with it: a data
-    decomposition needs ``part``, exact curvature needs ``hvp``, Gauss-Newton needs ``residuals``.
+    decomposition needs ``part``, exact curvature ``curvature``, Gauss-Newton ``residuals``.
     """
 
     layout: Layout
@@ -97,13 +97,17 @@ class Problem(ABC):
         """f as a function of the parameters in ``indices`` alone, the others held at ``theta``."""
         return self if indices is None else Frozen(self, theta, indices)
 
-    def hvp(self, theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-        """∇²f(θ) v, shape (n,)."""
-        raise self._missing("multiply with its Hessian", "hvp")
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """v ↦ ∇²f(θ) v, from (n,) to (n,), at one ``theta`` for many v."""
+        raise self._missing("multiply with its Hessian", "curvature")
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """r(θ), shape (residuals,), where f = ‖r‖²; differentiable when θ requires a gradient."""
+        """r(θ), shape (m,), where f = ‖r‖²; differentiable when ``theta`` requires a gradient."""
         raise self._missing("give its residuals", "residuals")
+
+    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+        """∂r/∂θ, shape (m, n); by backward passes over chunks of residuals, for any problem."""
+        return torch.func.jacrev(self.residuals, chunk_size=JACOBIAN_ROWS)(theta)
 
     def _missing(self, ability: str, method: str) -> ValueError:
         return ValueError(
@@ -142,10 +146,10 @@ class Frozen(Problem):
         point = self.problem.at(self._full(theta))
         return Point(theta, point.value, lambda: restrict(point.gradient, self.indices))
 
-    def hvp(self, theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-        """R ∇²f Rᵀ v."""
-        full = prolong(vector, self.indices, self.problem.layout.size)
-        return restrict(self.problem.hvp(self._full(theta), full), self.indices)
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """v ↦ R ∇²f Rᵀ v."""
+        full, n = self.problem.curvature(self._full(theta)), self.problem.layout.size
+        return lambda v: restrict(full(prolong(v, self.indices, n)), self.indices)
 
 
 class Consistent(Problem):
@@ -167,6 +171,14 @@ class Consistent(Problem):
         tilt = dot(self.residual, theta - self.origin.theta)
         return Point(theta, point.value + tilt, lambda: point.gradient + self.residual)
 
-    def hvp(self, theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    def curvature(self, theta: torch.Tensor) -> Operator:
         """The linear term has no curvature."""
-        return self.problem.hvp(theta, vector)
+        return self.problem.curvature(theta)
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """Those of f_d: the linear term has none."""
+        return self.problem.residuals(theta)
+
+    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+        """That of f_d's residuals."""
+        return self.problem.jacobian(theta)

@@ -24,8 +24,8 @@ class Quadratic(Problem):
         g = self.A @ theta - self.b
         return Point(theta, float(0.5 * theta @ (g - self.b)), g)
 
-    def hvp(self, theta: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-        return self.A @ vector
+    def curvature(self, theta: torch.Tensor):
+        return lambda v: self.A @ v
 
 
 def rotated_quadratic(n: int = 20, condition: float = 1e6, seed: int = 0) -> Quadratic:

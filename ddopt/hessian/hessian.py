@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from ddopt.problem import Point, Problem
+    from ddopt.subproblem.secular import BallMinimum
 
 
 class Model(ABC):
@@ -21,6 +22,14 @@ class Model(ABC):
     @abstractmethod
     def mv(self, vector: torch.Tensor) -> torch.Tensor:
         """B v, shape (n,)."""
+
+
+class Diagonalised(Model):
+    """A model whose eigenvalues are at hand, so that it can be minimised exactly in a ball."""
+
+    @abstractmethod
+    def minimise(self, radius: float) -> tuple[torch.Tensor, BallMinimum]:
+        """The global minimiser in ‖p‖ <= radius, shape (n,), and its certificate."""
 
 
 class Hessian(Component):

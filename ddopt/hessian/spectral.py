@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ddopt.hessian.hessian import Model
+from ddopt.hessian.hessian import Diagonalised
 from ddopt.subproblem.secular import BallMinimum, minimise_in_ball
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ CANCELLED = 1e-4
 NOISE = 64.0
 
 
-class Spectral(Model):
+class Spectral(Diagonalised):
     """m(p) = gᵀp + ½ pᵀBp with B in spectral form.
 
     Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddopt.hessian.spectral import Spectral
+from ddopt.hessian.hessian import Diagonalised
 from ddopt.subproblem.subproblem import Candidate, Subproblem
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class OBS(Subproblem):
-    """Solves the secular equation of a model in spectral form to machine precision."""
+    """Solves the secular equation of a diagonalised model to machine precision."""
 
     name = "obs"
 
@@ -24,10 +24,11 @@ class OBS(Subproblem):
 
         Raises ``ValueError`` for a model whose eigenvalues are not at hand.
         """
-        if not isinstance(model, Spectral):
+        if not isinstance(model, Diagonalised):
             raise ValueError(
-                f"the subproblem solver 'obs' needs a limited-memory model (hessian 'lsr1'), not "
-                f"{type(model).__name__}; choose the subproblem 'cauchy' for it"
+                f"the subproblem solver 'obs' needs a model whose eigenvalues are at hand (hessian "
+                f"'lsr1', 'lbfgs' or 'gauss_newton'), not {type(model).__name__}; choose the "
+                "subproblem 'steihaug' or 'cauchy' for it"
             )
         step, solution = model.minimise(radius)
         return Candidate(step, solution.decrease, solution.norm)

@@ -1,0 +1,36 @@
+"""The exact Hessian, by products with vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ddopt.hessian.hessian import Hessian, Model
+
+if TYPE_CHECKING:
+    import torch
+
+    from ddopt.problem import Operator, Point, Problem
+
+
+class OperatorModel(Model):
+    """B is known by its products with vectors."""
+
+    def __init__(self, gradient: torch.Tensor, product: Operator) -> None:
+        self.gradient, self._product = gradient, product
+
+    def mv(self, vector: torch.Tensor) -> torch.Tensor:
+        """B v, shape (n,)."""
+        return self._product(vector)
+
+
+class Exact(Hessian):
+    """∇²f(θ), for problems that can differentiate twice; goes with the subproblem ``steihaug``.
+
+    A product costs about two gradients, and they are not counted as evaluations of f.
+    """
+
+    name = "exact"
+
+    def model(self, problem: Problem, point: Point) -> OperatorModel:
+        """The second-order Taylor model at ``point``."""
+        return OperatorModel(point.gradient, problem.curvature(point.theta))

@@ -1,0 +1,83 @@
+"""The coarse space: the best step in the span of the local steps, the gradient and the last step.
+
+Legend: Z (n, c) the columns, a (c,) coefficients, B the curvature at hand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ddopt.recombination.recombination import Corrections, Recombination, Recombined
+from ddopt.subproblem.secular import minimise_in_ball
+from ddopt.vectors import dot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEPENDENT = 1e-10  # columns whose part outside the others is below this share of them are dropped
+
+
+def minimise_in_span(
+    columns: list[torch.Tensor],
+    gradient: torch.Tensor,
+    product: Callable[[torch.Tensor], torch.Tensor],
+    radius: float,
+) -> tuple[torch.Tensor, float]:
+    """argmin of <g, p> + ½ <p, B p> over p in the span of the columns with ‖p‖ <= radius.
+
+    Args:
+        columns: vectors (n,), dependent ones allowed.
+        gradient: g (n,).
+        product: v ↦ B v.
+        radius: of the ball in the 2-norm.
+
+    Returns:
+        The step (n,), and the decrease of the model, >= 0.
+    """
+    Z = torch.stack([column / column.norm() for column in columns if bool(column.any())])
+    gram = inner(Z, Z)
+    weight, V = np.linalg.eigh(gram)
+    kept = weight > DEPENDENT * weight[-1]
+    basis = V[:, kept] / np.sqrt(weight[kept])  # Zᵀ basis has orthonormal columns
+    BZ = torch.stack([product(row) for row in Z])
+    curvature = basis.T @ inner(Z, BZ) @ basis
+    values, U = np.linalg.eigh(0.5 * (curvature + curvature.T))
+    slopes = U.T @ (basis.T @ inner(Z, gradient[None])[:, 0])
+    solution = minimise_in_ball(values, slopes, radius)
+    coefficients = torch.from_numpy(basis @ (U @ solution.coordinates)).to(Z)
+    return coefficients @ Z, solution.decrease
+
+
+def inner(rows: torch.Tensor, columns: torch.Tensor) -> np.ndarray:
+    """All inner products of two small sets of vectors (p, n) and (q, n), in float64."""
+    table = [[dot(row, column) for column in columns] for row in rows]
+    return np.array(table, dtype=np.float64)
+
+
+class Coarse(Recombination):
+    """Minimises the quadratic model over span{R_1ᵀs_1, .., R_Nᵀs_N, −g, last step} in the ball.
+
+    Never worse in the model than the sum, the mean or the Cauchy step, since it contains them all.
+    B is exact where the problem multiplies with its Hessian (N + 2 products, not counted as
+    evaluations).
+    """
+
+    name = "coarse"
+
+    def __init__(self, config: Any = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self._last: torch.Tensor | None = None
+
+    def combine(self, corrections: Corrections) -> Recombined:
+        """The coarse minimiser, and the coarse model's decrease as the prediction."""
+        point = corrections.point
+        columns = [*corrections.each(), -point.gradient]
+        if self._last is not None:
+            columns.append(self._last)
+        product = corrections.problem.curvature(point.theta)
+        step, decrease = minimise_in_span(columns, point.gradient, product, corrections.radius)
+        self._last = step
+        return Recombined(step, decrease)

@@ -94,7 +94,7 @@ class LBFGS(Hessian):
 
 
 def spectrum(pairs: SecantPairs, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Eigenvalues of B in the span of the pairs, and their eigenvectors' coefficients on S and Y."""
+    """Eigenvalues of B in the span of the pairs; the eigenvectors as combinations of S and Y."""
     k = len(pairs)
     if k == 0:
         return np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0))

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.problems import classification, regression
 
 torch.set_num_threads(1)
+settings.register_profile("ddopt", deadline=None, derandomize=True)
+settings.load_profile("ddopt")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.executor import Serial
 from ddopt.problem import Blank, Consistent, Point
 from ddopt.radius import Trial
 from ddopt.recombination import Corrections
@@ -93,11 +94,13 @@ class Engine:
         self._nowhere = torch.zeros(0)  # stands for the point before there is one
         self.radius = parts.preconditioner.first_radius if parts.preconditioner else math.nan
         self.iteration = 0
+        self._agreed = False
 
     def step(self, problem: Problem) -> StepReport:
         """One outer iteration on ``problem`` from ``self.point``."""
         point = self.point
         assert point is not None, "start() comes first"
+        self._agree(problem, point.theta)
         sent = (self.executor.bytes_sent, self.executor.collectives)
         report = StepReport(iteration=self.iteration)
         if self.parts.preconditioner is not None:
@@ -120,7 +123,7 @@ class Engine:
         if self.parts.preconditioner is None:
             return
         subdomains = self.parts.preconditioner.decomposition.split(Blank(layout))
-        for d in self.executor.owned(len(subdomains)):
+        for d in self._sharing(subdomains).owned(len(subdomains)):
             self.index_sets[d] = subdomains[d].indices
             self.solvers[d] = self.parts.preconditioner.solver.build()
             self.solvers[d].prepare(subdomains[d].restrict(like))
@@ -142,18 +145,26 @@ class Engine:
 
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
+        self._agree(problem, theta)
         self.point = problem.at(theta)
         return problem.cost
+
+    def _agree(self, problem: Problem, theta: torch.Tensor) -> None:
+        """Before anything else: does every process see the same method and problem?"""
+        if self.executor.size > 1 and not self._agreed:
+            self.executor.agree({"method": repr(self.parts), **problem.facts(theta)})
+        self._agreed = True
 
     def _precondition(
         self, parts: Preconditioner, problem: Problem, point: Point, report: StepReport
     ) -> Point:
         subdomains = parts.decomposition.split(problem)
+        point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
         n = point.theta.numel()
         ball = parts.recombination.ball(self.radius, subdomains, n)
         answers = {
             d: self._solve(parts, problem, point, subdomains[d], ball)
-            for d in self.executor.owned(len(subdomains))
+            for d in self._sharing(subdomains).owned(len(subdomains))
         }
         corrections = self._collect(problem, point, subdomains, answers, report)
         recombined = parts.recombination.combine(corrections)
@@ -229,7 +240,8 @@ class Engine:
         report: StepReport,
     ) -> Corrections:
         """Bring the numbers of all subdomains together; the vectors stay until they are needed."""
-        rows = self.executor.numbers(
+        executor = self._sharing(subdomains)
+        rows = executor.numbers(
             {
                 d: [
                     answer.decrease,
@@ -252,8 +264,12 @@ class Engine:
             subdomains=subdomains,
             steps={d: answer.step for d, answer in answers.items()},
             decreases=[row[0] for row in rows],
-            executor=self.executor,
+            executor=executor,
         )
+
+    def _sharing(self, subdomains: list[Subdomain]) -> Executor:
+        """Who shares the subdomains out; the whole problem is solved by all processes alike."""
+        return Serial() if subdomains[0].whole else self.executor
 
     @staticmethod
     def _origin_cost(problem: Problem, subdomain: Subdomain) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from ddopt.space import Indices, Layout, prolong, restrict
-from ddopt.vectors import dot
+from ddopt.vectors import dot, fingerprint
 
 Operator = Callable[[torch.Tensor], torch.Tensor]
 JACOBIAN_ROWS = 128  # residuals differentiated at once; bounds the memory of a Jacobian
@@ -108,6 +108,15 @@ class Problem(ABC):
     def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
         """∂r/∂θ, shape (m, n); by backward passes over chunks of residuals, for any problem."""
         return torch.func.jacrev(self.residuals, chunk_size=JACOBIAN_ROWS)(theta)
+
+    def facts(self, theta: torch.Tensor) -> dict[str, str]:
+        """What every process of a run must have been given alike, with θ_0 = ``theta``."""
+        names = zip(self.layout.names, map(tuple, self.layout.shapes), strict=True)
+        return {
+            "parameters": f"{self.layout.dtype} " + ", ".join(f"{n} {s}" for n, s in names),
+            "initial values": fingerprint(theta),
+            "sample counts": str(self.samples.counts if self.samples else "none"),
+        }
 
     def _missing(self, ability: str, method: str) -> ValueError:
         return ValueError(

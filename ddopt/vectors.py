@@ -6,6 +6,7 @@ that decides a step is a quotient of such numbers.
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
@@ -31,6 +32,12 @@ def norm(a: torch.Tensor) -> float:
 def max_norm(a: torch.Tensor) -> float:
     """The ∞-norm of a vector (n,)."""
     return float(a.abs().max()) if a.numel() else 0.0
+
+
+def fingerprint(a: torch.Tensor) -> str:
+    """A short text that differs where a bit of the vector (n,) does."""
+    data = a.detach().cpu().contiguous().view(torch.uint8).numpy()
+    return hashlib.sha256(data.data).hexdigest()[:16]
 
 
 NORMS = {"2": norm, "inf": max_norm}

@@ -51,7 +51,7 @@ class Acceptance(Component):
         if not math.isfinite(trial):
             return Verdict(accepted=False, ratio=-math.inf)
         noise = ROUND_OFF * max(abs(value), abs(trial))
-        if predicted <= 0.0:
+        if not predicted > 0.0:  # nor NaN
             return Verdict(accepted=False, ratio=0.0)
         if abs(value - trial) <= noise and predicted <= noise:
             ratio = 1.0

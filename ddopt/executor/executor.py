@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Executor(Component):
-    """Shares the subdomains out and reduces over them."""
+    """Shares the subdomains out and reduces over them.
+
+    Every method but ``owned`` is a collective: all processes call it, in the same order.
+    """
 
     seam = "executor"
 
@@ -31,36 +34,51 @@ class Executor(Component):
         return range(self.rank, count, self.size)
 
     @abstractmethod
-    def sum(self, vectors: dict[int, torch.Tensor], count: int) -> torch.Tensor:
+    def sum(self, vectors: dict[int, torch.Tensor], count: int, like: torch.Tensor) -> torch.Tensor:
         """The sum over ``count`` subdomains of a vector (n,) from each owner.
 
         Added in the fixed order of :func:`tree_sum`; the result is the same on every process.
+        ``like`` (n,) tells a process that owns nothing what the vectors look like.
         """
 
     @abstractmethod
-    def each(self, vectors: dict[int, torch.Tensor], count: int) -> list[torch.Tensor]:
-        """The vectors (n,) of all ``count`` subdomains, in order, on every process."""
+    def each(
+        self, vectors: dict[int, torch.Tensor], sizes: list[int], like: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """The vectors of all subdomains, in order, on every process; the d-th is (sizes[d],)."""
 
     @abstractmethod
     def numbers(self, values: dict[int, list[float]], count: int) -> list[list[float]]:
-        """The numbers of all ``count`` subdomains, in order, on every process."""
+        """The numbers of all ``count`` subdomains, in order, on every process.
+
+        Every subdomain gives equally many.
+        """
+
+    def agree(self, facts: dict[str, str]) -> None:
+        """Make sure that every process was given the same ``facts``.
+
+        Raises ``ValueError`` on all processes, naming the one that differs and what differs.
+        """
 
 
-def tree_sum(vectors: dict[int, torch.Tensor], count: int, stop: int = 1) -> torch.Tensor:
-    """Add vectors 0..count-1 in the order of a fixed tree: d with d + h, h = ..., 4, 2, 1.
+def tree_sum(vectors: dict[int, torch.Tensor], count: int) -> torch.Tensor:
+    """Add vectors 0..count-1 in the order of a fixed tree: d with d + h, h = ..., 4, 2, 1."""
+    assert len(vectors) == count
+    return fold(vectors, 1)[0]
 
-    A process that owns every W-th subdomain, W a power of two, can do the first levels alone, down
-    to h = W; that is why the tree halves strides instead of pairing neighbours.
+
+def fold(vectors: dict[int, torch.Tensor], width: int) -> dict[int, torch.Tensor]:
+    """The first levels of :func:`tree_sum`, until only indices below ``width`` are left.
+
+    A process that owns every W-th vector, W a power of two, can do the levels down to h = W alone:
+    d and d + h are both its own. That is why the tree halves strides instead of pairing neighbours.
     """
     partial = dict(vectors)
-    h = 1
-    while h < count:
+    h = width
+    while h <= max(partial, default=0):
         h *= 2
-    while h > stop:
+    while h > width:
         h //= 2
         for d in sorted(d for d in partial if d >= h):
-            right = partial.pop(d)
-            left = partial.get(d - h)
-            partial[d - h] = right if left is None else left + right
-    (total,) = partial.values() if stop == 1 else (next(iter(partial.values())),)
-    return total
+            partial[d - h] = partial[d - h] + partial.pop(d)
+    return partial

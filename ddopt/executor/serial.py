@@ -15,13 +15,15 @@ class Serial(Executor):
 
     name = "serial"
 
-    def sum(self, vectors: dict[int, torch.Tensor], count: int) -> torch.Tensor:
+    def sum(self, vectors: dict[int, torch.Tensor], count: int, like: torch.Tensor) -> torch.Tensor:
         """Add in the fixed order."""
         return tree_sum(vectors, count)
 
-    def each(self, vectors: dict[int, torch.Tensor], count: int) -> list[torch.Tensor]:
+    def each(
+        self, vectors: dict[int, torch.Tensor], sizes: list[int], like: torch.Tensor
+    ) -> list[torch.Tensor]:
         """All are here."""
-        return [vectors[d] for d in range(count)]
+        return [vectors[d] for d in range(len(sizes))]
 
     def numbers(self, values: dict[int, list[float]], count: int) -> list[list[float]]:
         """All are here."""

@@ -40,7 +40,7 @@ class Split(Problem):
 
         def gradient() -> torch.Tensor:
             own = {d: point.gradient for d, point in points.items()}
-            return self.executor.sum(own, self.count)
+            return self.executor.sum(own, self.count, theta)
 
         return Point(theta, value, gradient)
 

@@ -32,20 +32,32 @@ class Corrections:
     decreases: list[float]  # f̃_d(θ_{d,0}) − f̃_d(θ_{d,0} + s_d) of all subdomains
     executor: Executor
 
-    def _prolonged(self) -> dict[int, torch.Tensor]:
-        n = self.point.theta.numel()
-        return {d: self.subdomains[d].prolong(step, n) for d, step in self.steps.items()}
-
     def sum(self, weights: list[float] | None = None) -> torch.Tensor:
         """Σ_d w_d R_dᵀ s_d, shape (n,); all weights are 1 where none are given."""
-        own = self._prolonged()
+        if self._disjoint:  # each part goes to its place: half the traffic of a reduction
+            total = torch.zeros_like(self.point.theta)
+            for d, part in enumerate(self._parts()):
+                total[self.subdomains[d].indices] = part if weights is None else weights[d] * part
+            return total
+        n = self.point.theta.numel()
+        own = {d: self.subdomains[d].prolong(step, n) for d, step in self.steps.items()}
         if weights is not None:
             own = {d: weights[d] * vector for d, vector in own.items()}
-        return self.executor.sum(own, len(self.subdomains))
+        return self.executor.sum(own, len(self.subdomains), self.point.theta)
 
     def each(self) -> list[torch.Tensor]:
         """R_dᵀ s_d of all subdomains, each of shape (n,)."""
-        return self.executor.each(self._prolonged(), len(self.subdomains))
+        n = self.point.theta.numel()
+        parts = zip(self.subdomains, self._parts(), strict=True)
+        return [subdomain.prolong(part, n) for subdomain, part in parts]
+
+    def _parts(self) -> list[torch.Tensor]:
+        sizes = [subdomain.size(self.point.theta.numel()) for subdomain in self.subdomains]
+        return self.executor.each(self.steps, sizes, self.point.theta)
+
+    @cached_property
+    def _disjoint(self) -> bool:
+        return len(self.subdomains) > 1 and disjoint(self.subdomains, self.point.theta.numel())
 
     @cached_property
     def movers(self) -> torch.Tensor | int:

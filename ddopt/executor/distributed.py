@@ -1,0 +1,219 @@
+"""Many processes, over torch.distributed: the same numbers as one, to the bit.
+
+Legend: N subdomains, W processes, n parameters, b bytes per number.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.distributed as dist
+from pydantic import Field
+
+from ddopt.component import Settings
+from ddopt.executor.executor import Executor, fold, tree_sum
+from ddopt.executor.pulse import STUCK, Pulse, RankLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHORT = 15  # numbers per process that travel in one collective; more take a second one
+LOOK = timedelta(seconds=5)  # how often a waiting process looks whether the others live
+POLL = 1e-4  # seconds; NCCL aborts what is waited for with a timeout, so it is polled
+
+
+class Distributed(Executor):
+    """One of W processes; the default process group must exist (see :func:`connect`).
+
+    ``bytes_sent`` counts what this process has to send by the algorithm's formula, whatever the
+    library does below: to each of W − 1 others its own slice or row. A full vector costs
+    2nb(W − 1)/W, as a ring all-reduce does, in both modes.
+    """
+
+    name = "distributed"
+
+    class Config(Settings):
+        """Options of the reductions."""
+
+        reduction: Literal["ordered", "fast"] = Field(
+            "ordered",
+            description="ordered: sums in subdomain order, the same bits for any number of "
+            "processes; fast: all_reduce, whose bits depend on it",
+        )
+
+    def __init__(self, config: Config | None = None, **options: object) -> None:
+        super().__init__(config, **options)
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.bytes_sent = self.collectives = 0
+        self._polled = "nccl" in str(dist.get_backend_config())
+        store = dist.distributed_c10d._get_default_store()
+        self.pulse = Pulse(dist.PrefixStore("ddopt", store), self.rank, self.size)
+
+    def sum(self, vectors: dict[int, torch.Tensor], count: int, like: torch.Tensor) -> torch.Tensor:
+        """Reduce slices, then gather them; each process adds up the slice of coordinates it owns.
+
+        W a power of two: a process has added its own subdomains before, and sends one vector.
+        Otherwise no level of the tree lies within a process, and it sends one for each subdomain.
+        """
+        if self.config.reduction == "fast":
+            return self._fast_sum(vectors, count, like)
+        if self.size & (self.size - 1) == 0:
+            vectors, count = fold(vectors, self.size), min(count, self.size)
+        chunk = -(-like.numel() // self.size)
+        mine = tree_sum(self._scatter(vectors, count, chunk, like), count)
+        whole = like.new_empty(self.size * chunk)
+        self._run(lambda: dist.all_gather_into_tensor(whole, mine, async_op=True))
+        self._count(chunk * (self.size - 1), like)
+        return whole[: like.numel()]
+
+    def _scatter(
+        self, vectors: dict[int, torch.Tensor], count: int, chunk: int, like: torch.Tensor
+    ) -> dict[int, torch.Tensor]:
+        """The slice of this process, of all ``count`` vectors."""
+        held = [len(range(rank, count, self.size)) for rank in range(self.size)]
+        sent = like.new_zeros(self.size, len(vectors), chunk)
+        padding = self.size * chunk - like.numel()
+        for i, d in enumerate(sorted(vectors)):
+            padded = torch.nn.functional.pad(vectors[d], (0, padding))
+            sent[:, i] = padded.view(self.size, chunk)
+        received = like.new_empty(count, chunk)
+        outgoing = [chunk * len(vectors)] * self.size
+        incoming = [chunk * k for k in held]
+        self._run(
+            lambda: dist.all_to_all_single(
+                received.view(-1), sent.view(-1), incoming, outgoing, async_op=True
+            )
+        )
+        self._count(chunk * len(vectors) * (self.size - 1), like)
+        order = [d for rank in range(self.size) for d in range(rank, count, self.size)]
+        return dict(zip(order, received, strict=True))
+
+    def _fast_sum(
+        self, vectors: dict[int, torch.Tensor], count: int, like: torch.Tensor
+    ) -> torch.Tensor:
+        total = torch.zeros_like(like)
+        for d in sorted(vectors):
+            total += vectors[d]
+        self._run(lambda: dist.all_reduce(total, async_op=True))
+        self._count(2 * like.numel() * (self.size - 1) // self.size, like)
+        return total
+
+    def each(
+        self, vectors: dict[int, torch.Tensor], sizes: list[int], like: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """One all_gather; the processes' parts are padded to the longest."""
+        owners = [range(rank, len(sizes), self.size) for rank in range(self.size)]
+        length = max(sum(sizes[d] for d in owned) for owned in owners)
+        own = like.new_zeros(length)
+        if vectors:
+            packed = torch.cat([vectors[d] for d in owners[self.rank]])
+            own[: len(packed)] = packed
+        gathered = like.new_empty(self.size, length)
+        self._run(lambda: dist.all_gather_into_tensor(gathered.view(-1), own, async_op=True))
+        self._count(length * (self.size - 1), like)
+        found: dict[int, torch.Tensor] = {}
+        for owned, row in zip(owners, gathered, strict=True):
+            parts = row[: sum(sizes[d] for d in owned)].split([sizes[d] for d in owned])
+            found.update(zip(owned, parts, strict=True))
+        return [found[d] for d in range(len(sizes))]
+
+    def numbers(self, values: dict[int, list[float]], count: int) -> list[list[float]]:
+        """All-gather rows of float64 on the CPU, each headed by its length."""
+        own = [number for d in sorted(values) for number in values[d]]
+        rows = self._gather([float(len(own)), *own, *[0.0] * SHORT][: SHORT + 1])
+        lengths = [int(row[0]) for row in rows]
+        if max(lengths) > SHORT:
+            rows = self._gather([0.0, *own, *[0.0] * (max(lengths) - len(own))])
+        found: dict[int, list[float]] = {}
+        for rank, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+            owned = range(rank, count, self.size)
+            width = length // max(len(owned), 1)
+            for i, d in enumerate(owned):
+                found[d] = row[1 + i * width : 1 + (i + 1) * width]
+        return [found[d] for d in range(count)]
+
+    def _gather(self, row: list[float]) -> list[list[float]]:
+        own = torch.tensor(row, dtype=torch.float64)
+        rows = own.new_empty(self.size, len(row))
+        self._run(lambda: dist.all_gather_into_tensor(rows.view(-1), own, async_op=True))
+        self._count(len(row) * (self.size - 1), own)
+        return rows.tolist()
+
+    def agree(self, facts: dict[str, str]) -> None:
+        """Compare with what rank 0 was given."""
+        text = torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)
+        lengths = [int(length) for (length,) in self._gather([float(len(text))])]
+        own = torch.zeros(max(lengths), dtype=torch.uint8)
+        own[: len(text)] = text
+        rows = own.new_empty(self.size, max(lengths))
+        self._run(lambda: dist.all_gather_into_tensor(rows.view(-1), own, async_op=True))
+        given = [
+            json.loads(bytes(row[:length].tolist()))
+            for row, length in zip(rows, lengths, strict=True)
+        ]
+        differences = [
+            f"{fact} of rank {rank} differs from that of rank 0: {_apart(theirs, wanted)}"
+            for rank, facts in enumerate(given)
+            for fact in {**given[0], **facts}
+            if (theirs := facts.get(fact, "none")) != (wanted := given[0].get(fact, "none"))
+        ]
+        if differences:
+            raise ValueError(
+                "the processes were not given the same problem. "
+                + "; ".join(differences[:4])
+                + ". Every process must build the same model, data and configuration"
+            )
+
+    def close(self) -> None:
+        """Leave the process group, after a success: all processes must get here."""
+        self._run(lambda: dist.barrier(async_op=True))
+        self.pulse.stop()
+        dist.destroy_process_group()
+
+    def _run(self, collective: Callable[[], dist.Work | None]) -> None:
+        """Wait for a collective, and find out who is missing where it cannot end."""
+        self.collectives += 1
+        try:
+            work = collective()
+            assert work is not None
+            while not self._finished(work):
+                self.pulse.check(STUCK)
+        except RankLostError:
+            raise
+        except RuntimeError as error:
+            self.pulse.diagnose(error)
+
+    def _finished(self, work: dist.Work) -> bool:
+        """Wait for a while; a collective that is merely late can still be waited for."""
+        if self._polled:
+            deadline = time.monotonic() + LOOK.total_seconds()
+            while not work.is_completed():
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(POLL)
+            work.wait()
+            return True
+        try:
+            work.wait(LOOK)
+        except RuntimeError:
+            if work.is_completed():  # not merely late: it failed
+                raise
+            return False
+        return True
+
+    def _count(self, elements: int, like: torch.Tensor) -> None:
+        self.bytes_sent += elements * like.element_size()
+
+
+def _apart(theirs: str, wanted: str) -> str:
+    """Both texts, from a little before where they part."""
+    start = next(
+        (i for i, (a, b) in enumerate(zip(theirs, wanted, strict=False)) if a != b),
+        min(len(theirs), len(wanted)),
+    )
+    start = max(0, start - 30)
+    return f"{theirs[start : start + 80]!r} against {wanted[start : start + 80]!r}"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from tests.problems import classification, regression
+from ddopt.testing.problems import classification, regression
 
 torch.set_num_threads(1)
 settings.register_profile("ddopt", deadline=None, derandomize=True)

@@ -11,7 +11,7 @@ from ddopt.hessian.lsr1 import LSR1
 from ddopt.problem import Point, Problem
 from ddopt.space import Layout
 from ddopt.subproblem.obs import OBS
-from tests.problems import rotated_quadratic
+from ddopt.testing.problems import rotated_quadratic
 
 N = 12
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ddopt.optim import SAPTS, TrustRegion
-from tests.problems import classification
+from ddopt.testing.problems import classification
 
 
 def trainer(model, x, y, optimizer):

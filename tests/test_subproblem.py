@@ -15,7 +15,7 @@ from ddopt.subproblem.cauchy import Cauchy
 from ddopt.subproblem.dogleg import Dogleg
 from ddopt.subproblem.obs import OBS
 from ddopt.subproblem.steihaug import Steihaug, boundary
-from tests.problems import rotated_quadratic
+from ddopt.testing.problems import rotated_quadratic
 
 RADII = [1e-3, 0.3, 1.0, 100.0]
 

@@ -1,4 +1,4 @@
-"""Small problems of the tests: closed forms, and networks of a hundred parameters."""
+"""Small problems: closed forms, and networks of a hundred parameters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ddopt.autograd import AutogradProblem
-from ddopt.problem import Point, Problem, Samples
+from ddopt.autograd import AutogradProblem, Named
+from ddopt.problem import Operator, Point, Problem, Samples
 from ddopt.space import Layout, Parameters
 
 
@@ -21,10 +21,12 @@ class Quadratic(Problem):
         self.layout = Layout.flat(len(b), A.dtype)
 
     def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate f and its gradient Ax − b."""
         g = self.A @ theta - self.b
         return Point(theta, float(0.5 * theta @ (g - self.b)), g)
 
-    def curvature(self, theta: torch.Tensor):
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """v ↦ A v."""
         return lambda v: self.A @ v
 
 
@@ -36,7 +38,9 @@ def rotated_quadratic(n: int = 20, condition: float = 1e6, seed: int = 0) -> Qua
     return Quadratic(Q @ torch.diag(spectrum) @ Q.T, torch.zeros(n, dtype=Q.dtype))
 
 
-def network(width: int = 8, depth: int = 2, inputs: int = 3, outputs: int = 1, seed: int = 0):
+def network(
+    width: int = 8, depth: int = 2, inputs: int = 3, outputs: int = 1, seed: int = 0
+) -> nn.Module:
     """A tanh network in float64, the same for one seed."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -54,7 +58,7 @@ def regression(samples: int = 37, seed: int = 0) -> tuple[AutogradProblem, torch
     x = torch.randn(samples, 3, generator=generator, dtype=torch.float64)
     t = torch.sin(x.sum(dim=1, keepdim=True)) + x[:, :1] ** 2
 
-    def sums(named, picked):
+    def sums(named: Named, picked: Samples) -> tuple[torch.Tensor, ...]:
         index = picked.terms[0]
         return (((functional_call(model, named, (x[index],)) - t[index]) ** 2).sum(),)
 
@@ -63,7 +67,9 @@ def regression(samples: int = 37, seed: int = 0) -> tuple[AutogradProblem, torch
     return problem, parameters.read()
 
 
-def classification(samples: int = 60, seed: int = 0):
+def classification(
+    samples: int = 60, seed: int = 0
+) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     """A classifier of three clouds: model, inputs, labels."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(samples) % 3

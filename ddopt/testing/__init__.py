@@ -1,0 +1,17 @@
+"""What plugin authors test with: conformance checks, small problems, and real processes."""
+
+from ddopt.testing.conformance import (
+    check_decomposition,
+    check_hessian,
+    check_solver,
+    check_subproblem,
+)
+from ddopt.testing.ranks import run_ranks
+
+__all__ = [
+    "check_decomposition",
+    "check_hessian",
+    "check_solver",
+    "check_subproblem",
+    "run_ranks",
+]

@@ -1,0 +1,132 @@
+"""Conformance checks for components from anywhere: what the engine relies on, stated and tested.
+
+Each check raises ``AssertionError`` with a sentence that says what is wrong. They are what ddopt's
+own tests use.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from ddopt.problem import Consistent, Problem
+from ddopt.testing.problems import regression
+from ddopt.vectors import norm
+
+if TYPE_CHECKING:
+    from ddopt.decomposition import Decomposition
+    from ddopt.hessian import Hessian
+    from ddopt.solver import Solver
+    from ddopt.subproblem import Subproblem
+
+
+def check_decomposition(decomposition: Decomposition, problem: Problem | None = None) -> None:
+    """The subdomains are numbered, cover everything, and can be solved consistently."""
+    problem, theta = (problem, None) if problem is not None else regression()
+    n = problem.layout.size
+    theta = torch.zeros(n, dtype=problem.layout.dtype) if theta is None else theta
+    subdomains = decomposition.split(problem)
+    again = decomposition.split(problem)
+    assert subdomains, "split() must give at least one subdomain"
+    assert [s.index for s in subdomains] == list(range(len(subdomains))), (
+        f"subdomains must be numbered 0..N-1, got {[s.index for s in subdomains]}"
+    )
+    covered = torch.zeros(n, dtype=torch.bool)
+    seen: list[set[int]] = [set() for _ in (problem.samples.counts if problem.samples else ())]
+    for subdomain, twin in zip(subdomains, again, strict=True):
+        part = subdomain.restrict(theta)
+        assert torch.equal(part, twin.restrict(theta)), "split() must give the same answer twice"
+        assert torch.equal(subdomain.restrict(subdomain.prolong(part + 1.0, n)), part + 1.0), (
+            f"subdomain {subdomain.index}: restrict(prolong(v)) must be v"
+        )
+        covered |= subdomain.prolong(torch.ones_like(part), n).bool()
+        own = subdomain.samples or problem.samples
+        for term, indices in enumerate(own.terms if own else ()):
+            seen[term] |= set(indices.tolist())
+        _check_consistency(problem, theta, subdomain)
+    assert bool(covered.all()), (
+        f"parameters {(~covered).nonzero().flatten().tolist()[:10]} belong to no subdomain"
+    )
+    if problem.samples is not None:
+        for term, indices in enumerate(problem.samples.terms):
+            missing = sorted(set(indices.tolist()) - seen[term])
+            assert not missing, f"samples {missing[:10]} of term {term} belong to no subdomain"
+
+
+def _check_consistency(problem: Problem, theta: torch.Tensor, subdomain: object) -> None:
+    """∇f̃_d(θ_k) = R_d g_k."""
+    point = problem.at(theta)
+    local = subdomain.objective(problem, point)  # type: ignore[attr-defined]
+    wanted = subdomain.restrict(point.gradient)  # type: ignore[attr-defined]
+    origin = local.at(subdomain.restrict(theta))  # type: ignore[attr-defined]
+    found = Consistent(local, origin, wanted).at(origin.theta).gradient
+    assert norm(found - wanted) <= 1e-10 * max(norm(wanted), 1e-300), (
+        "the consistent local gradient must be the restricted global gradient"
+    )
+
+
+def check_solver(solver: Solver, problem: Problem | None = None) -> None:
+    """The solver decreases f, tells the truth, and stays in its ball."""
+    problem, theta = (problem, None) if problem is not None else regression()
+    theta = torch.zeros(problem.layout.size, dtype=problem.layout.dtype) if theta is None else theta
+    start = problem.at(theta)
+    for ball in (1e-2, math.inf):
+        answer = solver.solve(problem, start, ball, 10)
+        assert norm(answer.step) <= ball * (1 + 1e-9), "the accumulated step must stay in the ball"
+        assert torch.equal(answer.end.theta, theta + answer.step) or torch.allclose(
+            answer.end.theta, theta + answer.step, rtol=1e-14, atol=1e-15
+        ), "the answer's step must lead from the start to the answer's end"
+        assert answer.decrease == start.value - answer.end.value, (
+            "decrease must be f(start) - f(end)"
+        )
+        assert answer.end.value <= start.value, "ten iterations must not end higher than they began"
+    saved = solver.state_dict()
+    twin = type(solver)(solver.config)
+    twin.load_state_dict(saved)
+    a = solver.solve(problem, start, math.inf, 3)
+    b = twin.solve(problem, start, math.inf, 3)
+    assert torch.equal(a.step, b.step), "a restored solver must take the same step, bit for bit"
+
+
+def check_hessian(hessian: Hessian, problem: Problem | None = None) -> None:
+    """The model is linear and symmetric, and agrees with the gradient it was made from."""
+    problem, theta = (problem, None) if problem is not None else regression()
+    theta = torch.zeros(problem.layout.size, dtype=problem.layout.dtype) if theta is None else theta
+    point = problem.at(theta)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        s = 1e-2 * torch.randn(theta.shape, generator=generator, dtype=theta.dtype)
+        hessian.update(s, problem.at(theta + s).gradient - point.gradient)
+    model = hessian.model(problem, point)
+    u, v = (torch.randn(theta.shape, generator=generator, dtype=theta.dtype) for _ in range(2))
+    Bu, Bv = model.mv(u), model.mv(v)
+    scale = max(norm(Bu) * norm(v), norm(Bv) * norm(u), 1e-300)
+    assert abs(float(Bu @ v - Bv @ u)) <= 1e-8 * scale, "B must be symmetric"
+    sum_error = norm(model.mv(u + 2.0 * v) - Bu - 2.0 * Bv)
+    assert sum_error <= 1e-8 * max(norm(Bu) + norm(Bv), 1e-300), "B must be linear"
+    assert torch.equal(model.gradient, point.gradient), "the model's gradient must be the point's"
+
+
+def check_subproblem(subproblem: Subproblem, hessian: Hessian) -> None:
+    """The step stays in the ball, keeps its promise, and beats the Cauchy step."""
+    from ddopt.subproblem.cauchy import Cauchy
+
+    problem, theta = regression()
+    point = problem.at(theta)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        s = 1e-2 * torch.randn(theta.shape, generator=generator, dtype=theta.dtype)
+        hessian.update(s, problem.at(theta + s).gradient - point.gradient)
+    model = hessian.model(problem, point)
+    for radius in (1e-4, 1e-1, 1e2):
+        candidate = subproblem.solve(model, radius)
+        p = candidate.step
+        promise = -float(model.gradient @ p) - 0.5 * float(p @ model.mv(p))
+        assert norm(p) <= radius * (1 + 1e-9), f"the step is longer than the radius {radius}"
+        assert abs(promise - candidate.predicted) <= 1e-6 * abs(promise), (
+            "predicted must be the decrease of the model along the step"
+        )
+        cauchy = Cauchy().solve(model, radius).predicted
+        assert candidate.predicted >= cauchy * (1 - 1e-9), "the step is worse than the Cauchy step"

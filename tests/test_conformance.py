@@ -1,0 +1,69 @@
+"""The conformance kit passes what is right, and names what is wrong."""
+
+import pytest
+import torch
+
+from ddopt.decomposition import Decomposition, Subdomain
+from ddopt.decomposition.data import Data
+from ddopt.decomposition.layers import Layers
+from ddopt.hessian.exact import Exact
+from ddopt.hessian.lbfgs import LBFGS
+from ddopt.hessian.lsr1 import LSR1
+from ddopt.hessian.none import NoCurvature
+from ddopt.solver.trust_region import TrustRegion
+from ddopt.solver.trust_region_adam import TrustRegionAdam
+from ddopt.subproblem.cauchy import Cauchy
+from ddopt.subproblem.dogleg import Dogleg
+from ddopt.subproblem.obs import OBS
+from ddopt.subproblem.steihaug import Steihaug
+from ddopt.testing import (
+    check_decomposition,
+    check_hessian,
+    check_solver,
+    check_subproblem,
+)
+
+
+@pytest.mark.parametrize(
+    "decomposition",
+    [
+        Data(subdomains=1),
+        Data(subdomains=4),
+        Data(subdomains=4, overlap=0.3),
+        Layers(subdomains=2),
+        Layers(subdomains=3, grouping="random"),
+    ],
+    ids=repr,
+)
+def test_decompositions_conform(decomposition):
+    check_decomposition(decomposition)
+
+
+@pytest.mark.parametrize("hessian", [NoCurvature, LSR1, LBFGS, Exact])
+def test_hessians_conform(hessian):
+    check_hessian(hessian())
+
+
+@pytest.mark.parametrize("solver", [TrustRegion, TrustRegionAdam])
+def test_solvers_conform(solver):
+    check_solver(solver())
+
+
+@pytest.mark.parametrize("hessian", [LSR1, LBFGS])
+@pytest.mark.parametrize("subproblem", [OBS, Cauchy, Steihaug, Dogleg])
+def test_subproblems_conform(subproblem, hessian):
+    check_subproblem(subproblem(), hessian())
+
+
+class Halves(Decomposition):
+    """Moves every second parameter, and forgets the others."""
+
+    name = "halves"
+
+    def split(self, problem):
+        return [Subdomain(0, indices=torch.arange(0, problem.layout.size, 2))]
+
+
+def test_a_decomposition_with_a_hole_is_named():
+    with pytest.raises(AssertionError, match=r"parameters \[1, 3, .*belong to no subdomain"):
+        check_decomposition(Halves())

@@ -1,0 +1,120 @@
+"""Every local solver on every closed-form problem: decrease, balls, memory."""
+
+import math
+
+import pytest
+import torch
+
+from ddopt.acceptance.averaged import Averaged
+from ddopt.acceptance.toint import Toint
+from ddopt.component import lookup
+from ddopt.solver.trust_region import TrustRegion
+from ddopt.testing.problems import regression, rotated_quadratic
+from ddopt.vectors import norm
+
+SOLVERS = {
+    "lsr1": {"name": "trust_region"},
+    "lbfgs": {"name": "trust_region", "hessian": "lbfgs"},
+    "exact": {"name": "trust_region", "hessian": "exact", "subproblem": "steihaug"},
+    "dogleg": {"name": "trust_region", "hessian": "exact", "subproblem": "dogleg"},
+    "first order": {"name": "trust_region", "hessian": "none", "subproblem": "cauchy"},
+    "toint": {"name": "trust_region", "acceptance": "toint"},
+    "averaged": {"name": "trust_region", "acceptance": "averaged"},
+    "window": {"name": "trust_region", "acceptance": "window"},
+    "trust-region adam": {"name": "trust_region_adam"},
+    "adam": {"name": "adam", "lr": 0.03},
+    "sgd": {"name": "sgd", "lr": 0.01},
+}
+
+
+def make(name):
+    options = dict(SOLVERS[name])
+    return lookup("solver", options.pop("name"))(**options)
+
+
+def quadratic():
+    problem = rotated_quadratic(6, condition=10.0)
+    return problem, torch.ones(6, dtype=torch.float64)
+
+
+PROBLEMS = {"quadratic": quadratic, "regression": regression}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_it_goes_down_and_reports_what_it_did(solver, problem):
+    f, theta = PROBLEMS[problem]()
+    start = f.at(theta)
+    answer = make(solver).solve(f, start, math.inf, 40)
+    assert answer.end.value < 0.5 * start.value
+    assert answer.decrease == start.value - answer.end.value
+    assert torch.equal(answer.step, answer.end.theta - theta)
+    assert answer.evaluations == answer.accepted + answer.rejected <= 40
+    assert f.at(answer.end.theta).value == answer.end.value
+
+
+@pytest.mark.parametrize("ball", [1e-3, 0.2])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_it_stays_in_its_ball(solver, ball):
+    f, theta = regression()
+    answer = make(solver).solve(f, f.at(theta), ball, 25)
+    assert 0.0 < norm(answer.step) <= ball * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_its_memory_survives_a_restart(solver):
+    f, theta = regression()
+    first = make(solver)
+    first.prepare(theta)
+    middle = first.solve(f, f.at(theta), math.inf, 7).end
+    second = make(solver)
+    second.load_state_dict(first.state_dict())
+    a = first.solve(f, middle, math.inf, 5)
+    b = second.solve(f, middle, math.inf, 5)
+    assert torch.equal(a.step, b.step)
+    first.reset()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_point_that_is_not_finite_is_never_entered(solver):
+    f, theta = regression()
+    start = f.at(theta)
+    honest = f.at
+
+    def at(other):
+        point = honest(other)
+        if float((other - theta).norm()) > 1e-3:
+            point.value = math.nan
+        return point
+
+    f.at = at
+    answer = make(solver).solve(f, start, math.inf, 30)
+    assert math.isfinite(answer.end.value)
+    assert norm(answer.step) <= 1e-3
+
+
+def test_a_stationary_point_is_left_alone():
+    f, _ = quadratic()
+    zero = torch.zeros(6, dtype=torch.float64)
+    answer = TrustRegion().solve(f, f.at(zero), math.inf, 5)
+    assert answer.evaluations == 0
+    assert not answer.step.any()
+
+
+def test_toint_forgives_a_rise_that_earlier_steps_have_paid_for():
+    policy = Toint(patience=2)
+    policy.judge(10.0, 5.0, 5.0)  # a new best
+    assert not policy.judge(5.0, 6.0, 1.0).accepted  # nothing paid since the best
+    policy = Toint(patience=1)
+    policy.judge(10.0, 5.0, 5.0)
+    assert policy.judge(5.0, 4.999, 9.0).ratio == pytest.approx(0.001 / 9.0)
+
+
+def test_averaged_reference_lies_between_the_worst_and_the_current():
+    policy = Averaged(memory=0.5)
+    policy.judge(4.0, 2.0, 2.0)
+    mean = (0.5 * 4.0 + 2.0) / 1.5
+    assert policy.ratio(2.0, 2.5, 1.0) == pytest.approx(mean - 2.5)
+    monotone = Averaged(memory=0.0)
+    monotone.judge(4.0, 2.0, 2.0)
+    assert monotone.ratio(2.0, 2.5, 1.0) == -0.5

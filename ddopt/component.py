@@ -55,9 +55,14 @@ class Component(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give every component a ``Config`` of its own that knows whom to build."""
         super().__init_subclass__(**kwargs)
-        if "Config" not in cls.__dict__:
-            inherited = cls.Config
-            cls.Config = type("Config", (inherited,), {"__module__": cls.__module__})
+        options = cls.Config
+        if "Config" not in cls.__dict__ or "component" in options.__dict__:
+            cls.Config = type("Config", (options,), {"__module__": cls.__module__})
+        if "name" in cls.Config.model_fields:
+            raise TypeError(
+                f"{cls.__qualname__}.Config has an option called 'name'; that key chooses the "
+                "component in a run file, so give the option another name"
+            )
         cls.Config.component = cls
 
     def __repr__(self) -> str:
@@ -71,7 +76,7 @@ class Registry:
     """The names that plugins have claimed, by seam; classes are imported when first asked for."""
 
     def __init__(self) -> None:
-        self._entries: dict[tuple[str, str], tuple[str, type[Component] | str]] = {}
+        self._claims: dict[tuple[str, str], list[Claim]] = {}
 
     def add(
         self,
@@ -80,51 +85,82 @@ class Registry:
         seam: str | None = None,
         name: str | None = None,
         provider: str = "",
-    ) -> None:
-        """Claim a name for a component.
+    ) -> tuple[str, str]:
+        """Claim a name for a component; returns the seam and the name.
 
         ``component`` is a class, whose seam and name are read off it, or ``"module:Class"`` with
         ``seam`` and ``name`` given, which is imported only when it is used.
 
-        Raises ``ValueError`` if another provider has claimed the name before.
+        Raises ``ValueError`` if another provider has claimed the name before; neither has it then.
         """
         if not isinstance(component, str):
-            seam, name = component.seam, component.name
+            seam, name = getattr(component, "seam", None), getattr(component, "name", None)
         if seam is None or name is None:
             raise ValueError(
-                f"register({component!r}) names a class that is imported later, so it needs "
-                "seam=... and name=... as well"
+                f"register({component!r}) needs a seam and a name: a class inherits the one and "
+                "sets the other, and 'module:Class' comes with seam=... and name=..."
             )
-        known = self._entries.get((seam, name))
-        if known is not None and known[1] != component:
-            raise ValueError(
-                f"{seam} {name!r} is provided by both {known[0]} and {provider}; "
-                "uninstall or disable one of them"
-            )
-        self._entries[seam, name] = (provider, component)
+        claims = self._claims.setdefault((seam, name), [])
+        if all(claim.component != component for claim in claims):
+            claims.append(Claim(provider, component))
+        if len(claims) > 1:
+            raise ValueError(_conflict(seam, name, claims))
+        return seam, name
 
     def names(self, seam: str) -> list[str]:
         """The names registered for a seam, sorted."""
-        return sorted(name for kind, name in self._entries if kind == seam)
+        return sorted(name for kind, name in self._claims if kind == seam)
 
     def find(self, seam: str, name: str) -> type[Component]:
         """The class registered under a name.
 
-        Raises ``ValueError`` naming the nearest match and what is there, if nothing is.
+        Raises ``ValueError`` that says what to do: no such name (with the nearest one), a name that
+        two plugins claim, or a class that cannot be imported.
         """
+        claims = self._claims.get((seam, name))
+        if not claims:
+            raise UnknownNameError(unknown(seam, name, self.names(seam)))
+        if len(claims) > 1:
+            raise ValueError(_conflict(seam, name, claims))
+        (claim,) = claims
         try:
-            _, found = self._entries[seam, name]
-        except KeyError:
-            raise ValueError(unknown(seam, name, self.names(seam))) from None
-        if isinstance(found, str):
-            module, _, attribute = found.partition(":")
-            found = cast("type[Component]", getattr(import_module(module), attribute))
-        return found
+            return claim.load()
+        except (ImportError, AttributeError) as error:
+            from ddopt.extras import remedy
+
+            raise ValueError(
+                f"{seam} {name!r} from {claim.provider} cannot be loaded: {error}.{remedy(error)}"
+            ) from error
 
     def __iter__(self) -> Iterator[tuple[str, str, str]]:
-        """Yield (seam, name, provider), sorted."""
-        for (seam, name), (provider, _) in sorted(self._entries.items(), key=lambda e: e[0]):
-            yield seam, name, provider
+        """Yield (seam, name, provider), sorted; a name that two claim comes twice."""
+        for (seam, name), claims in sorted(self._claims.items(), key=lambda e: e[0]):
+            for claim in claims:
+                yield seam, name, claim.provider
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who claims a name, and for which class."""
+
+    provider: str
+    component: type[Component] | str
+
+    def load(self) -> type[Component]:
+        """The class, imported if it has not been."""
+        if not isinstance(self.component, str):
+            return self.component
+        module, _, attribute = self.component.partition(":")
+        return cast("type[Component]", getattr(import_module(module), attribute))
+
+
+class UnknownNameError(ValueError):
+    """Nothing answers to a name."""
+
+
+def _conflict(seam: str, name: str, claims: list[Claim]) -> str:
+    providers = " and ".join(claim.provider for claim in claims)
+    return f"{seam} {name!r} is provided by both {providers}; uninstall or disable one of them"
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -143,7 +179,7 @@ def lookup(seam: str, name: str) -> type[Component]:
     """The component class registered under ``name``; loads the plugins when first called."""
     from ddopt.plugins import manager
 
-    return manager().registry.find(seam, name)
+    return manager().find(seam, name)
 
 
 def _choose(seam: str, value: Any) -> Any:

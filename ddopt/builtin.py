@@ -1,0 +1,55 @@
+"""The components of the core, registered through the hook that every plugin uses.
+
+They are named, not imported: listing them costs nothing, and torch comes with the first one used.
+"""
+
+from typing import Any
+
+from ddopt.hookspecs import hookimpl
+
+COMPONENTS = {
+    "decomposition": {
+        "data": "ddopt.decomposition.data:Data",
+        "layers": "ddopt.decomposition.layers:Layers",
+    },
+    "solver": {
+        "trust_region": "ddopt.solver.trust_region:TrustRegion",
+        "trust_region_adam": "ddopt.solver.trust_region_adam:TrustRegionAdam",
+        "adam": "ddopt.solver.adam:Adam",
+        "sgd": "ddopt.solver.sgd:SGD",
+    },
+    "hessian": {
+        "none": "ddopt.hessian.none:NoCurvature",
+        "lsr1": "ddopt.hessian.lsr1:LSR1",
+        "exact": "ddopt.hessian.exact:Exact",
+        "gauss_newton": "ddopt.hessian.gauss_newton:GaussNewton",
+        "lbfgs": "ddopt.hessian.lbfgs:LBFGS",
+    },
+    "subproblem": {
+        "cauchy": "ddopt.subproblem.cauchy:Cauchy",
+        "obs": "ddopt.subproblem.obs:OBS",
+        "steihaug": "ddopt.subproblem.steihaug:Steihaug",
+        "dogleg": "ddopt.subproblem.dogleg:Dogleg",
+    },
+    "recombination": {
+        "sum": "ddopt.recombination.sum:Sum",
+        "mean": "ddopt.recombination.mean:Mean",
+        "coarse": "ddopt.recombination.coarse:Coarse",
+    },
+    "acceptance": {
+        "monotone": "ddopt.acceptance.monotone:Monotone",
+        "window": "ddopt.acceptance.window:Window",
+        "toint": "ddopt.acceptance.toint:Toint",
+        "averaged": "ddopt.acceptance.averaged:Averaged",
+    },
+    "radius": {"stepwise": "ddopt.radius.stepwise:Stepwise"},
+    "executor": {"serial": "ddopt.executor.serial:Serial"},
+}
+
+
+@hookimpl
+def ddopt_register(register: Any) -> None:
+    """Register every component of the core."""
+    for seam, components in COMPONENTS.items():
+        for name, where in components.items():
+            register(where, seam=seam, name=name)

@@ -1,0 +1,102 @@
+"""``ddopt run``: train what a run file describes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ddopt.commands import options
+from ddopt.commands.errors import courteous
+
+if TYPE_CHECKING:
+    from ddopt.config import RunConfig
+
+INTERRUPTED = 130  # the exit code that shells give to Ctrl-C
+
+
+@click.command("run")
+@click.argument("config", type=click.Path(path_type=Path), metavar="CONFIG")
+@options.changes
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder.")
+@options.processes
+@options.plugin_files
+@click.option("--dry-run", is_flag=True, help="Set everything up, take one step, write nothing.")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Continue the run in DIR."
+)
+def command(
+    config: Path,
+    changes: tuple[str, ...],
+    out: Path | None,
+    processes: int,
+    plugin_files: tuple[Path, ...],
+    dry_run: bool,
+    resume: Path | None,
+) -> None:
+    """Train what the run file CONFIG describes.
+
+    KEY=VALUE changes one setting, for example strategy.subdomains=4 or strategy=trust_region. The
+    results go to runs/<config name>-<time>; the last line that is printed is that folder.
+    """
+    with courteous():
+        from ddopt.config import load
+        from ddopt.run.folder import load_again, new_path, refuse_changes
+
+        if out is not None and resume is not None:
+            raise click.UsageError("--out starts a run and --resume continues one; give one of them")
+        settings = load(config, changes, plugin_files)
+        if resume is not None:
+            refuse_changes(resume, load_again(resume), settings)
+        if processes > 1:
+            launch(processes)
+            return
+        if dry_run:
+            rehearse(settings)
+            return
+        carry_out(settings, resume or new_path(config, out), resume=resume is not None)
+
+
+def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
+    """Train, and say how it ended; the folder's path is the last line."""
+    from ddopt.run.folder import Folder
+    from ddopt.run.running import execute
+    from ddopt.run.stopping import StopReason
+
+    reason = execute(settings, Folder(path), resume=resume)
+    if int(os.environ.get("RANK", "0")) == 0:
+        from ddopt.run.report import closing
+
+        click.echo(closing(path))
+        click.echo(path)
+    if reason is StopReason.INTERRUPTED:
+        sys.exit(INTERRUPTED)
+
+
+def rehearse(settings: RunConfig) -> None:
+    """One iteration that leaves nothing behind."""
+    from ddopt.config import Stop
+    from ddopt.run.running import execute
+
+    once = settings.model_copy(update={"stop": Stop(iterations=1)})
+    execute(once, None)
+    click.echo("The problem, the method and one iteration work; nothing was written.")
+
+
+def launch(processes: int) -> None:
+    """Start this very command in so many processes, with torchrun's own launcher."""
+    from importlib import import_module
+
+    arguments, skip = [], False
+    for argument in sys.argv[1:]:
+        if skip or argument == "--processes" or argument.startswith("--processes="):
+            skip = argument == "--processes" and not skip
+            continue
+        arguments.append(argument)
+    try:
+        import_module("ddopt.executor.launch").launch(arguments, processes)
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,167 @@
+"""The run file: TOML and dotted overrides become one frozen model."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tomli_w
+from pydantic import Field, ValidationError, model_validator
+
+from ddopt import overrides
+from ddopt.component import Chosen, Settings
+from ddopt.options import complete, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class ConfigError(ValueError):
+    """A run file or an override is wrong; the message says where and what to do."""
+
+
+class Stop(Settings):
+    """When a run ends; the first that is reached."""
+
+    iterations: int | None = Field(None, ge=0, description="outer iterations")
+    evaluations: float | None = Field(
+        None, gt=0.0, description="full gradients on the longest path (parallel multiples)"
+    )
+    seconds: float | None = Field(None, gt=0.0, description="seconds of training")
+    loss: float | None = Field(None, description="the loss falls to this")
+    error: float | None = Field(
+        None, gt=0.0, description="the problem's error falls to this, where it knows a reference"
+    )
+
+    @model_validator(mode="after")
+    def _ends(self) -> Stop:
+        if all(getattr(self, key) is None for key in type(self).model_fields):
+            raise ValueError(
+                f"give at least one of {', '.join(type(self).model_fields)}, so that the run ends"
+            )
+        return self
+
+
+class Output(Settings):
+    """What a run writes beside its metrics."""
+
+    measure_every: int = Field(
+        10, ge=1, description="iterations between two measurements of error or accuracy"
+    )
+    checkpoint_every: int = Field(
+        50, ge=0, description="iterations between two checkpoints; 0: only at the end"
+    )
+    figures: bool = Field(True, description="draw figures at the end; needs matplotlib")
+    keep_best: bool = Field(False, description="keep the parameters of the smallest loss, best.pt")
+
+
+class RunConfig(Settings):
+    """Everything that decides a run."""
+
+    problem: Annotated[Settings, Chosen("problem")] = Field(description="what is trained")
+    strategy: Annotated[Settings, Chosen("strategy")] = Field(
+        "sapts_d", validate_default=True, description="the method"
+    )
+    solver: Annotated[Settings, Chosen("solver")] = Field(
+        "trust_region", validate_default=True, description="its local and global solver"
+    )
+    seed: int = Field(0, ge=0, description="seed of the data and of the first parameters")
+    dtype: Literal["float64", "float32"] = Field("float64", description="numbers of the parameters")
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        "cpu", description="where tensors live; auto: cuda where there is one"
+    )
+    threads: int = Field(1, ge=1, description="threads of one operation; the bits depend on it")
+    reduction: Literal["ordered", "fast"] = Field(
+        "ordered",
+        description="ordered: the same bits for any number of processes; fast: they depend on it",
+    )
+    plugins: tuple[str, ...] = Field((), description="files to load as plugins")
+    stop: Stop = Field(description="when the run ends, for example iterations = 100")
+    output: Output = Field(Output(), description="what is written, and how often")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a config comes from, for messages."""
+
+    file: Path
+    changed: list[tuple[list[str], Any]]  # the overrides
+
+    def blame(self, key: str) -> str:
+        """The file, or the override that set the key."""
+        path = key.split(".")
+        by_hand = any(path[: len(changed)] == changed for changed, _ in self.changed)
+        return f"{key} on the command line" if by_hand else f"{self.file}: {key}".rstrip(": ")
+
+
+def load(
+    file: Path, changes: Sequence[str] = (), plugin_files: Iterable[str | Path] = ()
+) -> RunConfig:
+    """Read a run file, apply ``KEY=VALUE`` changes, load the plugin files, and validate.
+
+    Raises ``ConfigError`` with one readable message.
+    """
+    table = read(file)
+    try:
+        source = _Source(file, [overrides.parse(change) for change in changes])
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    table = overrides.apply(table, source.changed)
+    table["plugins"] = _load_plugins(table.get("plugins", []), plugin_files, source)
+    table = complete(RunConfig, table)
+    try:
+        return RunConfig.model_validate(table)
+    except ValidationError as error:
+        found = explain(error, RunConfig, table)
+        lines = [f"{source.blame(key)}: {text}" if key else text for key, text in found]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The table of a TOML file; raises ``ConfigError`` naming the file and the place."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}{_like(file)}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is no TOML file: {error}") from None
+
+
+def _like(file: Path) -> str:
+    from ddopt.component import nearest
+
+    folder = file.parent
+    there = [path.name for path in folder.glob("*.toml")] if folder.is_dir() else []
+    return "." + nearest(file.name, there) if there else ""
+
+
+def _load_plugins(listed: Any, given: Iterable[str | Path], source: _Source) -> list[str]:
+    """Load the plugin files of the run file (relative to it) and of the command line."""
+    from ddopt.plugins import manager
+
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise ConfigError(f"{source.blame('plugins')}: a list of files is expected, not {listed!r}")
+    files = [*(source.file.parent / name for name in listed), *map(Path, given)]
+    try:
+        return [manager().load_file(path).name for path in dict.fromkeys(files)]
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def dumps(config: RunConfig) -> str:
+    """The config as TOML that reads back to the same model."""
+    return tomli_w.dumps(plain(config.model_dump()))
+
+
+def plain(value: Any) -> Any:
+    """``value`` in the types that TOML and JSON have; entries that are None are left out."""
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, Enum):
+        return plain(value.value)
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,80 @@
+"""Extras: the optional packages that a distribution can use, and the command that installs them.
+
+Everything is read from installed metadata: the core knows no plugin's dependencies by name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+
+REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?([^;]*)(?:;(.*))?$")
+EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A package that an extra of a distribution asks for."""
+
+    distribution: str
+    extra: str
+    package: str
+
+    @property
+    def command(self) -> str:
+        """What installs the whole extra."""
+        return f"pip install '{self.distribution}[{self.extra}]'"
+
+    @property
+    def version(self) -> str | None:
+        """The installed version; None if it is missing."""
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return None
+
+
+def canonical(name: str) -> str:
+    """The form in which two spellings of a package name are equal."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def extras(distribution: str = "ddopt") -> list[Extra]:
+    """What the extras of an installed distribution ask for, in the order of its metadata."""
+    try:
+        requirements = metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:
+        return []
+    found = []
+    for text in requirements:
+        match = REQUIREMENT.match(text)
+        extra = EXTRA.search(match[3] or "") if match else None
+        if match and extra and canonical(match[1]) != canonical(distribution):
+            found.append(Extra(distribution, extra[1], match[1]))
+    return found
+
+
+def providers() -> list[str]:
+    """The distributions that bring plugins, ddopt first."""
+    names = {
+        entry.dist.name: None
+        for entry in metadata.entry_points(group="ddopt")
+        if entry.dist is not None
+    }
+    return list({"ddopt": None, **names})
+
+
+def remedy(error: BaseException) -> str:
+    """``" Install it with ..."`` for a package that an extra asks for, otherwise nothing."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    module = error.name.partition(".")[0]
+    if find_spec(module) is not None:
+        return ""  # the package is there; a part of it is not
+    for distribution in providers():
+        for wanted in extras(distribution):
+            if canonical(wanted.package) == canonical(module):
+                return f" Install it with: {wanted.command}"
+    return ""  # nobody vouches for a package of that name

@@ -1,0 +1,75 @@
+"""Checkpoints: everything that the next iteration depends on, in files that can be trusted.
+
+``checkpoints/00000050.pt`` is read by ``torch.load(weights_only=True)``; its SHA-256 is in
+``00000050.pt.sha256``, which is written first: a checkpoint that is there can be checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ddopt.run import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDER = "checkpoints"
+KEPT = 2  # the newest, and one to fall back on
+
+
+def save(folder: Path, iteration: int, state: dict[str, Any]) -> Path:
+    """Write the checkpoint of an iteration, and drop all but the newest two."""
+    place = folder / FOLDER
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / f"{iteration:08d}.pt"
+    draft = path.with_suffix(".draft")
+    files.write(draft, lambda stream: torch.save(state, stream))
+    files.write_text(_seal(path), _digest(draft) + "\n")
+    draft.replace(path)
+    for old in _all(folder)[KEPT:]:
+        old.unlink()
+        _seal(old).unlink(missing_ok=True)
+    return path
+
+
+def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+    """The newest checkpoint that is undamaged; None if the run has none.
+
+    Warns about each damaged one that is passed over; raises ``ValueError`` if all of them are.
+    """
+    found = _all(folder)
+    for path in found:
+        reason = _damage(path)
+        if not reason:
+            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            return state
+        warnings.warn(f"{path} is damaged ({reason}); trying the one before", stacklevel=2)
+    if found:
+        raise ValueError(f"all checkpoints in {folder / FOLDER} are damaged; start a new run")
+    return None
+
+
+def _all(folder: Path) -> list[Path]:
+    """The checkpoints of a run, newest first."""
+    return sorted((folder / FOLDER).glob("*.pt"), reverse=True)
+
+
+def _seal(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with a checkpoint; empty if nothing is."""
+    seal = _seal(path)
+    if not seal.exists():
+        return "its checksum is missing"
+    return "" if seal.read_text().strip() == _digest(path) else "its checksum differs"

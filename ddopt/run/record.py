@@ -1,0 +1,65 @@
+"""The record of a run: ``metrics.jsonl``, a line per outer iteration, and ``summary.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from ddopt.run import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+METRICS, SUMMARY = "metrics.jsonl", "summary.json"
+
+
+class Record:
+    """Appends lines to ``metrics.jsonl``; each is on its way to the disk before the next."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stream = (folder / METRICS).open("a", encoding="utf-8")
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append one line."""
+        self._stream.write(json.dumps(strict(line)) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Write no more."""
+        self._stream.close()
+
+
+def strict(value: Any) -> Any:
+    """``value`` without the numbers that JSON lacks: nan and the infinities become null."""
+    if isinstance(value, dict):
+        return {key: strict(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The lines of ``metrics.jsonl``; a last line that a crash tore off is left out."""
+    path = folder / METRICS
+    texts = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError as error:
+            if number == len(texts):
+                break
+            raise ValueError(f"{path}, line {number}: {error}") from None
+    return lines
+
+
+def cut(folder: Path, iteration: int) -> None:
+    """Drop what was recorded after ``iteration``: a resumed run does it again."""
+    kept = [line for line in read(folder) if line["iteration"] <= iteration]
+    files.write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """Write ``summary.json`` as a whole."""
+    files.write_text(folder / SUMMARY, json.dumps(strict(summary), indent=2) + "\n")

@@ -1,0 +1,308 @@
+"""The run loop: from a config to a trained problem and a folder of results."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import import_module
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from ddopt.engine import Engine
+from ddopt.executor import Serial, Split
+from ddopt.plugins import manager
+from ddopt.problem import Problem
+from ddopt.run import chance, checkpoint
+from ddopt.run.interrupt import Interrupt
+from ddopt.run.stopping import StopReason, why
+from ddopt.run.tally import Tally
+from ddopt.task import Setting, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ddopt.config import RunConfig
+    from ddopt.engine import StepReport
+    from ddopt.executor import Executor
+    from ddopt.run.folder import Folder
+    from ddopt.strategy import Strategy
+
+
+class Run:
+    """One run; plugins see it in their hooks.
+
+    ``config`` is what was asked for, ``task`` what is trained, ``engine`` the method with its
+    ``point``, ``tally`` what has been spent, ``folder`` where it is written (on rank 0 only).
+    """
+
+    def __init__(self, config: RunConfig, executor: Executor, folder: Folder | None) -> None:
+        self.config, self.executor, self.folder = config, executor, folder
+        chance.seed(config.seed)
+        self.task = cast("Task", config.problem.build())
+        self.task.prepare(_setting(config))
+        strategy = cast("Strategy", config.strategy.build())
+        self.subdomains = strategy.subdomains
+        self.problem, shares = _shared(self.task.problem, self.subdomains, executor)
+        self.engine = Engine(strategy.parts(config.solver), executor, shares)
+        self.tally = Tally()
+        self.measured: dict[str, float] = {}  # figures of merit, as last measured
+        self.best: dict[str, Any] = {}
+        self._interrupt = Interrupt()
+        self._requested = False
+        self._origin = perf_counter()
+
+    def request_stop(self) -> None:
+        """Let the run end after this iteration; for plugins."""
+        self._requested = True
+
+    def train(self, state: dict[str, Any] | None = None) -> StopReason:
+        """Iterate from the first parameters, or from a checkpoint, until there is a reason."""
+        manager().call("ddopt_before_run", run=self)
+        with self._interrupt:
+            reason = self._begin() if state is None else self._continue(state)
+            while reason is None:
+                reason = self._iterate()
+        return reason
+
+    def _begin(self) -> StopReason | None:
+        self._origin = perf_counter()
+        cost = self.engine.start(self.problem, self.task.initial)
+        self.tally.parallel, self.tally.total = cost / self.engine.shares, cost
+        self.tally.loss = self.theta_value
+        self._note_best()
+        self._measure()
+        self._write(None)
+        return why(self.config.stop, self.tally, None, self.measured.get("error"))
+
+    def _iterate(self) -> StopReason | None:
+        """One outer iteration, and everything that is written about it."""
+        report = self.engine.step(self.problem)
+        self.tally.count(report)
+        self._note_best()
+        outside = self._listen()
+        due = self.tally.iterations % self.config.output.measure_every == 0
+        if due:
+            self._measure()
+        error = self.measured.get("error") if due else None
+        reason = why(self.config.stop, self.tally, report, error) or outside
+        if reason is not None and not due:
+            self._measure()
+        # An interruption is no iteration's property: a resumed run has the same lines without it.
+        self._write(report, measured=due or reason not in (None, StopReason.INTERRUPTED))
+        manager().call("ddopt_after_step", run=self, report=report)
+        every = self.config.output.checkpoint_every
+        if reason is not None or (every and self.tally.iterations % every == 0):
+            self._save()
+        return reason
+
+    @property
+    def theta(self) -> torch.Tensor:
+        """The current parameters, shape (n,)."""
+        assert self.engine.point is not None, "the run has not begun"
+        return self.engine.point.theta
+
+    @property
+    def theta_value(self) -> float:
+        """f at the current parameters."""
+        assert self.engine.point is not None, "the run has not begun"
+        return self.engine.point.value
+
+    def _listen(self) -> StopReason | None:
+        """What came from outside this iteration: the time, a signal, a plugin's request.
+
+        Rank 0 tells the time, and what one process is asked to do all of them do.
+        """
+        own = [perf_counter() - self._origin, self._interrupt.asked, self._requested]
+        rows = [own]
+        if self.executor.size > 1:
+            executor = self.executor
+            rows = executor.numbers({executor.rank: [float(x) for x in own]}, executor.size)
+        self.tally.seconds = float(rows[0][0])
+        if any(row[1] for row in rows):
+            return StopReason.INTERRUPTED
+        return StopReason.REQUESTED if any(row[2] for row in rows) else None
+
+    def _measure(self) -> None:
+        """Measure on every process; rank 0's numbers count where they decide something."""
+        self.measured = dict(self.task.measure(self.theta))
+        if self.executor.size > 1 and self.measured:
+            executor, keys = self.executor, list(self.measured)
+            row = [float(self.measured[key]) for key in keys]
+            first = executor.numbers({executor.rank: row}, executor.size)[0]
+            self.measured = dict(zip(keys, first, strict=True))
+
+    def _note_best(self) -> None:
+        if self.config.output.keep_best and not self.tally.loss >= self.best.get("loss", torch.inf):
+            iteration = self.tally.iterations
+            self.best = {"loss": self.tally.loss, "iteration": iteration, "theta": self.theta}
+
+    def _write(self, report: StepReport | None, *, measured: bool = True) -> None:
+        if self.folder is not None:
+            self.folder.write(_line(self.tally, report, self.measured if measured else {}))
+
+    def _save(self) -> None:
+        state = self.engine.state_dict()
+        state["solvers"] = _collected(self.executor, state["solvers"])
+        if self.folder is None:
+            return
+        state["point"] = {**state["point"], "theta": state["point"]["theta"].detach()}
+        bundle = {"engine": state, "tally": asdict(self.tally), "random": chance.state()}
+        bundle["best"] = self.best
+        checkpoint.save(self.folder.path, self.tally.iterations, bundle)
+
+    def _continue(self, bundle: dict[str, Any]) -> StopReason | None:
+        state, executor = bundle["engine"], self.executor
+        own = {d: s for d, s in state["solvers"].items() if d % executor.size == executor.rank}
+        self.engine.load_state_dict({**state, "solvers": own})
+        self.tally = Tally(**bundle["tally"])
+        self.best = bundle["best"]
+        self._measure()
+        chance.restore(bundle["random"])
+        self._origin = perf_counter() - self.tally.seconds
+        return why(self.config.stop, self.tally, None, self.measured.get("error"))
+
+
+def _setting(config: RunConfig) -> Setting:
+    device = config.device
+    there = torch.cuda.is_available()
+    if device == "auto":
+        device = "cuda" if there else "cpu"
+    if device == "cuda" and not there:
+        raise ValueError(
+            "device = 'cuda', but torch finds no GPU here; use device = 'cpu' or 'auto', and see "
+            "ddopt doctor"
+        )
+    return Setting(config.seed, getattr(torch, config.dtype), torch.device(device))
+
+
+def _shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:
+    """The problem evaluated in so many shares, where its samples can be shared out."""
+    able = problem.samples is not None and type(problem).share is not Problem.share
+    if shares == 1 or not able:
+        return problem, 1
+    return Split(problem, shares, executor), shares
+
+
+def _collected(executor: Executor, solvers: dict[int, Any]) -> dict[int, Any]:
+    """The solvers' states of all processes, by subdomain, on rank 0."""
+    if executor.size == 1:
+        return solvers
+    import torch.distributed as dist
+
+    parts: list[Any] | None = [None] * executor.size if executor.rank == 0 else None
+    dist.gather_object(solvers, parts)
+    return {d: state for part in parts or [] for d, state in part.items()}
+
+
+def _line(
+    tally: Tally, report: StepReport | None, measured: dict[str, float]
+) -> dict[str, Any]:
+    """One line of the record; counts are over the whole run, ``step_...`` and local ones are not."""
+    line: dict[str, Any] = {
+        "iteration": tally.iterations,
+        "loss": tally.loss,
+        "ratio": None,
+        "radius": None,
+        "accepted": tally.accepted,
+        "rejected": tally.rejected,
+        "evaluations": tally.parallel,
+        "evaluations_total": tally.total,
+        "seconds": round(tally.seconds, 4),
+        "bytes_sent": tally.bytes_sent,
+        "collectives": tally.collectives,
+    }
+    if report is not None:
+        line |= {
+            "ratio": report.ratio,
+            "radius": report.radius,
+            "step_accepted": report.accepted,
+            "step_norm": report.step_norm,
+            "local_accepted": report.local_accepted,
+            "local_rejected": report.local_rejected,
+            "global_ratio": report.global_ratio,
+            "global_radius": report.global_radius,
+            "global_accepted": report.global_accepted,
+            "global_rejected": report.global_rejected,
+        }
+    return {**measured, **line} | measured
+
+
+@contextmanager
+def connected(config: RunConfig) -> Iterator[Executor]:
+    """The executor of this process: serial, or one of those that torchrun has started."""
+    torch.set_num_threads(config.threads)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Serial()
+        return
+    try:
+        launch = import_module("ddopt.executor.launch")
+    except ModuleNotFoundError as error:
+        raise ValueError(f"this installation cannot run in several processes: {error}") from None
+    with launch.connect(config.device, config.reduction, config.threads) as executor:
+        yield executor
+
+
+def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -> StopReason:
+    """Train as ``config`` says; on rank 0 ``folder`` receives the results."""
+    with connected(config) as executor:
+        run = Run(config, executor, folder if executor.rank == 0 else None)
+        state = checkpoint.load(folder.path) if resume and folder is not None else None
+        if run.folder is not None:
+            run.folder.open(config, state["tally"]["iterations"] if state else -1)
+        try:
+            reason = run.train(state)
+        finally:
+            if run.folder is not None:
+                run.folder.close()
+        finish(run, reason)
+    return reason
+
+
+def finish(run: Run, reason: StopReason) -> None:
+    """Write the summary, tell the plugins, draw the figures."""
+    summary = summarise(run, reason)
+    if run.folder is not None:
+        run.folder.finish(summary, run.best)
+    manager().call("ddopt_after_run", run=run, summary=summary)
+    if run.folder is not None and run.config.output.figures:
+        try:
+            run.task.draw(run.theta, run.folder.metrics(), run.folder.path)
+        except ModuleNotFoundError as error:
+            from ddopt.extras import remedy
+
+            warnings.warn(f"no figures: {error}.{remedy(error)}", stacklevel=2)
+
+
+def summarise(run: Run, reason: StopReason) -> dict[str, Any]:
+    """What ``summary.json`` holds."""
+    tally, config = run.tally, run.config
+    return {
+        "problem": config.problem.component.name,
+        "strategy": config.strategy.component.name,
+        "solver": config.solver.component.name,
+        "subdomains": run.subdomains,
+        "processes": run.executor.size,
+        "seed": config.seed,
+        "loss": tally.loss,
+        "error": None,
+        "accuracy": None,
+        **run.measured,
+        "evaluations": {"parallel": tally.parallel, "total": tally.total},
+        "seconds": round(tally.seconds, 4),
+        "outer_iterations": tally.iterations,
+        "accepted": tally.accepted,
+        "rejected": tally.rejected,
+        "bytes_sent": tally.bytes_sent,
+        "collectives": tally.collectives,
+        "stop_reason": reason.key,
+        "stop_message": reason.value,
+        "parameters": run.theta.numel(),
+        "dtype": config.dtype,
+        "device": str(run.theta.device),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+    }

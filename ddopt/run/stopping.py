@@ -1,0 +1,72 @@
+"""Why a run stops. All numbers that decide it are the same on every process."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ddopt.config import Stop
+    from ddopt.engine import StepReport
+    from ddopt.run.tally import Tally
+
+PATIENCE = 20  # idle iterations; local radii may still be shrinking while nothing else changes
+
+
+class StopReason(Enum):
+    """The outcome of a run; the value says what can be done about it."""
+
+    ITERATIONS = "all iterations are done; resume with a larger stop.iterations to go on"
+    EVALUATIONS = "all evaluations are spent; resume with more stop.evaluations to go on"
+    SECONDS = "the time is up; resume with more stop.seconds to go on"
+    LOSS = "the loss has reached stop.loss"
+    ERROR = "the error has reached stop.error"
+    STATIONARY = (
+        "no solver finds a direction of descent: the point is stationary to working precision; "
+        "another seed leads elsewhere, and a larger network may fit better"
+    )
+    RADIUS_TOO_SMALL = (
+        "the radius is at its lower bound and steps are still rejected: usually round-off of the "
+        "loss; try dtype = 'float64', or see whether the loss is random or not smooth"
+    )
+    NON_FINITE = (
+        "the loss is not finite at the iterate: look at the data and the first parameters, and at "
+        "the learning rate if the solver has one"
+    )
+    INTERRUPTED = "stopped from outside; ddopt resume continues with the same bits"
+    REQUESTED = "a plugin asked the run to stop"
+
+    @property
+    def key(self) -> str:
+        """The word that is written to the summary."""
+        return self.name.lower()
+
+
+def why(
+    stop: Stop, tally: Tally, report: StepReport | None, error: float | None
+) -> StopReason | None:
+    """The reason to stop now, if there is one; ``report`` is of the last iteration."""
+    if not math.isfinite(tally.loss):
+        return StopReason.NON_FINITE
+    if stop.loss is not None and tally.loss <= stop.loss:
+        return StopReason.LOSS
+    if stop.error is not None and error is not None and error <= stop.error:
+        return StopReason.ERROR
+    if report is not None and _nothing_tried(report):
+        return StopReason.STATIONARY
+    if tally.idle >= PATIENCE:
+        return StopReason.RADIUS_TOO_SMALL
+    for limit, spent, reason in (
+        (stop.iterations, tally.iterations, StopReason.ITERATIONS),
+        (stop.evaluations, tally.parallel, StopReason.EVALUATIONS),
+        (stop.seconds, tally.seconds, StopReason.SECONDS),
+    ):
+        if limit is not None and spent >= limit:
+            return reason
+    return None
+
+
+def _nothing_tried(report: StepReport) -> bool:
+    tried = (report.local_accepted, report.local_rejected)
+    return not any((*tried, report.global_accepted, report.global_rejected))

@@ -60,7 +60,7 @@ def regression(samples: int = 37, seed: int = 0) -> tuple[AutogradProblem, torch
 
     def sums(named: Named, picked: Samples) -> tuple[torch.Tensor, ...]:
         index = picked.terms[0]
-        return (((functional_call(model, named, (x[index],)) - t[index]) ** 2).sum(),)
+        return (((functional_call(model, dict(named), (x[index],)) - t[index]) ** 2).sum(),)
 
     parameters = Parameters(model.named_parameters())
     problem = AutogradProblem(parameters.layout, sums, Samples.all(samples))

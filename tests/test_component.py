@@ -29,7 +29,11 @@ class Point(Shape):
 
 
 def test_three_ways_to_the_same_component():
-    for square in (Square(side=2.0), Square.Config(side=2.0).build(), Square(Square.Config(side=2))):
+    for square in (
+        Square(side=2.0),
+        Square.Config(side=2.0).build(),
+        Square(Square.Config(side=2)),
+    ):
         assert isinstance(square, Square)
         assert square.config == Square.Config(side=2.0)
 

@@ -47,7 +47,9 @@ def test_an_override_on_a_bare_name_keeps_the_name():
 
 
 def test_overrides_reach_defaults_at_any_depth(run_file):
-    config = load(run_file, ["strategy.subdomains=4", "strategy.radius.grow=3", "solver.radius.bad=0"])
+    config = load(
+        run_file, ["strategy.subdomains=4", "strategy.radius.grow=3", "solver.radius.bad=0"]
+    )
     assert config.strategy.subdomains == 4
     assert config.strategy.radius.grow == 3.0
     assert config.solver.hessian.memory == 4

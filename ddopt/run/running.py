@@ -186,9 +186,14 @@ def _setting(config: RunConfig) -> Setting:
 
 
 def _shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:
-    """The problem evaluated in so many shares, where its samples can be shared out."""
-    able = problem.samples is not None and type(problem).share is not Problem.share
-    if shares == 1 or not able:
+    """The problem evaluated in so many shares, where its samples can be shared out.
+
+    No share is empty: there are at most as many as the smallest term of the loss has samples.
+    """
+    if problem.samples is None or type(problem).share is Problem.share:
+        return problem, 1
+    shares = min(shares, *(count for count in problem.samples.counts if count))
+    if shares == 1:
         return problem, 1
     return Split(problem, shares, executor), shares
 

@@ -26,14 +26,16 @@ class ConfigError(ValueError):
 class Stop(Settings):
     """When a run ends; the first that is reached."""
 
-    iterations: int | None = Field(None, ge=0, description="outer iterations")
+    iterations: int | None = Field(default=None, ge=0, description="outer iterations")
     evaluations: float | None = Field(
-        None, gt=0.0, description="full gradients on the longest path (parallel multiples)"
+        default=None, gt=0.0, description="full gradients on the longest path (parallel multiples)"
     )
-    seconds: float | None = Field(None, gt=0.0, description="seconds of training")
-    loss: float | None = Field(None, description="the loss falls to this")
+    seconds: float | None = Field(default=None, gt=0.0, description="seconds of training")
+    loss: float | None = Field(default=None, description="the loss falls to this")
     error: float | None = Field(
-        None, gt=0.0, description="the problem's error falls to this, where it knows a reference"
+        default=None,
+        gt=0.0,
+        description="the error falls to this; for problems with a reference",
     )
 
     @model_validator(mode="after")
@@ -49,13 +51,15 @@ class Output(Settings):
     """What a run writes beside its metrics."""
 
     measure_every: int = Field(
-        10, ge=1, description="iterations between two measurements of error or accuracy"
+        default=10, ge=1, description="iterations between two measurements of error or accuracy"
     )
     checkpoint_every: int = Field(
-        50, ge=0, description="iterations between two checkpoints; 0: only at the end"
+        default=50, ge=0, description="iterations between two checkpoints; 0: only at the end"
     )
-    figures: bool = Field(True, description="draw figures at the end; needs matplotlib")
-    keep_best: bool = Field(False, description="keep the parameters of the smallest loss, best.pt")
+    figures: bool = Field(default=True, description="draw figures at the end; needs matplotlib")
+    keep_best: bool = Field(
+        default=False, description="keep the parameters of the smallest loss in best.pt"
+    )
 
 
 class RunConfig(Settings):
@@ -131,7 +135,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def _like(file: Path) -> str:
-    from ddopt.component import nearest
+    from ddopt.registry import nearest
 
     folder = file.parent
     there = [path.name for path in folder.glob("*.toml")] if folder.is_dir() else []

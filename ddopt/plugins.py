@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from ddopt import hookspecs
-from ddopt.component import Component, Registry, UnknownNameError
+from ddopt.registry import Registry, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ddopt.component import Component
 
 GROUP = "ddopt"
 
@@ -228,7 +230,7 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{remedy(error)}"
 
 
-def _trace(hook: str, methods: Any, arguments: dict[str, Any]) -> None:
+def _trace(hook: str, methods: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:
     for method in methods:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         sys.stderr.write(f"{hook}({given}) -> {method.plugin_name}\n")

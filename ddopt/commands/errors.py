@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 TRACEBACK = "DDOPT_TRACEBACK"  # set it to 1 to see where a message comes from
 
 
+class UserError(click.ClickException):
+    """What a user can mend."""
+
+    exit_code = 2
+
+
 @contextmanager
 def courteous() -> Iterator[None]:
     """Turn what a user can mend into a message: a ``ValueError``, or a package that is missing."""
@@ -34,6 +40,4 @@ def _message(error: Exception) -> click.ClickException:
         if not advice:
             raise error
         text = f"{text}.{advice}"
-    message = click.ClickException(text)
-    message.exit_code = 2
-    return message
+    return UserError(text)

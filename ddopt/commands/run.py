@@ -47,7 +47,7 @@ def command(
         from ddopt.run.folder import load_again, new_path, refuse_changes
 
         if out is not None and resume is not None:
-            raise click.UsageError("--out starts a run and --resume continues one; give one of them")
+            raise click.UsageError("--out starts a run, --resume continues one; give one of them")
         settings = load(config, changes, plugin_files)
         if resume is not None:
             refuse_changes(resume, load_again(resume), settings)
@@ -62,8 +62,8 @@ def command(
 
 def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
     """Train, and say how it ended; the folder's path is the last line."""
+    from ddopt.run.execution import execute
     from ddopt.run.folder import Folder
-    from ddopt.run.running import execute
     from ddopt.run.stopping import StopReason
 
     reason = execute(settings, Folder(path), resume=resume)
@@ -79,7 +79,7 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
 def rehearse(settings: RunConfig) -> None:
     """One iteration that leaves nothing behind."""
     from ddopt.config import Stop
-    from ddopt.run.running import execute
+    from ddopt.run.execution import execute
 
     once = settings.model_copy(update={"stop": Stop(iterations=1)})
     execute(once, None)

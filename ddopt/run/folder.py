@@ -37,7 +37,8 @@ class Folder:
 
     def write(self, line: dict[str, Any]) -> None:
         """Record one line, and show it."""
-        assert self._record is not None and self._progress is not None, "open() comes first"
+        assert self._record is not None, "open() comes first"
+        assert self._progress is not None, "open() comes first"
         self._record.write(line)
         self._progress.show(line)
 

@@ -33,7 +33,7 @@ class Progress:
 
     def show(self, line: dict[str, Any]) -> None:
         """Show one line of the record, or keep it until it is time."""
-        merit = {key: line[key] for key in ("error", "accuracy") if key in line}
+        merit: dict[str, Any] = {key: line[key] for key in ("error", "accuracy") if key in line}
         self._merit = merit or self._merit
         line = {**line, **self._merit}
         if self.console.is_terminal:

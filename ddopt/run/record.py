@@ -11,6 +11,9 @@ from ddopt.run import files
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ddopt.engine import StepReport
+    from ddopt.run.tally import Tally
+
 METRICS, SUMMARY = "metrics.jsonl", "summary.json"
 
 
@@ -63,3 +66,37 @@ def cut(folder: Path, iteration: int) -> None:
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     """Write ``summary.json`` as a whole."""
     files.write_text(folder / SUMMARY, json.dumps(strict(summary), indent=2) + "\n")
+
+
+def line(tally: Tally, report: StepReport | None, measured: dict[str, float]) -> dict[str, Any]:
+    """One line of the record.
+
+    Counts are over the whole run; what begins with step, local or global is of this step.
+    """
+    found: dict[str, Any] = {
+        "iteration": tally.iterations,
+        "loss": tally.loss,
+        "ratio": None,
+        "radius": None,
+        "accepted": tally.accepted,
+        "rejected": tally.rejected,
+        "evaluations": tally.parallel,
+        "evaluations_total": tally.total,
+        "seconds": round(tally.seconds, 4),
+        "bytes_sent": tally.bytes_sent,
+        "collectives": tally.collectives,
+    }
+    if report is not None:
+        found |= {
+            "ratio": report.ratio,
+            "radius": report.radius,
+            "step_accepted": report.accepted,
+            "step_norm": report.step_norm,
+            "local_accepted": report.local_accepted,
+            "local_rejected": report.local_rejected,
+            "global_ratio": report.global_ratio,
+            "global_radius": report.global_radius,
+            "global_accepted": report.global_accepted,
+            "global_rejected": report.global_rejected,
+        }
+    return found | {key: value for key, value in measured.items() if key not in found}

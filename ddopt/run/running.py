@@ -1,30 +1,24 @@
-"""The run loop: from a config to a trained problem and a folder of results."""
+"""The run loop: outer iterations until there is a reason to stop, and the lines about them."""
 
 from __future__ import annotations
 
-import os
-import warnings
-from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import import_module
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from ddopt.engine import Engine
-from ddopt.executor import Serial, Split
+from ddopt.executor import Split
 from ddopt.plugins import manager
 from ddopt.problem import Problem
-from ddopt.run import chance, checkpoint
+from ddopt.run import chance, checkpoint, record
 from ddopt.run.interrupt import Interrupt
 from ddopt.run.stopping import StopReason, why
 from ddopt.run.tally import Tally
 from ddopt.task import Setting, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ddopt.config import RunConfig
     from ddopt.engine import StepReport
     from ddopt.executor import Executor
@@ -75,8 +69,13 @@ class Run:
         self.tally.loss = self.theta_value
         self._note_best()
         self._measure()
+        if self.config.stop.error is not None and "error" not in self.measured:
+            raise ValueError(
+                f"stop.error is set, but problem {self.task.name!r} has no reference to measure an "
+                f"error with; it measures: {', '.join(self.measured) or 'nothing'}"
+            )
         self._write(None)
-        return why(self.config.stop, self.tally, None, self.measured.get("error"))
+        return why(self.config.stop, self.tally, None, self._due_error())
 
     def _iterate(self) -> StopReason | None:
         """One outer iteration, and everything that is written about it."""
@@ -84,11 +83,10 @@ class Run:
         self.tally.count(report)
         self._note_best()
         outside = self._listen()
-        due = self.tally.iterations % self.config.output.measure_every == 0
+        due = self._due()
         if due:
             self._measure()
-        error = self.measured.get("error") if due else None
-        reason = why(self.config.stop, self.tally, report, error) or outside
+        reason = why(self.config.stop, self.tally, report, self._due_error()) or outside
         if reason is not None and not due:
             self._measure()
         # An interruption is no iteration's property: a resumed run has the same lines without it.
@@ -135,6 +133,13 @@ class Run:
             first = executor.numbers({executor.rank: row}, executor.size)[0]
             self.measured = dict(zip(keys, first, strict=True))
 
+    def _due(self) -> bool:
+        return self.tally.iterations % self.config.output.measure_every == 0
+
+    def _due_error(self) -> float | None:
+        """The error, in the iterations in which every run measures it."""
+        return self.measured.get("error") if self._due() else None
+
     def _note_best(self) -> None:
         if self.config.output.keep_best and not self.tally.loss >= self.best.get("loss", torch.inf):
             iteration = self.tally.iterations
@@ -142,7 +147,8 @@ class Run:
 
     def _write(self, report: StepReport | None, *, measured: bool = True) -> None:
         if self.folder is not None:
-            self.folder.write(_line(self.tally, report, self.measured if measured else {}))
+            shown = self.measured if measured else {}
+            self.folder.write(record.line(self.tally, report, shown))
 
     def _save(self) -> None:
         state = self.engine.state_dict()
@@ -163,7 +169,7 @@ class Run:
         self._measure()
         chance.restore(bundle["random"])
         self._origin = perf_counter() - self.tally.seconds
-        return why(self.config.stop, self.tally, None, self.measured.get("error"))
+        return why(self.config.stop, self.tally, None, self._due_error())
 
 
 def _setting(config: RunConfig) -> Setting:
@@ -180,9 +186,14 @@ def _setting(config: RunConfig) -> Setting:
 
 
 def _shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:
-    """The problem evaluated in so many shares, where its samples can be shared out."""
-    able = problem.samples is not None and type(problem).share is not Problem.share
-    if shares == 1 or not able:
+    """The problem evaluated in so many shares, where its samples can be shared out.
+
+    No share is empty: there are at most as many as the smallest term of the loss has samples.
+    """
+    if problem.samples is None or type(problem).share is Problem.share:
+        return problem, 1
+    shares = min(shares, *(count for count in problem.samples.counts if count))
+    if shares == 1:
         return problem, 1
     return Split(problem, shares, executor), shares
 
@@ -196,113 +207,3 @@ def _collected(executor: Executor, solvers: dict[int, Any]) -> dict[int, Any]:
     parts: list[Any] | None = [None] * executor.size if executor.rank == 0 else None
     dist.gather_object(solvers, parts)
     return {d: state for part in parts or [] for d, state in part.items()}
-
-
-def _line(
-    tally: Tally, report: StepReport | None, measured: dict[str, float]
-) -> dict[str, Any]:
-    """One line of the record; counts are over the whole run, ``step_...`` and local ones are not."""
-    line: dict[str, Any] = {
-        "iteration": tally.iterations,
-        "loss": tally.loss,
-        "ratio": None,
-        "radius": None,
-        "accepted": tally.accepted,
-        "rejected": tally.rejected,
-        "evaluations": tally.parallel,
-        "evaluations_total": tally.total,
-        "seconds": round(tally.seconds, 4),
-        "bytes_sent": tally.bytes_sent,
-        "collectives": tally.collectives,
-    }
-    if report is not None:
-        line |= {
-            "ratio": report.ratio,
-            "radius": report.radius,
-            "step_accepted": report.accepted,
-            "step_norm": report.step_norm,
-            "local_accepted": report.local_accepted,
-            "local_rejected": report.local_rejected,
-            "global_ratio": report.global_ratio,
-            "global_radius": report.global_radius,
-            "global_accepted": report.global_accepted,
-            "global_rejected": report.global_rejected,
-        }
-    return {**measured, **line} | measured
-
-
-@contextmanager
-def connected(config: RunConfig) -> Iterator[Executor]:
-    """The executor of this process: serial, or one of those that torchrun has started."""
-    torch.set_num_threads(config.threads)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Serial()
-        return
-    try:
-        launch = import_module("ddopt.executor.launch")
-    except ModuleNotFoundError as error:
-        raise ValueError(f"this installation cannot run in several processes: {error}") from None
-    with launch.connect(config.device, config.reduction, config.threads) as executor:
-        yield executor
-
-
-def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -> StopReason:
-    """Train as ``config`` says; on rank 0 ``folder`` receives the results."""
-    with connected(config) as executor:
-        run = Run(config, executor, folder if executor.rank == 0 else None)
-        state = checkpoint.load(folder.path) if resume and folder is not None else None
-        if run.folder is not None:
-            run.folder.open(config, state["tally"]["iterations"] if state else -1)
-        try:
-            reason = run.train(state)
-        finally:
-            if run.folder is not None:
-                run.folder.close()
-        finish(run, reason)
-    return reason
-
-
-def finish(run: Run, reason: StopReason) -> None:
-    """Write the summary, tell the plugins, draw the figures."""
-    summary = summarise(run, reason)
-    if run.folder is not None:
-        run.folder.finish(summary, run.best)
-    manager().call("ddopt_after_run", run=run, summary=summary)
-    if run.folder is not None and run.config.output.figures:
-        try:
-            run.task.draw(run.theta, run.folder.metrics(), run.folder.path)
-        except ModuleNotFoundError as error:
-            from ddopt.extras import remedy
-
-            warnings.warn(f"no figures: {error}.{remedy(error)}", stacklevel=2)
-
-
-def summarise(run: Run, reason: StopReason) -> dict[str, Any]:
-    """What ``summary.json`` holds."""
-    tally, config = run.tally, run.config
-    return {
-        "problem": config.problem.component.name,
-        "strategy": config.strategy.component.name,
-        "solver": config.solver.component.name,
-        "subdomains": run.subdomains,
-        "processes": run.executor.size,
-        "seed": config.seed,
-        "loss": tally.loss,
-        "error": None,
-        "accuracy": None,
-        **run.measured,
-        "evaluations": {"parallel": tally.parallel, "total": tally.total},
-        "seconds": round(tally.seconds, 4),
-        "outer_iterations": tally.iterations,
-        "accepted": tally.accepted,
-        "rejected": tally.rejected,
-        "bytes_sent": tally.bytes_sent,
-        "collectives": tally.collectives,
-        "stop_reason": reason.key,
-        "stop_message": reason.value,
-        "parameters": run.theta.numel(),
-        "dtype": config.dtype,
-        "device": str(run.theta.device),
-        "threads": torch.get_num_threads(),
-        "torch": str(torch.__version__),
-    }

@@ -1,0 +1,144 @@
+"""The command line, as a person meets it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from ddopt.cli import COMMANDS, cli
+from tests.runs import BOWL, ddopt, write_run_file
+
+
+@pytest.fixture
+def run_file(tmp_path):
+    return write_run_file(tmp_path)
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_help_is_quick_and_lists_every_command():
+    done = ddopt("--help", PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    for name, sentence in COMMANDS.items():
+        assert name in done.stdout
+        assert sentence in done.stdout
+    for slow in ("torch", "pydantic", "numpy"):
+        assert f" {slow}\n" not in done.stderr
+
+
+def test_the_command_table_agrees_with_the_commands():
+    for name, sentence in COMMANDS.items():
+        done = invoke(name, "--help")
+        assert done.exit_code == 0
+        assert done.output.startswith(f"Usage: cli {name}"), sentence
+
+
+def test_a_run_ends_with_the_path_of_its_folder(run_file, tmp_path):
+    done = ddopt("run", run_file, "strategy.subdomains=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    place = tmp_path / done.stdout.splitlines()[-1]
+    assert place.parent == tmp_path / "runs"
+    summary = json.loads((place / "summary.json").read_text())
+    assert summary["subdomains"] == 2
+    assert "iteration 12  loss" in done.stdout
+    assert "stopped (iterations)" in done.stdout
+
+
+def test_a_wrong_config_is_one_message_and_exit_code_2(run_file):
+    done = ddopt("run", run_file, "solver.memory=5")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: solver.memory on the command line: there is no such key")
+    assert "Did you mean 'solver.hessian.memory'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "absent.toml"], "cannot read absent.toml"),
+        (["run", "{file}", "strategy.subdomains=1000"], "cannot deal"),
+        (["run", "{file}", "stop.iterations=three"], "stop.iterations on the command line"),
+        (["run", "{file}", "--plugin", "absent.py"], "there is no plugin file"),
+        (["run", "{file}", "--out", "a", "--resume", "b"], "give one of them"),
+        (["resume", "absent"], "holds no run"),
+        (["rnu"], "Did you mean 'run'?"),
+    ],
+)
+def test_user_errors_have_exit_code_2(run_file, tmp_path, arguments, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = invoke(*(argument.replace("{file}", str(run_file)) for argument in arguments))
+    assert done.exit_code == 2
+    assert message in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_dry_run_writes_nothing(run_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = invoke("run", run_file, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "nothing was written" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["bowl.toml"]
+
+
+def test_an_interrupted_run_is_resumed_from_the_command_line(run_file, tmp_path, monkeypatch):
+    place = tmp_path / "out"
+    monkeypatch.setenv("BOWL_SIGINT", "3")
+    assert invoke("run", run_file, "--out", place).exit_code == 130
+    monkeypatch.delenv("BOWL_SIGINT")
+    done = invoke("run", run_file, "--resume", place)
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1] == str(place)
+    assert invoke("run", run_file, "seed=1", "--resume", place).exit_code == 2
+    assert invoke("resume", place, "stop.iterations=14").exit_code == 0
+    assert json.loads((place / "summary.json").read_text())["outer_iterations"] == 14
+
+
+def test_show_config_prints_every_default(run_file):
+    done = invoke("show-config", run_file, "solver.hessian.memory=9")
+    assert done.exit_code == 0
+    assert "memory = 9" in done.output
+    assert "checkpoint_every = 4" in done.output
+
+
+def test_problems_are_listed_with_their_first_sentence():
+    done = invoke("problems", "--plugin", BOWL)
+    assert "bowl" in done.output
+    assert "Nonlinear least squares whose solution is known." in done.output
+
+
+def test_plugins_are_listed():
+    done = invoke("plugins")
+    assert done.exit_code == 0
+    assert "ddopt.builtin" in done.output
+
+
+def test_the_doctor_says_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("DDOPT_DATA_ROOT", str(tmp_path / "absent"))
+    done = invoke("doctor")
+    assert done.exit_code == 0
+    for subject in ("python", "torch", "distributed", "threads", "absent does not exist"):
+        assert subject in done.output
+
+
+def test_a_plugin_adds_a_command_but_replaces_none(tmp_path):
+    from ddopt.plugins import PluginManager
+
+    path = tmp_path / "command_plugin.py"
+    path.write_text(
+        "import click, ddopt\n"
+        "@ddopt.hookimpl\n"
+        "def ddopt_add_commands(group):\n"
+        "    group.add_command(click.Command('hello', help='Say hello.'))\n"
+    )
+    manager = PluginManager()
+    manager.load_file(path)
+    group = type(cli)("ddopt")
+    manager.call("ddopt_add_commands", group=group)
+    assert "hello" in group.commands
+    import click
+
+    with pytest.raises(ValueError, match="a command 'run' already"):
+        group.add_command(click.Command("run"))

@@ -1,0 +1,186 @@
+"""The plugin manager: one plugin's trouble is nobody else's."""
+
+import json
+import sys
+
+import pytest
+
+from ddopt import plugins
+from ddopt.plugins import PluginManager, PluginWarning
+from tests.runs import ddopt
+
+GOOD = """
+import ddopt
+
+class Tidy(ddopt.Acceptance):
+    name = "tidy"
+    def ratio(self, value, trial, predicted):
+        return 1.0
+
+@ddopt.hookimpl
+def ddopt_register(register):
+    register(Tidy)
+"""
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a distribution: a module, its metadata, an entry point."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def put(name, source, target=None):
+        module = name.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{module}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[ddopt]\n{name} = {target or module}\n")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        return tmp_path
+
+    return put
+
+
+def load(monkeypatch, names):
+    """A fresh manager with the named entry points only."""
+    monkeypatch.setenv("DDOPT_PLUGINS", names)
+    manager = PluginManager()
+    manager.load_entry_points()
+    return manager
+
+
+def by_name(manager, name):
+    return next(plugin for plugin in manager.plugins if plugin.name == name)
+
+
+def test_an_installed_plugin_registers(install, monkeypatch):
+    install("tidy-one", GOOD)
+    manager = load(monkeypatch, "tidy-one")
+    (plugin,) = manager.plugins
+    assert plugin.provider == "tidy_one (tidy-one 1.2)"
+    assert plugin.components == [("acceptance", "tidy")]
+    assert manager.hooks(plugin) == ["ddopt_register"]
+    assert manager.find("acceptance", "tidy").__name__ == "Tidy"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("raise RuntimeError('no luck')", "RuntimeError: no luck"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("import no_such_package", "No module named 'no_such_package'"),
+        (GOOD.replace("register(Tidy)", "1 / 0"), "ddopt_register raised ZeroDivisionError"),
+        (GOOD.replace("(register)", "(registrar)"), "PluginValidationError"),
+        (GOOD.replace("ddopt_register", "ddopt_registr"), "no such hook: ddopt_registr"),
+    ],
+)
+def test_a_broken_plugin_stops_nothing_else(install, monkeypatch, source, reason):
+    install("a-broken", source)
+    install("tidy-two", GOOD)
+    with pytest.warns(PluginWarning, match="a-broken 1.2"):
+        manager = load(monkeypatch, "a-broken,tidy-two")
+    assert reason in by_name(manager, "a_broken").reason
+    assert by_name(manager, "tidy_two").status == "ok"
+    assert manager.find("acceptance", "tidy").__name__ == "Tidy"
+    with pytest.raises(ValueError, match="may come from a plugin that is broken: a_broken"):
+        manager.find("acceptance", "strange")
+
+
+def test_strict_mode_does_not_go_on(install, monkeypatch):
+    install("a-broken", "raise RuntimeError('no luck')")
+    monkeypatch.setenv("DDOPT_STRICT_PLUGINS", "1")
+    with pytest.raises(ValueError, match=r"a-broken 1.2\) is broken: RuntimeError: no luck"):
+        load(monkeypatch, "a-broken")
+
+
+def test_two_plugins_with_one_name_are_both_named(install, monkeypatch):
+    install("tidy-three", GOOD)
+    install("tidy-four", GOOD)
+    with pytest.warns(PluginWarning):
+        manager = load(monkeypatch, "tidy-three,tidy-four")
+    with pytest.raises(ValueError, match=r"tidy-four 1.2\) and tidy_three \(tidy-three 1.2\)"):
+        manager.find("acceptance", "tidy")
+
+
+def test_an_entry_point_may_name_a_class(install, monkeypatch):
+    source = """
+        import ddopt
+        class Plugin:
+            @ddopt.hookimpl
+            def ddopt_register(self, register):
+                register("math:pi", seam="acceptance", name="lazy")
+    """
+    import textwrap
+
+    install("classy", textwrap.dedent(source), target="classy:Plugin")
+    manager = load(monkeypatch, "classy")
+    assert manager.plugins[0].components == [("acceptance", "lazy")]
+
+
+@pytest.mark.parametrize("listed", ["", " , "])
+def test_the_environment_switches_plugins_off(install, monkeypatch, listed):
+    install("tidy-five", GOOD)
+    assert load(monkeypatch, listed).plugins == []
+
+
+def test_a_plugin_that_is_listed_must_be_there(monkeypatch):
+    with pytest.warns(PluginWarning, match="not installed"):
+        manager = load(monkeypatch, "nobody")
+    assert by_name(manager, "nobody").status == "broken"
+
+
+def test_an_observer_that_raises_is_not_called_again(tmp_path):
+    path = tmp_path / "grumpy.py"
+    path.write_text(
+        "import ddopt\ncalls = []\n"
+        "@ddopt.hookimpl\ndef ddopt_after_step(report):\n    calls.append(report)\n    1 / 0\n"
+    )
+    manager = PluginManager()
+    plugin = manager.load_file(path)
+    with pytest.warns(PluginWarning, match="ddopt_after_step raised ZeroDivisionError"):
+        manager.call("ddopt_after_step", run=None, report=1)
+    manager.call("ddopt_after_step", run=None, report=2)
+    assert plugin.code.calls == [1]
+
+
+def test_a_file_is_loaded_once_and_must_work(tmp_path):
+    good = tmp_path / "one_file_plugin.py"
+    good.write_text(GOOD)
+    manager = PluginManager()
+    assert manager.load_file(good) is manager.load_file(good)
+    assert manager.registry.names("acceptance") == ["tidy"]
+    bad = tmp_path / "bad_file_plugin.py"
+    bad.write_text("1 / 0")
+    with pytest.raises(ValueError, match="does not work: ZeroDivisionError"):
+        manager.load_file(bad)
+    with pytest.raises(ValueError, match="no plugin file"):
+        manager.load_file(tmp_path / "absent.py")
+    clash = tmp_path / "json.py"
+    clash.write_text("")
+    with pytest.raises(ValueError, match="rename the file"):
+        manager.load_file(clash)
+
+
+def test_hook_calls_can_be_traced(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DDOPT_TRACE_PLUGINS", "1")
+    path = tmp_path / "traced_plugin.py"
+    path.write_text(GOOD)
+    PluginManager().load_file(path)
+    assert f"-> {path}" in capsys.readouterr().err
+
+
+def test_the_command_lists_broken_plugins(install):
+    place = install("a-broken", "raise RuntimeError('no luck')")
+    done = ddopt("plugins", "--json", PYTHONPATH=str(place))
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["a_broken"]["status"] == "broken"
+    assert rows["a_broken"]["reason"] == "RuntimeError: no luck"
+    assert rows["a_broken"]["version"] == "1.2"
+    assert rows["ddopt.builtin"]["hooks"] == ["ddopt_register"]
+    assert {"seam": "hessian", "name": "lsr1"} in rows["ddopt.builtin"]["components"]
+
+
+def test_at_most_eight_hooks():
+    hooks = [name for name in dir(plugins.hookspecs) if name.startswith("ddopt_")]
+    assert len(hooks) <= 8

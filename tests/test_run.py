@@ -1,0 +1,194 @@
+"""Runs: their lines, their reasons to stop, and that a resumed one has the same bits."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from rich.console import Console
+
+from ddopt.config import Stop, load
+from ddopt.engine import StepReport
+from ddopt.run import record
+from ddopt.run.execution import execute
+from ddopt.run.folder import Folder, load_again, new_path
+from ddopt.run.progress import Progress
+from ddopt.run.stopping import PATIENCE, StopReason, why
+from ddopt.run.tally import Tally
+from tests.runs import ddopt, write_run_file
+
+SUMMARY = {
+    "problem", "strategy", "subdomains", "processes", "seed", "loss", "error", "accuracy",
+    "evaluations", "seconds", "outer_iterations", "accepted", "rejected", "bytes_sent",
+    "stop_reason",
+}  # fmt: skip
+
+
+@pytest.fixture
+def run_file(tmp_path):
+    return write_run_file(tmp_path)
+
+
+def run(run_file, place, *changes, resume=False):
+    """A run in this process: its reason, its lines, its summary."""
+    reason = execute(load(run_file, changes), Folder(place), resume=resume)
+    return reason, timeless(place), json.loads((place / "summary.json").read_text())
+
+
+def timeless(place):
+    """The lines of the record without the clock."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in record.read(place)]
+
+
+def test_a_run_leaves_its_folder(run_file, tmp_path):
+    reason, lines, summary = run(run_file, tmp_path / "out", "output.keep_best=true")
+    assert reason is StopReason.ITERATIONS
+    assert summary.keys() >= SUMMARY
+    assert [line["iteration"] for line in lines] == list(range(13))
+    assert [line["iteration"] for line in lines if "error" in line] == [0, 2, 4, 6, 8, 10, 12]
+    last = lines[-1]
+    assert summary["loss"] == last["loss"] < lines[0]["loss"]
+    assert summary["error"] == last["error"] < 1.0
+    assert summary["accepted"] + summary["rejected"] == summary["outer_iterations"] == 12
+    assert summary["evaluations"] == {
+        "parallel": last["evaluations"],
+        "total": last["evaluations_total"],
+    }
+    assert summary["evaluations"]["parallel"] < summary["evaluations"]["total"]
+    assert (summary["problem"], summary["strategy"]) == ("bowl", "sapts_d")
+    assert (summary["subdomains"], summary["processes"], summary["accuracy"]) == (3, 1, None)
+    assert (tmp_path / "out" / "figure.txt").read_text() == "13 lines"
+    assert load(tmp_path / "out" / "config.toml") == load(run_file, ["output.keep_best=true"])
+    best = torch.load(tmp_path / "out" / "best.pt", weights_only=True)
+    assert best["loss"] == min(line["loss"] for line in lines)
+
+
+@pytest.mark.parametrize("strategy", ["sapts_d", "trust_region", "sapts_p"])
+def test_a_resumed_run_has_the_same_bits(run_file, tmp_path, strategy):
+    changes = [f"strategy={{name='{strategy}', subdomains=1}}", "stop.iterations=10"]
+    if strategy == "sapts_d":
+        changes = ["stop.iterations=10"]
+    _, unbroken, _ = run(run_file, tmp_path / "unbroken", *changes)
+    run(run_file, tmp_path / "broken", *changes, "stop.iterations=6")
+    _, resumed, summary = run(run_file, tmp_path / "broken", *changes, resume=True)
+    assert resumed == unbroken
+    assert summary["outer_iterations"] == 10
+
+
+def test_a_killed_run_continues_with_the_same_bits(run_file, tmp_path):
+    killed = ddopt("run", run_file, "--out", tmp_path / "killed", BOWL_SIGKILL="11")
+    assert killed.returncode == -9
+    assert len(record.read(tmp_path / "killed")) == 12
+    _, unbroken, _ = run(run_file, tmp_path / "unbroken")
+    _, resumed, summary = run(run_file, tmp_path / "killed", resume=True)
+    assert resumed == unbroken
+    assert summary["stop_reason"] == "iterations"
+
+
+def test_an_interrupted_run_can_be_resumed(run_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("BOWL_SIGINT", "4")
+    reason, lines, summary = run(run_file, tmp_path / "out")
+    assert reason is StopReason.INTERRUPTED
+    assert (len(lines), summary["stop_reason"]) == (6, "interrupted")
+    monkeypatch.delenv("BOWL_SIGINT")
+    _, resumed, _ = run(run_file, tmp_path / "out", resume=True)
+    _, unbroken, _ = run(run_file, tmp_path / "unbroken")
+    assert resumed == unbroken
+
+
+def test_a_run_without_a_checkpoint_starts_again(run_file, tmp_path):
+    run(run_file, tmp_path / "out", "stop.iterations=3")
+    for path in (tmp_path / "out" / "checkpoints").iterdir():
+        path.unlink()
+    _, lines, _ = run(run_file, tmp_path / "out", "stop.iterations=2", resume=True)
+    assert [line["iteration"] for line in lines] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("stop.loss=0.01", StopReason.LOSS),
+        ("stop.error=0.5", StopReason.ERROR),
+        ("stop.evaluations=9", StopReason.EVALUATIONS),
+        ("stop.seconds=1e-9", StopReason.SECONDS),
+        ("stop.iterations=0", StopReason.ITERATIONS),
+        ("problem.broken=true", StopReason.NON_FINITE),
+    ],
+)
+def test_reasons_to_stop(run_file, tmp_path, change, reason):
+    found, lines, summary = run(run_file, tmp_path / "out", change, "output.figures=false")
+    assert found is reason
+    assert summary["stop_reason"] == reason.key
+    assert summary["stop_message"] == reason.value
+    assert len(lines) < 13
+    assert not (tmp_path / "out" / "figure.txt").exists()
+
+
+def test_nothing_left_to_do_is_stationary_and_a_stuck_radius_is_told():
+    stop, tally = Stop(iterations=1000), Tally(loss=1.0)
+    assert why(stop, tally, StepReport(), None) is StopReason.STATIONARY
+    stuck = StepReport(loss=1.0, radius=1e-12, global_radius=None, local_rejected=1)
+    for _ in range(PATIENCE):
+        tally.count(stuck)
+        assert why(stop, tally, stuck, None) is None
+    tally.count(stuck)
+    assert why(stop, tally, stuck, None) is StopReason.RADIUS_TOO_SMALL
+    tally.count(replace(stuck, radius=2e-12))
+    assert why(stop, tally, stuck, None) is None
+
+
+def test_a_plugin_can_ask_a_run_to_stop(run_file, tmp_path, monkeypatch):
+    from ddopt.plugins import manager
+
+    class Impatient:
+        def call(self, hook, **arguments):
+            if hook == "ddopt_after_step" and arguments["report"].iteration == 2:
+                arguments["run"].request_stop()
+
+    monkeypatch.setattr("ddopt.run.running.manager", Impatient)
+    assert manager() is not None
+    reason, lines, _ = run(run_file, tmp_path / "out")
+    assert (reason, lines[-1]["iteration"]) == (StopReason.REQUESTED, 4)
+
+
+def test_a_resumed_run_may_only_change_when_it_ends(run_file, tmp_path):
+    run(run_file, tmp_path / "out", "stop.iterations=1")
+    assert load_again(tmp_path / "out", ["stop.iterations=9"]).stop.iterations == 9
+    with pytest.raises(ValueError, match="made with another strategy; a resumed run may only"):
+        load_again(tmp_path / "out", ["strategy.subdomains=2"])
+    with pytest.raises(ValueError, match="holds no run"):
+        load_again(tmp_path)
+
+
+def test_a_new_run_does_not_overwrite_one(run_file, tmp_path, monkeypatch):
+    run(run_file, tmp_path / "out", "stop.iterations=0")
+    with pytest.raises(ValueError, match="holds a run already"):
+        new_path(run_file, tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda _: "now")
+    assert new_path(run_file, None).as_posix() == "runs/bowl-now"
+    (tmp_path / "runs" / "bowl-now").mkdir(parents=True)
+    assert new_path(run_file, None).as_posix() == "runs/bowl-now-2"
+
+
+def test_user_errors_come_before_the_first_iteration(run_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="torch finds no GPU here"):
+        run(run_file, tmp_path / "out", "device=cuda")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_shows_the_numbers(terminal):
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=100)
+    shown = Progress(Stop(iterations=40), console)
+    for iteration in range(3):
+        line = record.line(Tally(iterations=iteration, loss=0.25), StepReport(), {})
+        shown.show(line | ({"error": 0.125} if iteration == 1 else {}))
+    shown.close()
+    text = stream.getvalue()
+    assert "0.25" in text
+    assert "0.125" in text
+    assert ("2 of 40 iterations" in text) == terminal
+    assert text.count("\n") == 2 or terminal  # the first line, and the last

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.hessian.hessian import Hessian, Model
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     from ddopt.problem import Point, Problem
-    from ddopt.vectors import Geometry
 
 
 class Linear(Model):
     """B = 0."""
 
-    def __init__(self, gradient: torch.Tensor, geometry: Geometry) -> None:
+    def __init__(self, gradient: torch.Tensor, geometry: Geometry = LOCAL) -> None:
         self.gradient, self.geometry = gradient, geometry
 
     def mv(self, vector: torch.Tensor) -> torch.Tensor:

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from ddopt.component import Settings
 from ddopt.subproblem.subproblem import Candidate, Subproblem
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     from ddopt.hessian import Model
-    from ddopt.vectors import Geometry
 
 
 class Steihaug(Subproblem):
@@ -65,7 +65,7 @@ class Steihaug(Subproblem):
 
 
 def boundary(
-    step: torch.Tensor, direction: torch.Tensor, radius: float, geometry: Geometry
+    step: torch.Tensor, direction: torch.Tensor, radius: float, geometry: Geometry = LOCAL
 ) -> float:
     """The τ >= 0 with ‖step + τ direction‖ = radius, without cancellation."""
     a, b = geometry.dot(direction, direction), geometry.dot(step, direction)

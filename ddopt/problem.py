@@ -110,6 +110,10 @@ class Problem(ABC):
         """∂r/∂θ, shape (m, n); by backward passes over chunks of residuals, for any problem."""
         return torch.func.jacrev(self.residuals, chunk_size=JACOBIAN_ROWS)(theta)
 
+    def stages(self) -> list[slice]:
+        """Where each stage of a pipeline lies in a vector; empty for another process's stage."""
+        raise self._missing("be cut into stages", "stages")
+
     def facts(self, theta: torch.Tensor) -> dict[str, str]:
         """What every process of a run must have been given alike, with θ_0 = ``theta``."""
         names = zip(self.layout.names, map(tuple, self.layout.shapes), strict=True)

@@ -1,4 +1,4 @@
-"""Geometry products of flat vectors, accumulated in float64 whatever the vectors are kept in.
+"""Inner products of flat vectors, accumulated in float64 whatever the vectors are kept in.
 
 A float32 model of half a million parameters loses four digits of <g, s> in float32, and the ratio
 that decides a step is a quotient of such numbers.
@@ -42,7 +42,9 @@ def max_norm(a: torch.Tensor) -> float:
 
 
 class Geometry:
-    """Geometry products of vectors that are whole in this process."""
+    """Inner products of vectors that are whole in this process."""
+
+    sharded = False  # whether each process holds only a piece of every vector
 
     def total(self, part: Callable[[slice], torch.Tensor]) -> torch.Tensor:
         """Σ over the blocks of a vector of part(block), a small float64 tensor."""

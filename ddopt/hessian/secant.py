@@ -26,7 +26,7 @@ CHUNK = {"cpu": 1 << 16, "other": 1 << 22}
 
 
 class Products(NamedTuple):
-    """Geometry products of one vector g with the memory, float64 on the CPU, oldest pair first."""
+    """Inner products of one vector g with the memory, float64 on the CPU, oldest pair first."""
 
     sg: Tensor  # (k,)  S g
     yg: Tensor  # (k,)  Y g
@@ -205,7 +205,7 @@ class SecantPairs:
         return self._pairs[: self._count].flatten(0, 1)
 
     def _with_memory(self, columns: Tensor, cols: slice) -> Tensor:
-        """Geometry products of all stored vectors' piece with the given ones: (2k, q) from (q, n)."""
+        """Inner products of all stored vectors' piece with the given ones: (2k, q) from (q, n)."""
         if self._count == 0:
             return torch.zeros(0, len(columns), dtype=torch.float64, device=columns.device)
         return self._inner(self._rows()[:, cols], columns)

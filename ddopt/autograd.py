@@ -96,13 +96,13 @@ class AutogradProblem(Problem):
         other._held, other._full_layout = self._held, self._full_layout
         return other
 
-    def frozen(self, theta: torch.Tensor, indices: Indices) -> Problem:
+    def frozen(self, point: Point, indices: Indices) -> Problem:
         """Differentiate the parameters in ``indices`` only, where they are whole tensors."""
         if indices is None:
             return self
         moving = self.layout.whole(indices) if self._held is None else None
         if moving is None:
-            return Frozen(self, theta, indices)
+            return Frozen(self, point.theta, indices)
         assert self.samples is not None
         restricted = replace(
             self.layout,
@@ -110,5 +110,5 @@ class AutogradProblem(Problem):
             shapes=tuple(self.layout.shapes[i] for i in moving),
         )
         other = AutogradProblem(restricted, self._sums, self.samples, self._counts, self.cost)
-        other._held, other._full_layout = _Held(moving, theta.detach()), self._full_layout
+        other._held, other._full_layout = _Held(moving, point.theta.detach()), self._full_layout
         return other

@@ -16,7 +16,6 @@ from ddopt.executor import Serial
 from ddopt.problem import Blank, Consistent, Point
 from ddopt.radius import Trial
 from ddopt.recombination import Corrections
-from ddopt.vectors import dot, norm
 
 if TYPE_CHECKING:
     from ddopt.acceptance import Acceptance
@@ -114,15 +113,19 @@ class Engine:
         report.collectives = self.executor.collectives - sent[1]
         return report
 
-    def prepare(self, layout: Layout) -> None:
-        """Make the solvers and their memory before the first iteration, for vectors of a layout."""
+    def prepare(self, layout: Layout, problem: Problem | None = None) -> None:
+        """Make the solvers and their memory before the first iteration, for vectors of a layout.
+
+        The ``problem`` is needed where it says who moves what: where it is cut into stages.
+        """
+        problem = problem or Blank(layout)
         like = torch.zeros(layout.size, dtype=layout.dtype, device=layout.device)
         self.point, self._nowhere = None, like
         if self.parts.global_pass is not None:
-            self.parts.global_pass.solver.prepare(like)
+            self.parts.global_pass.solver.prepare(like, problem.geometry)
         if self.parts.preconditioner is None:
             return
-        subdomains = self.parts.preconditioner.decomposition.split(Blank(layout))
+        subdomains = self.parts.preconditioner.decomposition.split(problem)
         for d in self._sharing(subdomains).owned(len(subdomains)):
             self.index_sets[d] = subdomains[d].indices
             self.solvers[d] = self.parts.preconditioner.solver.build()
@@ -176,7 +179,7 @@ class Engine:
         else:
             trial = problem.at(point.theta + recombined.step)
             self._charge(report, problem)
-        self._judge(parts, point, trial, recombined, report)
+        self._judge(parts, problem, point, trial, recombined, report)
         if not report.accepted:
             return point
         if self.parts.global_pass is not None:
@@ -186,6 +189,7 @@ class Engine:
     def _judge(
         self,
         parts: Preconditioner,
+        problem: Problem,
         point: Point,
         trial: Point,
         recombined: Recombined,
@@ -193,7 +197,7 @@ class Engine:
     ) -> None:
         """Accept or reject the recombined step, and let the radius follow (step 4)."""
         verdict = parts.acceptance.judge(point.value, trial.value, recombined.predicted)
-        length = norm(recombined.step)
+        length = problem.geometry.norm(recombined.step)
         self.radius = parts.radius.update(
             Trial(
                 radius=self.radius,
@@ -201,7 +205,7 @@ class Engine:
                 ratio=verdict.ratio,
                 accepted=verdict.accepted,
                 predicted=recombined.predicted,
-                slope=dot(point.gradient, recombined.step),
+                slope=problem.geometry.dot(point.gradient, recombined.step),
                 change=trial.value - point.value,
             )
         )
@@ -290,7 +294,8 @@ class Engine:
         report.total += answer.evaluations
         if self.parts.preconditioner is None:
             report.ratio, report.radius = answer.ratio, report.global_radius or math.nan
-            report.accepted, report.step_norm = answer.accepted > 0, norm(answer.step)
+            report.accepted = answer.accepted > 0
+            report.step_norm = problem.geometry.norm(answer.step)
         return answer.end
 
     def _charge(self, report: StepReport, problem: Problem) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from ddopt.space import Indices, Layout, prolong, restrict
-from ddopt.vectors import dot, fingerprint
+from ddopt.vectors import LOCAL, Geometry, fingerprint
 
 Operator = Callable[[torch.Tensor], torch.Tensor]
 JACOBIAN_ROWS = 128  # residuals differentiated at once; bounds the memory of a Jacobian
@@ -76,6 +76,7 @@ class Problem(ABC):
     layout: Layout
     samples: Samples | None = None  # D, where f is a mean over samples
     cost: float = 1.0  # of one evaluation, in full gradients of the problem that is solved
+    geometry: Geometry = LOCAL  # inner products; over processes where each holds a piece
 
     @abstractmethod
     def at(self, theta: torch.Tensor) -> Point:
@@ -93,9 +94,9 @@ class Problem(ABC):
         """Where the samples of a term lie in space (and time), shape (samples, dimensions)."""
         raise self._missing("say where its samples lie", "coordinates")
 
-    def frozen(self, theta: torch.Tensor, indices: Indices) -> Problem:
-        """f as a function of the parameters in ``indices`` alone, the others held at ``theta``."""
-        return self if indices is None else Frozen(self, theta, indices)
+    def frozen(self, point: Point, indices: Indices) -> Problem:
+        """f as a function of the parameters in ``indices`` alone, the others held at ``point``."""
+        return self if indices is None else Frozen(self, point.theta, indices)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v, from (n,) to (n,), at one ``theta`` for many v."""
@@ -108,6 +109,10 @@ class Problem(ABC):
     def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
         """∂r/∂θ, shape (m, n); by backward passes over chunks of residuals, for any problem."""
         return torch.func.jacrev(self.residuals, chunk_size=JACOBIAN_ROWS)(theta)
+
+    def stages(self) -> list[slice]:
+        """Where each stage of a pipeline lies in a vector; empty for another process's stage."""
+        raise self._missing("be cut into stages", "stages")
 
     def facts(self, theta: torch.Tensor) -> dict[str, str]:
         """What every process of a run must have been given alike, with θ_0 = ``theta``."""
@@ -173,11 +178,12 @@ class Consistent(Problem):
         self.residual = wanted - origin.gradient  # r_d, shape (n_d,)
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
         self.start = Point(origin.theta, origin.value, wanted)
+        self.geometry = problem.geometry
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate f̃ at ``theta`` (n_d,)."""
         point = self.problem.at(theta)
-        tilt = dot(self.residual, theta - self.origin.theta)
+        tilt = self.geometry.dot(self.residual, theta - self.origin.theta)
         return Point(theta, point.value + tilt, lambda: point.gradient + self.residual)
 
     def curvature(self, theta: torch.Tensor) -> Operator:

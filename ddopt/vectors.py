@@ -2,14 +2,21 @@
 
 A float32 model of half a million parameters loses four digits of <g, s> in float32, and the ratio
 that decides a step is a quotient of such numbers.
+
+What is decided by an inner product goes through the :class:`Geometry` of the problem at hand: where
+each process holds a piece of every vector, only the inner products are summed over processes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from typing import TYPE_CHECKING
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHUNK = 1 << 16  # float64 copies of float32 vectors stay in cache, and need no extra vector
 
@@ -32,6 +39,27 @@ def norm(a: torch.Tensor) -> float:
 def max_norm(a: torch.Tensor) -> float:
     """The ∞-norm of a vector (n,)."""
     return float(a.abs().max()) if a.numel() else 0.0
+
+
+class Geometry:
+    """Inner products of vectors that are whole in this process."""
+
+    sharded = False  # whether each process holds only a piece of every vector
+
+    def total(self, part: Callable[[slice], torch.Tensor]) -> torch.Tensor:
+        """Σ over the blocks of a vector of part(block), a small float64 tensor."""
+        return part(slice(None))
+
+    def dot(self, a: torch.Tensor, b: torch.Tensor) -> float:
+        """<a, b> of two vectors (n,)."""
+        return dot(a, b)
+
+    def norm(self, a: torch.Tensor) -> float:
+        """The 2-norm of a vector (n,)."""
+        return math.sqrt(self.dot(a, a))
+
+
+LOCAL = Geometry()
 
 
 def fingerprint(a: torch.Tensor) -> str:

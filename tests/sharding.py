@@ -5,6 +5,18 @@ from collections.abc import Callable
 
 import torch
 
+from ddopt.vectors import Geometry
+
+
+class Reduced(Geometry):
+    """Inner products of one shard, added up over the others by a function."""
+
+    def __init__(self, reduce: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._reduce = reduce
+
+    def total(self, part):
+        return self._reduce(part(slice(None)))
+
 
 class Shards:
     """Runs one function per shard; ``reduce`` adds the blocks of all shards, in shard order."""

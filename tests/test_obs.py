@@ -12,7 +12,7 @@ from ddopt.hessian.lsr1 import spectrum
 from ddopt.hessian.secant import SecantPairs
 from ddopt.hessian.spectral import Spectral
 from ddopt.subproblem.secular import BallMinimum, minimise_in_ball
-from tests.sharding import Shards
+from tests.sharding import Reduced, Shards
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ def test_vectors_split_over_shards_give_the_same_step(num):
 
     def body(rank, reduce):
         part = cuts[rank]
-        pairs = SecantPairs(8, reduce)
+        pairs = SecantPairs(8, Reduced(reduce))
         for s, y in zip(S, Y, strict=True):
             pairs.push(s[part], y[part])
         assert pairs.dim == 31

@@ -61,7 +61,7 @@ def test_layer_subdomains_are_consistent_by_themselves(small_regression):
 def test_frozen_by_tensor_equals_frozen_by_index(small_regression):
     problem, theta = small_regression
     indices = Layers(subdomains=3).split(problem)[1].indices
-    fast, plain = problem.frozen(theta, indices), Frozen(problem, theta, indices)
+    fast, plain = problem.frozen(problem.at(theta), indices), Frozen(problem, theta, indices)
     part = restrict(theta, indices) + 0.3
     assert fast.at(part).value == plain.at(part).value
     assert torch.allclose(fast.at(part).gradient, plain.at(part).gradient, rtol=1e-13)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ddopt.hessian.secant import SecantPairs
+from tests.sharding import Reduced
 
 
 def vectors(num: int, n: int, seed: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -127,7 +128,7 @@ def test_one_reduction_per_push_and_per_product():
         calls.append(block.dtype)
         return block
 
-    pairs = SecantPairs(3, reduce)
+    pairs = SecantPairs(3, Reduced(reduce))
     s, y = vectors(2, 6, 0)
     pairs.push(s, y)
     pairs.push(y, s)

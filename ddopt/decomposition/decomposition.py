@@ -49,7 +49,7 @@ class Subdomain:
         """f_d: the loss over D_d as a function of the parameters in C_d, around θ_k = ``point``."""
         if self.samples is not None:
             problem = problem.part(self.samples)
-        return problem.frozen(point.theta, self.indices)
+        return problem.frozen(point, self.indices)
 
 
 class Decomposition(Component):

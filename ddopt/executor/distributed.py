@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHORT = 15  # numbers per process that travel in one collective; more take a second one
+HEADER = 12  # numbers that describe a tensor on its way: how many there are, dtype, shape
+DTYPES = (
+    torch.float32,
+    torch.float64,
+    torch.bfloat16,
+    torch.float16,
+    torch.int64,
+    torch.int32,
+    torch.bool,
+)
 LOOK = timedelta(seconds=5)  # how often a waiting process looks whether the others live
 POLL = 1e-4  # seconds; NCCL aborts what is waited for with a timeout, so it is polled
 
@@ -49,6 +59,7 @@ class Distributed(Executor):
         super().__init__(config, **options)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.bytes_sent = self.collectives = 0
+        self._leaving: list[tuple[dist.Work | None, torch.Tensor]] = []
         self._polled = "nccl" in str(dist.get_backend_config())
         store = dist.distributed_c10d._get_default_store()
         self.pulse = Pulse(dist.PrefixStore("ddopt", store), self.rank, self.size)
@@ -143,6 +154,44 @@ class Distributed(Executor):
         self._count(len(row) * (self.size - 1), own)
         return rows.tolist()
 
+    def send(self, tensors: tuple[torch.Tensor, ...], source: int, target: int) -> None:
+        """Each tensor travels behind a header that says what it is."""
+        if self.owner(target) == self.rank:
+            super().send(tensors, source, target)
+            return
+        for tensor in tensors:
+            header = torch.zeros(HEADER, dtype=torch.int64)
+            kind = [len(tensors), DTYPES.index(tensor.dtype), tensor.dim(), *tensor.shape]
+            header[: len(kind)] = torch.tensor(kind)
+            for message in (header, tensor.detach().contiguous()):
+                work = dist.isend(message, self.owner(target), tag=target)
+                self._leaving.append((work, message))
+                self._count(message.numel(), message)
+
+    def receive(self, source: int, target: int, device: torch.device) -> tuple[torch.Tensor, ...]:
+        """Wait for the headers and the tensors."""
+        if self.owner(source) == self.rank:
+            return super().receive(source, target, device)
+        found: list[torch.Tensor] = []
+        count = 1
+        while len(found) < count:
+            header = torch.zeros(HEADER, dtype=torch.int64)
+            self._fill(header, source, target)
+            count, dtype, dims, *shape = header.tolist()
+            tensor = torch.empty(shape[:dims], dtype=DTYPES[dtype], device=device)
+            self._fill(tensor, source, target)
+            found.append(tensor)
+        return tuple(found)
+
+    def _fill(self, tensor: torch.Tensor, source: int, target: int) -> None:
+        self._run(lambda: dist.irecv(tensor, self.owner(source), tag=target))
+
+    def settle(self) -> None:
+        """Wait for the sends."""
+        leaving, self._leaving = self._leaving, []
+        for work, _ in leaving:
+            self._wait(lambda work=work: work)  # type: ignore[misc]
+
     def agree(self, facts: dict[str, str]) -> None:
         """Compare with what rank 0 was given."""
         text = torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)
@@ -177,6 +226,9 @@ class Distributed(Executor):
     def _run(self, collective: Callable[[], dist.Work | None]) -> None:
         """Wait for a collective, and find out who is missing where it cannot end."""
         self.collectives += 1
+        self._wait(collective)
+
+    def _wait(self, collective: Callable[[], dist.Work | None]) -> None:
         try:
             work = collective()
             assert work is not None

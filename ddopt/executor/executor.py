@@ -8,6 +8,8 @@ so that the same bits come out whatever W is.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ddopt.component import Component
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 class Executor(Component):
     """Shares the subdomains out and reduces over them.
 
-    Every method but ``owned`` is a collective: all processes call it, in the same order.
+    Reductions are collectives: all processes call them, in the same order.
     """
 
     seam = "executor"
@@ -53,6 +55,30 @@ class Executor(Component):
 
         Every subdomain gives equally many.
         """
+
+    def owner(self, subdomain: int) -> int:
+        """The process that owns a subdomain."""
+        return subdomain % self.size
+
+    def send(self, tensors: tuple[torch.Tensor, ...], source: int, target: int) -> None:
+        """Hand tensors from the owner of subdomain ``source`` to the owner of ``target``.
+
+        Returns at once; the tensors must not be changed before :meth:`settle`. Only the two owners
+        take part.
+        """
+        assert self.owner(target) == self.rank, "sent to another process by one that is alone"
+        self._posted.setdefault((source, target), deque()).append(tensors)
+
+    def receive(self, source: int, target: int, device: torch.device) -> tuple[torch.Tensor, ...]:
+        """What was sent from ``source`` to ``target``, in the order of sending."""
+        return self._posted[source, target].popleft()
+
+    def settle(self) -> None:
+        """Wait until everything that this process sent has left."""
+
+    @cached_property
+    def _posted(self) -> dict[tuple[int, int], deque[tuple[torch.Tensor, ...]]]:
+        return {}
 
     def agree(self, facts: dict[str, str]) -> None:
         """Make sure that every process was given the same ``facts``.

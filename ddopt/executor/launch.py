@@ -81,7 +81,7 @@ def loopback() -> None:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
 
 
-def launch(arguments: Sequence[str], processes: int) -> None:
+def launch(arguments: Sequence[str], processes: int, module: str = "ddopt") -> None:
     """Run ``python -m ddopt`` with these arguments in so many processes on this machine.
 
     The same as ``torchrun --standalone --nproc-per-node PROCESSES -m ddopt ARGUMENTS``. Raises
@@ -102,7 +102,7 @@ def launch(arguments: Sequence[str], processes: int) -> None:
         monitor_interval=0.1,
     )
     try:
-        elastic_launch(config, sys.executable)("-u", "-m", "ddopt", *arguments)
+        elastic_launch(config, sys.executable)("-u", "-m", module, *arguments)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         raise RuntimeError(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.decomposition.data import deal
-from ddopt.problem import Point, Problem, Samples
+from ddopt.problem import Operator, Point, Problem, Samples
 
 if TYPE_CHECKING:
     from ddopt.executor.executor import Executor
+    from ddopt.space import Indices
 
 
 class Split(Problem):
@@ -48,9 +49,19 @@ class Split(Problem):
         """A subdomain's own loss is evaluated where the subdomain is: not split."""
         return self.problem.part(samples)
 
-    def frozen(self, theta: torch.Tensor, indices: object) -> Problem:
+    def frozen(self, point: Point, indices: Indices) -> Problem:
         """A subdomain's own loss is evaluated where the subdomain is: not split."""
-        return self.problem.frozen(theta, indices)  # type: ignore[arg-type]
+        return self.problem.frozen(point, indices)
+
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """Every share multiplies, and the products are added up in order."""
+        products = {d: share.curvature(theta) for d, share in self._shares.items()}
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            own = {d: multiply(v) for d, multiply in products.items()}
+            return self.executor.sum(own, self.count, v)
+
+        return product
 
     def coordinates(self, term: int) -> torch.Tensor:
         """Where the samples lie."""

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from ddopt.component import Component
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +19,7 @@ class Model(ABC):
     """m(p) = <g, p> + ½ <p, B p>, the change of f that is expected from a step p (n,)."""
 
     gradient: torch.Tensor  # g, shape (n,)
+    geometry: Geometry = LOCAL  # of vectors (n,)
 
     @abstractmethod
     def mv(self, vector: torch.Tensor) -> torch.Tensor:
@@ -44,8 +46,8 @@ class Hessian(Component):
     def model(self, problem: Problem, point: Point) -> Model:
         """The quadratic model of ``problem`` at ``point``."""
 
-    def prepare(self, like: torch.Tensor) -> None:
-        """Allocate the memory for vectors like ``like`` (n,)."""
+    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
+        """Allocate the memory for vectors like ``like`` (n,), multiplied by ``geometry``."""
 
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Learn that the gradient changed by ``y`` (n,) along the step ``s`` (n,)."""

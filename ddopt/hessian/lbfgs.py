@@ -7,6 +7,7 @@ with SᵀY = L + D + upper, L strictly lower. Legend: k pairs; G the Gram matrix
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ddopt.component import Settings
 from ddopt.hessian.hessian import Hessian
 from ddopt.hessian.secant import SecantPairs
 from ddopt.hessian.spectral import Spectral
-from ddopt.vectors import dot
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
@@ -61,18 +62,19 @@ class LBFGS(Hessian):
             return 1.0
         return float(self.pairs.yy[-1, -1] / self.pairs.sy[-1, -1])
 
-    def prepare(self, like: torch.Tensor) -> None:
+    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
         """Allocate the memory."""
+        self.pairs.geometry = geometry
         self.pairs.prepare(like)
 
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Store the pair, with y moved towards Bs where the curvature is too small."""
-        if not bool(y.isfinite().all()):
+        sy = self.pairs.geometry.dot(s, y)
+        if not math.isfinite(sy):
             return
-        sy = dot(s, y)
         if len(self.pairs):
             product = self._around(y).mv(s)
-            sBs = dot(s, product)
+            sBs = self.pairs.geometry.dot(s, product)
             if sy < self.config.damping * sBs:
                 theta = (1.0 - self.config.damping) * sBs / (sBs - sy)
                 y = theta * y + (1.0 - theta) * product

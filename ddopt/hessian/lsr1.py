@@ -22,6 +22,7 @@ from ddopt.hessian.hessian import Hessian
 from ddopt.hessian.secant import SecantPairs
 from ddopt.hessian.selection import informative_pairs
 from ddopt.hessian.spectral import Spectral
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
@@ -63,8 +64,9 @@ class LSR1(Hessian):
             return float(self.config.first_gamma)
         return float(self.config.fraction * positive.min())
 
-    def prepare(self, like: torch.Tensor) -> None:
+    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
         """Allocate the memory."""
+        self.pairs.geometry = geometry
         self.pairs.prepare(like)
 
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.hessian.hessian import Hessian, Model
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     from ddopt.problem import Point, Problem
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 class Linear(Model):
     """B = 0."""
 
-    def __init__(self, gradient: torch.Tensor) -> None:
-        self.gradient = gradient
+    def __init__(self, gradient: torch.Tensor, geometry: Geometry = LOCAL) -> None:
+        self.gradient, self.geometry = gradient, geometry
 
     def mv(self, vector: torch.Tensor) -> torch.Tensor:
         """Zero."""
@@ -30,4 +31,4 @@ class NoCurvature(Hessian):
 
     def model(self, problem: Problem, point: Point) -> Linear:
         """The linear model at ``point``."""
-        return Linear(point.gradient)
+        return Linear(point.gradient, problem.geometry)

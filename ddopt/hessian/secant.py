@@ -2,8 +2,8 @@
 
 A curvature model needs the vectors twice per step (one pass to project a gradient, one to combine a
 step) and otherwise only the Gram matrices, kept here in float64 whatever the vectors' precision.
-Every block of inner products goes through ``reduce``, so the same code serves vectors sharded over
-ranks.
+Every block of inner products goes through a :class:`ddopt.vectors.Geometry`, so the same code serves
+vectors sharded over ranks.
 
 Legend: n parameters (of this shard), m capacity, k <= m stored pairs, S and Y the (k, n) matrices
 whose rows are the steps s and the gradient differences y, oldest first.
@@ -11,21 +11,18 @@ whose rows are the steps s and the gradient differences y, oldest first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ddopt.vectors import LOCAL, Geometry
+
 # float64 numbers a chunk of converted vectors may hold: the second-level cache of a CPU core, and
 # on an accelerator enough work to hide a launch. A vector or two more does no harm, hence the n in
 # _chunks.
 CHUNK = {"cpu": 1 << 16, "other": 1 << 22}
-
-
-def identity(block: Tensor) -> Tensor:
-    """Inner products of whole vectors are complete as they are."""
-    return block
 
 
 class Products(NamedTuple):
@@ -41,15 +38,15 @@ class SecantPairs:
 
     Args:
         capacity: m, the number of pairs kept; the oldest makes room.
-        reduce: sums a small float64 block of inner products over the ranks that share the vectors
-            (on the vectors' device, result returned). One call per ``push`` and per ``products``.
+        geometry: sums small float64 blocks of inner products over the pieces of a vector, which may
+            lie on several ranks. One reduction per ``push`` and per ``products``.
     """
 
-    def __init__(self, capacity: int, reduce: Callable[[Tensor], Tensor] = identity) -> None:
+    def __init__(self, capacity: int, geometry: Geometry = LOCAL) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, got {capacity}")
         self.capacity = capacity
-        self._reduce = reduce
+        self.geometry = geometry
         self.reset()
 
     def reset(self) -> None:
@@ -88,9 +85,14 @@ class SecantPairs:
             Whether the pair was stored. The answer is the same on all ranks.
         """
         new = torch.stack((s, y))
-        size = torch.full((1,), s.numel(), dtype=torch.float64, device=s.device)
-        own = torch.cat([part.flatten() for part in (self._inner(new, new), size)])
-        block = self._reduce(torch.cat((self._with_memory(new).flatten(), own))).cpu()
+
+        def piece(cols: slice) -> Tensor:
+            part = new[:, cols]
+            size = torch.full((1,), part.shape[1], dtype=torch.float64, device=s.device)
+            products = (self._with_memory(part, cols), self._inner(part, part), size)
+            return torch.cat([product.flatten() for product in products])
+
+        block = self.geometry.total(piece).cpu()
         own = block[-5:-1].view(2, 2)
         if not bool(torch.isfinite(block).all()) or float(own[0, 0]) <= 0.0:
             return False
@@ -114,9 +116,13 @@ class SecantPairs:
     @torch.no_grad()
     def products(self, g: Tensor) -> Products:
         """S g, Y g and gᵀg in one pass and one reduction; g has shape (n,)."""
-        row = g.unsqueeze(0)
-        parts = (self._with_memory(row).flatten(), self._inner(row, row).flatten())
-        block = self._reduce(torch.cat(parts)).cpu()
+
+        def piece(cols: slice) -> Tensor:
+            row = g[cols].unsqueeze(0)
+            parts = (self._with_memory(row, cols), self._inner(row, row))
+            return torch.cat([part.flatten() for part in parts])
+
+        block = self.geometry.total(piece).cpu()
         ordered = block[:-1].view(self._count, 2)[self._order()]
         return Products(ordered[:, 0], ordered[:, 1], float(block[-1]))
 
@@ -198,11 +204,11 @@ class SecantPairs:
         assert self._pairs is not None
         return self._pairs[: self._count].flatten(0, 1)
 
-    def _with_memory(self, columns: Tensor) -> Tensor:
-        """Inner products of all stored vectors with the given ones: (2k, q) from (q, n)."""
+    def _with_memory(self, columns: Tensor, cols: slice) -> Tensor:
+        """Inner products of all stored vectors' piece with the given ones: (2k, q) from (q, n)."""
         if self._count == 0:
             return torch.zeros(0, len(columns), dtype=torch.float64, device=columns.device)
-        return self._inner(self._rows(), columns)
+        return self._inner(self._rows()[:, cols], columns)
 
     def _inner(self, rows: Tensor, columns: Tensor) -> Tensor:
         """rows columnsᵀ accumulated in float64, without a float64 copy of ``rows``: (p, q)."""

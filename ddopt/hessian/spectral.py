@@ -55,6 +55,7 @@ class Spectral(Diagonalised):
     ) -> None:
         self.gradient, self.gamma, self.eigenvalues = gradient, gamma, eigenvalues
         self._pairs, self._from_s, self._from_y = pairs, from_s, from_y
+        self.geometry = pairs.geometry
 
     @property
     def leftmost(self) -> float:

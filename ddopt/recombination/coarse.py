@@ -12,7 +12,7 @@ import torch
 
 from ddopt.recombination.recombination import Corrections, Recombination, Recombined
 from ddopt.subproblem.secular import minimise_in_ball
-from ddopt.vectors import dot
+from ddopt.vectors import LOCAL, Geometry, dot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ def minimise_in_span(
     gradient: torch.Tensor,
     product: Callable[[torch.Tensor], torch.Tensor],
     radius: float,
+    measure: Geometry = LOCAL,
 ) -> tuple[torch.Tensor, float]:
     """argmin of <g, p> + ½ <p, B p> over p in the span of the columns with ‖p‖ <= radius.
 
@@ -33,28 +34,36 @@ def minimise_in_span(
         gradient: g (n,).
         product: v ↦ B v.
         radius: of the ball in the 2-norm.
+        measure: the inner product of the vectors.
 
     Returns:
         The step (n,), and the decrease of the model, >= 0.
     """
-    Z = torch.stack([column / column.norm() for column in columns if bool(column.any())])
-    gram = inner(Z, Z)
+    lengths = [measure.norm(column) for column in columns]
+    Z = torch.stack(
+        [c / length for c, length in zip(columns, lengths, strict=True) if length > 0.0]
+    )
+    gram = inner(Z, Z, measure)
     weight, V = np.linalg.eigh(gram)
     kept = weight > DEPENDENT * weight[-1]
     basis = V[:, kept] / np.sqrt(weight[kept])  # Zᵀ basis has orthonormal columns
     BZ = torch.stack([product(row) for row in Z])
-    curvature = basis.T @ inner(Z, BZ) @ basis
+    curvature = basis.T @ inner(Z, BZ, measure) @ basis
     values, U = np.linalg.eigh(0.5 * (curvature + curvature.T))
-    slopes = U.T @ (basis.T @ inner(Z, gradient[None])[:, 0])
+    slopes = U.T @ (basis.T @ inner(Z, gradient[None], measure)[:, 0])
     solution = minimise_in_ball(values, slopes, radius)
     coefficients = torch.from_numpy(basis @ (U @ solution.coordinates)).to(Z)
     return coefficients @ Z, solution.decrease
 
 
-def inner(rows: torch.Tensor, columns: torch.Tensor) -> np.ndarray:
+def inner(rows: torch.Tensor, columns: torch.Tensor, measure: Geometry) -> np.ndarray:
     """All inner products of two small sets of vectors (p, n) and (q, n), in float64."""
-    table = [[dot(row, column) for column in columns] for row in rows]
-    return np.array(table, dtype=np.float64)
+
+    def piece(block: slice) -> torch.Tensor:
+        table = [[dot(row[block], column[block]) for column in columns] for row in rows]
+        return torch.tensor(table, dtype=torch.float64)
+
+    return measure.total(piece).numpy()
 
 
 class Coarse(Recombination):
@@ -77,7 +86,10 @@ class Coarse(Recombination):
         columns = [*corrections.each(), -point.gradient]
         if self._last is not None:
             columns.append(self._last)
-        product = corrections.problem.curvature(point.theta)
-        step, decrease = minimise_in_span(columns, point.gradient, product, corrections.radius)
+        problem = corrections.problem
+        product = problem.curvature(point.theta)
+        step, decrease = minimise_in_span(
+            columns, point.gradient, product, corrections.radius, problem.geometry
+        )
         self._last = step
         return Recombined(step, decrease)

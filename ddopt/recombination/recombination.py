@@ -52,6 +52,9 @@ class Corrections:
         return [subdomain.prolong(part, n) for subdomain, part in parts]
 
     def _parts(self) -> list[torch.Tensor]:
+        if self.problem.geometry.sharded:  # every part is where it belongs
+            nothing = self.point.theta[:0]
+            return [self.steps.get(d, nothing) for d in range(len(self.subdomains))]
         sizes = [subdomain.size(self.point.theta.numel()) for subdomain in self.subdomains]
         return self.executor.each(self.steps, sizes, self.point.theta)
 

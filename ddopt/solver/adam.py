@@ -9,6 +9,7 @@ from pydantic import Field
 from ddopt.solver.moments import Moments, MomentSettings
 from ddopt.solver.solver import Answer, Solver
 from ddopt.solver.walk import walk
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,7 @@ class Adam(Solver):
             lambda g: -self.config.lr * self.moments.update(g)[0],
         )
 
-    def prepare(self, like: torch.Tensor) -> None:
+    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
         """Allocate the moments."""
         self.moments.prepare(like)
 

@@ -10,12 +10,12 @@ from pydantic import Field
 from ddopt.component import Chosen, Settings
 from ddopt.radius import Trial
 from ddopt.solver.solver import Answer
-from ddopt.vectors import dot, norm
 
 if TYPE_CHECKING:
     from ddopt.acceptance import Verdict
     from ddopt.problem import Point, Problem
     from ddopt.subproblem import Candidate
+    from ddopt.vectors import Geometry
 
 REACHED = 1e-3  # the ball counts as reached when less than this fraction of it is left
 
@@ -66,14 +66,14 @@ class Region:
             ratio = verdict.ratio
             if math.isfinite(trial.value):
                 proposer.observe(point, trial, candidate, verdict.accepted)
-            self._adapt(point, trial, candidate, verdict, room)
+            self._adapt(point, trial, candidate, verdict, room, problem.geometry)
             if not verdict.accepted:
                 rejected += 1
                 continue
             accepted += 1
             point = trial
             if math.isfinite(ball):
-                room = ball - norm(point.theta - start.theta)
+                room = ball - problem.geometry.norm(point.theta - start.theta)
                 if room <= REACHED * ball:
                     break
         return Answer(
@@ -87,7 +87,13 @@ class Region:
         )
 
     def _adapt(
-        self, point: Point, trial: Point, candidate: Candidate, verdict: Verdict, room: float
+        self,
+        point: Point,
+        trial: Point,
+        candidate: Candidate,
+        verdict: Verdict,
+        room: float,
+        geometry: Geometry,
     ) -> None:
         """Let the radius follow the trial; a step cut short by the ball is no reason to shrink."""
         updated = self.rule.update(
@@ -97,7 +103,7 @@ class Region:
                 ratio=verdict.ratio,
                 accepted=verdict.accepted,
                 predicted=candidate.predicted,
-                slope=dot(point.gradient, candidate.step),
+                slope=geometry.dot(point.gradient, candidate.step),
                 change=trial.value - point.value,
             )
         )

@@ -10,6 +10,7 @@ from pydantic import Field
 from ddopt.component import Settings
 from ddopt.solver.solver import Answer, Solver
 from ddopt.solver.walk import walk
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     from ddopt.problem import Point, Problem
@@ -39,7 +40,7 @@ class SGD(Solver):
         self.velocity = v
         return -self.config.lr * v
 
-    def prepare(self, like: torch.Tensor) -> None:
+    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
         """Allocate the velocity."""
         self.velocity = torch.zeros_like(like)
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from ddopt.component import Chosen, Settings
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
@@ -60,9 +61,9 @@ class TrustRegion(Solver):
         if accepted or self.config.learn_from_rejected:
             self.hessian.update(candidate.step, trial.gradient - point.gradient)
 
-    def prepare(self, like: torch.Tensor) -> None:
+    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
         """Allocate the curvature memory."""
-        self.hessian.prepare(like)
+        self.hessian.prepare(like, geometry)
 
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Give a secant pair to the Hessian approximation."""

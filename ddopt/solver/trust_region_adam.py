@@ -11,7 +11,7 @@ from ddopt.solver.moments import Moments, MomentSettings
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
 from ddopt.subproblem import Candidate
-from ddopt.vectors import dot, norm
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     from ddopt.problem import Point, Problem
@@ -41,10 +41,10 @@ class TrustRegionAdam(Solver):
 
     def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
         """A step of length ``radius``, and the decrease <−g, step>."""
-        g = point.gradient
+        g, dot = point.gradient, problem.geometry.dot
         along, scale = self.moments.update(g)
         direction = -along if dot(g, along) > 0.0 else -scale * g
-        length = norm(direction)
+        length = problem.geometry.norm(direction)
         if length == 0.0:
             return Candidate(torch.zeros_like(g), 0.0, 0.0)
         step = direction * (radius / length)
@@ -58,7 +58,7 @@ class TrustRegionAdam(Solver):
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
         """The moments have taken in the gradient already."""
 
-    def prepare(self, like: torch.Tensor) -> None:
+    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
         """Allocate the moments."""
         self.moments.prepare(like)
 

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from ddopt.solver.solver import Answer
-from ddopt.vectors import norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +31,7 @@ def walk(
     stopped = False
     for _ in range(iterations):
         moved = point.theta + direction(point.gradient) - start.theta
-        length = norm(moved)
+        length = problem.geometry.norm(moved)
         if not math.isfinite(length):
             break
         if length >= ball:

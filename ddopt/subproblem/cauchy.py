@@ -9,7 +9,6 @@ from pydantic import Field
 
 from ddopt.component import Settings
 from ddopt.subproblem.subproblem import Candidate, Subproblem
-from ddopt.vectors import dot, norm
 
 if TYPE_CHECKING:
     from ddopt.hessian import Model
@@ -31,7 +30,7 @@ class Cauchy(Subproblem):
 
     def solve(self, model: Model, radius: float) -> Candidate:
         """The minimiser on the segment from 0 to the boundary."""
-        g = model.gradient
+        g, dot, norm = model.gradient, model.geometry.dot, model.geometry.norm
         if self.config.norm == "2":
             length = norm(g)
             direction = -g / length if length > 0.0 else torch.zeros_like(g)

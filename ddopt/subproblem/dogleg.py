@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ddopt.subproblem.cauchy import Cauchy
 from ddopt.subproblem.steihaug import Steihaug, boundary
 from ddopt.subproblem.subproblem import Candidate, Subproblem
-from ddopt.vectors import dot, norm
 
 if TYPE_CHECKING:
     from ddopt.hessian import Model
@@ -34,7 +33,8 @@ class Dogleg(Subproblem):
         if whole.norm <= radius:
             return whole
         leg = whole.step - cauchy.step
-        step = cauchy.step + boundary(cauchy.step, leg, radius) * leg
+        dot, norm = model.geometry.dot, model.geometry.norm
+        step = cauchy.step + boundary(cauchy.step, leg, radius, model.geometry) * leg
         predicted = -dot(model.gradient, step) - 0.5 * dot(step, model.mv(step))
         if not predicted > cauchy.predicted:
             return cauchy

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ddopt.component import Settings
 from ddopt.subproblem.subproblem import Candidate, Subproblem
-from ddopt.vectors import dot, norm
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     from ddopt.hessian import Model
@@ -35,7 +35,7 @@ class Steihaug(Subproblem):
 
     def solve(self, model: Model, radius: float) -> Candidate:
         """Follow the conjugate directions from 0."""
-        g = model.gradient
+        g, dot, norm = model.gradient, model.geometry.dot, model.geometry.norm
         length = norm(g)
         step, residual = torch.zeros_like(g), g
         product = torch.zeros_like(g)  # B step
@@ -46,7 +46,7 @@ class Steihaug(Subproblem):
         for _ in range(self.config.iterations):
             along = model.mv(direction)
             curvature = dot(direction, along)
-            to_border = boundary(step, direction, radius)
+            to_border = boundary(step, direction, radius, model.geometry)
             alpha = square / curvature if curvature > 0.0 else math.inf
             stop = not alpha < to_border
             alpha = min(alpha, to_border)
@@ -64,9 +64,11 @@ class Steihaug(Subproblem):
         return Candidate(step, predicted, min(norm(step), radius))
 
 
-def boundary(step: torch.Tensor, direction: torch.Tensor, radius: float) -> float:
+def boundary(
+    step: torch.Tensor, direction: torch.Tensor, radius: float, geometry: Geometry = LOCAL
+) -> float:
     """The τ >= 0 with ‖step + τ direction‖ = radius, without cancellation."""
-    a, b = dot(direction, direction), dot(step, direction)
-    c = dot(step, step) - radius * radius
+    a, b = geometry.dot(direction, direction), geometry.dot(step, direction)
+    c = geometry.dot(step, step) - radius * radius
     root = math.sqrt(max(b * b - a * c, 0.0))
     return (root - b) / a if b <= 0.0 else max(-c, 0.0) / (root + b)

@@ -1,0 +1,122 @@
+"""One stage φ_d of a pipeline, and what it minimises between two synchronisations.
+
+Legend: θ_d the stage's parameters, a_{d-1} its input, a_d its output, c_d = ∂f/∂a_d its output
+cotangent, f_k the loss at θ_k; the samples are cut into chunks (micro-batches) m.
+"""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from ddopt.problem import Point, Problem
+from ddopt.space import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Tensors = tuple[torch.Tensor, ...]
+
+
+class Stage:
+    """A module as a function of a flat vector; its parameters may be on the meta device."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        named = list(module.named_parameters())
+        if any(name.endswith("num_batches_tracked") for name, _ in module.named_buffers()):
+            raise ValueError(
+                "a stage with batch statistics would change at every trial; use GroupNorm or "
+                "LayerNorm in place of BatchNorm"
+            )
+        names, shapes = tuple(n for n, _ in named), tuple(p.shape for _, p in named)
+        self.layout = Layout(names, shapes, dtype, device)
+        self._module = module
+        self._buffers = {
+            name: buffer.to(device) for name, buffer in module.named_buffers() if not buffer.is_meta
+        }
+
+    def __call__(self, theta: torch.Tensor, inputs: Tensors) -> Tensors:
+        """φ_d(a_{d-1}; θ_d)."""
+        layout = self.layout
+        pieces = zip(layout.names, theta.split(layout.sizes), layout.shapes, strict=True)
+        named = {name: piece.view(shape) for name, piece, shape in pieces}
+        out = torch.func.functional_call(self._module, {**named, **self._buffers}, inputs)
+        return out if isinstance(out, tuple) else (out,)
+
+    def initial(self, seed: int) -> torch.Tensor:
+        """The parameters as they are, or as ``reset_parameters`` of each layer makes them.
+
+        What a layer gets depends on its name and the seed alone, not on how the network is cut.
+        """
+        module = self._module
+        if any(p.is_meta for p in module.parameters()):
+            module = copy.deepcopy(module).to_empty(device="cpu")
+            for name, layer in module.named_modules():
+                own = list(layer.parameters(recurse=False))
+                reset = getattr(layer, "reset_parameters", None)
+                if own and reset is None:
+                    raise ValueError(
+                        f"layer {name!r} is on the meta device and a {type(layer).__name__} has no "
+                        "reset_parameters(); give the initial values of this stage yourself"
+                    )
+                if own and reset is not None:
+                    with torch.random.fork_rng(devices=[]):
+                        torch.manual_seed(zlib.crc32(f"{seed} {name}".encode()))
+                        reset()
+        flat = [p.detach().reshape(-1) for p in module.parameters()]
+        return torch.cat(flat).to(self.layout.device, self.layout.dtype)
+
+
+class StageObjective(Problem):
+    """f_d(θ_d) = f_k + <c_d, φ_d(a_{d-1}; θ_d) − a_d>; for the last stage, the loss itself.
+
+    At θ_k its value is f_k and its gradient R_d g_k; away from it the stages before are frozen and
+    those after linearised, so it may have no lower bound and only the trust region bounds a step.
+    Nothing is sent.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        inputs: list[Tensors],
+        values: Callable[[int, Tensors], torch.Tensor],
+        offset: float,
+        cost: float,
+    ) -> None:
+        self.layout, self.cost = stage.layout, cost
+        self._stage, self._inputs, self._values, self._offset = stage, inputs, values, offset
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate, chunk by chunk; the graph is kept until the gradient is taken."""
+        leaf = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            chunks = [
+                self._values(m, self._stage(leaf, inputs)) for m, inputs in enumerate(self._inputs)
+            ]
+        value = self._offset + sum(float(chunk.detach()) for chunk in chunks)
+
+        def gradient() -> torch.Tensor:
+            total = torch.zeros_like(theta)
+            for chunk in reversed(chunks):  # the order of the global backward pass
+                total += torch.autograd.grad(chunk, leaf)[0]
+            return total
+
+        return Point(theta, value, gradient)
+
+
+def linearised(cotangents: list[Tensors], outputs: list[Tensors]) -> Callable[..., torch.Tensor]:
+    """(m, φ) ↦ <c, φ − a> over all tensors that a stage hands on, in float64."""
+
+    def value(m: int, found: Tensors) -> torch.Tensor:
+        terms = [
+            ((new - old) * c).sum(dtype=torch.float64)
+            for new, old, c in zip(found, outputs[m], cotangents[m], strict=True)
+            if new.is_floating_point()
+        ]
+        return torch.stack(terms).sum()
+
+    return value

@@ -15,7 +15,9 @@ def parse(text: str) -> tuple[list[str], Any]:
     key, equals, value = text.partition("=")
     key, value = key.strip(), value.strip()
     if not equals or not KEY.match(key):
-        raise ValueError(f"an override is KEY=VALUE, for example strategy.subdomains=4, not {text!r}")
+        raise ValueError(
+            f"an override is KEY=VALUE, for example strategy.subdomains=4, not {text!r}"
+        )
     return key.split("."), _value(value)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ddopt.problem import Frozen, Operator, Point, Problem, Samples
 from ddopt.space import Indices, Layout
 
 Named = Mapping[str, torch.Tensor]
 TermSums = Callable[[Named, Samples], tuple[torch.Tensor, ...]]
+Redraw = Callable[[int], TermSums]
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,10 @@ class AutogradProblem(Problem):
     a 0-d tensor; it is a pure function of the named parameters (``torch.func.functional_call``), so
     several points can be alive at once and a gradient can be asked for later. ``counts`` are the
     m_t; by default the number of samples, so that each term is a mean.
+
+    ``chunk`` is the number of samples of one pass through the network. More samples than that are
+    added up chunk by chunk, in order: the memory is that of one chunk. The graphs are not kept, so
+    a gradient then costs a second forward pass (4/3 of the work where each one is asked for).
     """
 
     def __init__(
@@ -38,12 +48,23 @@ class AutogradProblem(Problem):
         samples: Samples,
         counts: tuple[int, ...] | None = None,
         cost: float = 1.0,
+        chunk: int | None = None,
+        redraw: Redraw | None = None,
     ) -> None:
         self.layout, self.samples, self.cost = layout, samples, cost
+        self.chunk = chunk
         self._sums = sums
+        self._redraw = redraw  # draw -> sums, where they depend on random numbers
         self._counts = counts or samples.counts
         self._held: _Held | None = None
         self._full_layout = layout
+
+    def _but(self, **changes: Any) -> AutogradProblem:
+        """The same problem with some attributes changed."""
+        other = copy(self)
+        other.__dict__.pop("_pieces", None)
+        other.__dict__.update(changes)
+        return other
 
     def loss(self, theta: torch.Tensor) -> torch.Tensor:
         """f(θ) as a 0-d tensor that can be differentiated with respect to ``theta`` (n,)."""
@@ -66,17 +87,44 @@ class AutogradProblem(Problem):
             for i, (name, shape) in enumerate(zip(layout.names, layout.shapes, strict=True))
         }
 
+    @cached_property
+    def _pieces(self) -> list[AutogradProblem]:
+        """The shares of the chunks, in order; the problem itself if it is small enough."""
+        assert self.samples is not None
+        if self.chunk is None or len(self.samples) <= self.chunk:
+            return [self]
+        return [self.share(piece) for piece in self.samples.chunks(self.chunk)]
+
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate f; the graph is kept until the gradient is taken or the point is dropped."""
+        if len(self._pieces) > 1:
+            return self._accumulated(theta)
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()
             loss = self.loss(leaf)
         value = float(loss.detach())
         return Point(theta, value, lambda: torch.autograd.grad(loss, leaf)[0])
 
+    def _accumulated(self, theta: torch.Tensor) -> Point:
+        """Evaluate f chunk by chunk; the gradient goes through the chunks again."""
+        with torch.no_grad():
+            value = math.fsum(float(piece.loss(theta)) for piece in self._pieces)
+
+        def gradient() -> torch.Tensor:
+            return _total(piece.at(theta).gradient for piece in self._pieces)
+
+        return Point(theta, value, gradient)
+
     def curvature(self, theta: torch.Tensor) -> Operator:
-        """v ↦ ∇²f(θ) v by differentiating <∇f, v>; the graph of ∇f is built once."""
-        with torch.enable_grad():
+        """v ↦ ∇²f(θ) v by differentiating <∇f, v>; the graph of ∇f is built once.
+
+        With several chunks it is built for each of them again, for each v.
+        """
+        pieces = self._pieces
+        if len(pieces) > 1:
+            return lambda v: _total(piece.curvature(theta)(v) for piece in pieces)
+        # The fused kernels of scaled dot-product attention have no second derivative.
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             leaf = theta.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(self.loss(leaf), leaf, create_graph=True)
         return lambda v: torch.autograd.grad(gradient, leaf, v, retain_graph=True)[0]
@@ -92,9 +140,13 @@ class AutogradProblem(Problem):
     def _over(self, samples: Samples, counts: tuple[int, ...]) -> AutogradProblem:
         assert self.samples is not None
         cost = self.cost * len(samples) / len(self.samples)
-        other = AutogradProblem(self.layout, self._sums, samples, counts, cost)
-        other._held, other._full_layout = self._held, self._full_layout
-        return other
+        return self._but(samples=samples, _counts=counts, cost=cost)
+
+    def drawn(self, number: int) -> AutogradProblem:
+        """The same samples with random numbers of their own; ``redraw`` knows which."""
+        if self._redraw is None:
+            return self
+        return self._but(_sums=self._redraw(number), draw=number + 1)
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """Differentiate the parameters in ``indices`` only, where they are whole tensors."""
@@ -103,12 +155,17 @@ class AutogradProblem(Problem):
         moving = self.layout.whole(indices) if self._held is None else None
         if moving is None:
             return Frozen(self, point.theta, indices)
-        assert self.samples is not None
         restricted = replace(
             self.layout,
             names=tuple(self.layout.names[i] for i in moving),
             shapes=tuple(self.layout.shapes[i] for i in moving),
         )
-        other = AutogradProblem(restricted, self._sums, self.samples, self._counts, self.cost)
-        other._held, other._full_layout = _Held(moving, point.theta.detach()), self._full_layout
-        return other
+        return self._but(layout=restricted, _held=_Held(moving, point.theta.detach()))
+
+
+def _total(vectors: Iterator[torch.Tensor]) -> torch.Tensor:
+    """The sum of vectors (n,) in their order, two of them alive at a time."""
+    total = next(vectors).clone()
+    for vector in vectors:
+        total += vector
+    return total

@@ -43,6 +43,10 @@ COMPONENTS = {
         "averaged": "ddopt.acceptance.averaged:Averaged",
     },
     "radius": {"stepwise": "ddopt.radius.stepwise:Stepwise"},
+    "sampling": {
+        "full": "ddopt.sampling.full:Full",
+        "batches": "ddopt.sampling.batches:Batches",
+    },
     "executor": {"serial": "ddopt.executor.serial:Serial"},
 }
 

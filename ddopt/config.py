@@ -72,6 +72,9 @@ class RunConfig(Settings):
     solver: Annotated[Settings, Chosen("solver")] = Field(
         "trust_region", validate_default=True, description="its local and global solver"
     )
+    sampling: Annotated[Settings, Chosen("sampling")] = Field(
+        "full", validate_default=True, description="which samples each iteration sees"
+    )
     seed: int = Field(0, ge=0, description="seed of the data and of the first parameters")
     dtype: Literal["float64", "float32"] = Field("float64", description="numbers of the parameters")
     device: Literal["cpu", "cuda", "auto"] = Field(

@@ -88,6 +88,7 @@ class Engine:
         self.executor = executor
         self.shares = shares  # f(·; D) is evaluated in this many shares, in parallel
         self.point: Point | None = None
+        self.draw = 0  # the function that the point was evaluated on
         self.solvers: dict[int, Solver] = {}
         self.index_sets: dict[int, Indices] = {}
         self._nowhere = torch.zeros(0)  # stands for the point before there is one
@@ -96,12 +97,20 @@ class Engine:
         self._agreed = False
 
     def step(self, problem: Problem) -> StepReport:
-        """One outer iteration on ``problem`` from ``self.point``."""
+        """One outer iteration on ``problem`` from ``self.point``.
+
+        Where the problem is another draw (the next mini-batch), f and g are evaluated anew: every
+        ratio and every secant pair of an iteration then compares the same samples.
+        """
         point = self.point
         assert point is not None, "start() comes first"
         self._agree(problem, point.theta)
         sent = (self.executor.bytes_sent, self.executor.collectives)
         report = StepReport(iteration=self.iteration)
+        if problem.draw != self.draw:
+            point = problem.at(point.theta)
+            self.draw = problem.draw
+            self._charge(report, problem)
         if self.parts.preconditioner is not None:
             point = self._precondition(self.parts.preconditioner, problem, point, report)
         if self.parts.global_pass is not None:
@@ -149,7 +158,7 @@ class Engine:
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
         self._agree(problem, theta)
-        self.point = problem.at(theta)
+        self.point, self.draw = problem.at(theta), problem.draw
         return problem.cost
 
     def _agree(self, problem: Problem, theta: torch.Tensor) -> None:
@@ -308,6 +317,7 @@ class Engine:
         point = self.point or Point(self._nowhere, math.nan, self._nowhere)
         state: dict[str, Any] = {
             "point": {"theta": point.theta, "value": point.value, "gradient": point.gradient},
+            "draw": self.draw,
             "radius": self.radius,
             "iteration": self.iteration,
             "solvers": {d: solver.state_dict() for d, solver in self.solvers.items()},
@@ -324,6 +334,7 @@ class Engine:
         started = not math.isnan(point["value"])
         self.point = Point(point["theta"], point["value"], point["gradient"]) if started else None
         self.radius, self.iteration = float(state["radius"]), int(state["iteration"])
+        self.draw = int(state["draw"])
         if parts.preconditioner is not None:
             parts.preconditioner.acceptance.load_state_dict(state["acceptance"])
             for d, saved in state["solvers"].items():

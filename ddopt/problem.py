@@ -60,6 +60,19 @@ class Samples:
         """The number of samples of all terms together."""
         return sum(self.counts)
 
+    def chunks(self, size: int) -> list[Samples]:
+        """Consecutive pieces of about ``size`` samples, each with its share of every term."""
+        pieces = -(-len(self) // size)
+        return [
+            Samples(
+                tuple(
+                    term[i * len(term) // pieces : (i + 1) * len(term) // pieces]
+                    for term in self.terms
+                )
+            )
+            for i in range(pieces)
+        ]
+
     @classmethod
     def all(cls, *counts: int) -> Samples:
         """Every sample of terms with that many samples."""
@@ -77,6 +90,7 @@ class Problem(ABC):
     samples: Samples | None = None  # D, where f is a mean over samples
     cost: float = 1.0  # of one evaluation, in full gradients of the problem that is solved
     geometry: Geometry = LOCAL  # inner products; over processes where each holds a piece
+    draw: int = 0  # which samples and random numbers were drawn; one draw is one function
 
     @abstractmethod
     def at(self, theta: torch.Tensor) -> Point:
@@ -89,6 +103,13 @@ class Problem(ABC):
     def share(self, samples: Samples) -> Problem:
         """The contribution of ``samples`` to f: over a partition of D the shares add up to f."""
         raise self._missing("be split into shares of its samples", "share")
+
+    def drawn(self, number: int) -> Problem:
+        """f with its random numbers (augmentation, dropout) drawn for the ``number``-th time.
+
+        The problem itself, where nothing in it is random.
+        """
+        return self
 
     def coordinates(self, term: int) -> torch.Tensor:
         """Where the samples of a term lie in space (and time), shape (samples, dimensions)."""

@@ -47,7 +47,7 @@ def test_no_checkpoint_is_none_and_only_damaged_ones_are_an_error(tmp_path):
     checkpoint.save(tmp_path, 10, state(10)).write_bytes(b"")
     with (
         pytest.warns(UserWarning, match="damaged"),
-        pytest.raises(ValueError, match="all checkpoints .* are damaged"),
+        pytest.raises(ValueError, match=r"all checkpoints .* are damaged"),
     ):
         checkpoint.load(tmp_path)
 

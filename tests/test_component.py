@@ -102,7 +102,7 @@ def test_a_component_without_a_name_is_refused(bad):
 def test_a_class_that_cannot_be_loaded_is_a_readable_error(where):
     registry = Registry()
     registry.add(where, seam="shape", name="ghost", provider="one 1.0")
-    with pytest.raises(ValueError, match="shape 'ghost' from one 1.0 cannot be loaded"):
+    with pytest.raises(ValueError, match=r"shape 'ghost' from one 1\.0 cannot be loaded"):
         registry.find("shape", "ghost")
 
 

@@ -26,6 +26,7 @@ class Split(Problem):
         assert problem.samples is not None
         self.problem, self.executor, self.count = problem, executor, shares
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
+        self.draw = problem.draw
         dealt = deal(problem.samples.counts, shares)
         self._shares: dict[int, Problem] = {}
         for d in executor.owned(shares):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ddopt.engine import StepReport
     from ddopt.executor import Executor
     from ddopt.run.folder import Folder
+    from ddopt.sampling import Sampling
     from ddopt.strategy import Strategy
 
 
@@ -40,7 +41,10 @@ class Run:
         self.task.prepare(_setting(config))
         strategy = cast("Strategy", config.strategy.build())
         self.subdomains = strategy.subdomains
-        self.problem, shares = _shared(self.task.problem, self.subdomains, executor)
+        self.sampling = cast("Sampling", config.sampling.build())
+        self.sampling.prepare(config.seed)
+        first = self.sampling.problem(self.task.problem, 0)
+        self.problem, shares = _shared(first, self.subdomains, executor)
         self.engine = Engine(strategy.parts(config.solver), executor, shares)
         self.tally = Tally()
         self.measured: dict[str, float] = {}  # figures of merit, as last measured
@@ -79,8 +83,10 @@ class Run:
 
     def _iterate(self) -> StopReason | None:
         """One outer iteration, and everything that is written about it."""
+        self._sample()
         report = self.engine.step(self.problem)
         self.tally.count(report)
+        self.sampling.observe(report)
         self._note_best()
         outside = self._listen()
         due = self._due()
@@ -96,6 +102,12 @@ class Run:
         if reason is not None or (every and self.tally.iterations % every == 0):
             self._save()
         return reason
+
+    def _sample(self) -> None:
+        """Take the samples of this iteration, where they are not those of the last one."""
+        problem = self.sampling.problem(self.task.problem, self.tally.iterations)
+        if problem.draw != self.problem.draw:
+            self.problem, _ = _shared(problem, self.subdomains, self.executor)
 
     @property
     def theta(self) -> torch.Tensor:
@@ -157,7 +169,7 @@ class Run:
             return
         state["point"] = {**state["point"], "theta": state["point"]["theta"].detach()}
         bundle = {"engine": state, "tally": asdict(self.tally), "random": chance.state()}
-        bundle["best"] = self.best
+        bundle |= {"best": self.best, "sampling": self.sampling.state_dict()}
         checkpoint.save(self.folder.path, self.tally.iterations, bundle)
 
     def _continue(self, bundle: dict[str, Any]) -> StopReason | None:
@@ -165,6 +177,7 @@ class Run:
         own = {d: s for d, s in state["solvers"].items() if d % executor.size == executor.rank}
         self.engine.load_state_dict({**state, "solvers": own})
         self.tally = Tally(**bundle["tally"])
+        self.sampling.load_state_dict(bundle["sampling"])
         self.best = bundle["best"]
         self._measure()
         chance.restore(bundle["random"])

@@ -1,0 +1,142 @@
+"""The look of the figures: one palette, thin axes, and the course of a run. Needs matplotlib."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#22303c"
+MUTED = "#8a97a3"
+FAINT = "#e3e8ec"
+BLUE = "#2a6f97"
+ORANGE = "#d1603d"
+SEQUENTIAL = ["#ffffff", "#d7e6ef", "#9cc3d9", "#5594b8", "#2a6f97", "#173f5a"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One key of a run's lines, and how to show it."""
+
+    key: str
+    label: str
+    color: str = BLUE
+    best: str = ""  # the "highest" or the "lowest" value is marked, if either
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves that share a scale."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    logarithmic: bool = False
+    percent: bool = False
+
+
+def figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches, that needs no display."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ValueError("figures need matplotlib: pip install 'ddopt[plot]'") from None
+    made = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def save(made: Figure, path: Path) -> Path:
+    """Write a figure as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.savefig(path, dpi=160)
+    return path
+
+
+def heading(made: Figure, title: str, detail: str = "") -> None:
+    """A title, and beneath it what the figure says."""
+    height = made.get_size_inches()[1]
+    made.suptitle(title, x=0.012, y=1 - 0.10 / height, ha="left", va="top", fontsize=13, color=INK)
+    if detail:
+        made.text(0.012, 1 - 0.38 / height, detail, va="top", fontsize=9.5, color=MUTED)
+    engine: Any = made.get_layout_engine()
+    engine.set(rect=(0.0, 0.0, 1.0, 1 - (0.62 if detail else 0.36) / height))
+
+
+def plain(axes: Axes) -> None:
+    """Axes that step back behind what they show."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(MUTED)
+    axes.tick_params(colors=MUTED, labelcolor=INK, labelsize=9, length=3)
+    axes.grid(True, color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def course(metrics: list[dict[str, Any]], panels: list[Panel], title: str, detail: str) -> Figure:
+    """What a run measured against what it paid; a panel without any numbers is left out."""
+    there = [p for p in panels if any(_points(metrics, curve.key) for curve in p.curves)]
+    made = figure(5.2 * max(1, len(there)), 3.9)
+    heading(made, title, detail)
+    for i, panel in enumerate(there):
+        axes = made.add_subplot(1, len(there), i + 1)
+        plain(axes)
+        axes.set_title(panel.title, loc="left", fontsize=10.5, color=INK)
+        axes.set_xlabel("full-gradient evaluations", fontsize=9.5, color=MUTED)
+        axes.margins(x=0.02, y=0.12)
+        drawn = [(curve, _points(metrics, curve.key)) for curve in panel.curves]
+        for curve, points in drawn:
+            if points:
+                _draw(axes, curve, points, panel.percent)
+        _scale(axes, panel, [y for _, points in drawn for _, y in points])
+        if sum(bool(points) for _, points in drawn) > 1:
+            axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    return made
+
+
+def _points(metrics: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
+    lines = enumerate(metrics, 1)
+    pairs = [(float(line.get("evaluations", i)), line.get(key)) for i, line in lines]
+    return [(x, float(y)) for x, y in pairs if y is not None and math.isfinite(y)]
+
+
+def _draw(axes: Axes, curve: Curve, points: list[tuple[float, float]], percent: bool) -> None:
+    x, y = [point[0] for point in points], [point[1] for point in points]
+    mark = "o" if len(points) <= 30 else ""
+    axes.plot(x, y, color=curve.color, lw=1.8, marker=mark, markersize=3.5, label=curve.label)
+    if not curve.best:
+        return
+    chosen = (max if curve.best == "highest" else min)(points, key=lambda point: point[1])
+    axes.plot(*chosen, "o", color=curve.color, markersize=6, zorder=5)
+    axes.annotate(
+        f"{chosen[1]:.2%}" if percent else f"{chosen[1]:.3g}",
+        chosen,
+        xytext=(0, -15 if curve.best == "highest" else 9),
+        textcoords="offset points",
+        ha="right" if chosen[0] > 0.5 * (x[0] + x[-1]) else "left",
+        fontsize=9.5,
+        fontweight="bold",
+        color=curve.color,
+    )
+
+
+def _scale(axes: Axes, panel: Panel, values: list[float]) -> None:
+    """A logarithmic axis with plain numbers, or per cents."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+
+    if panel.percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    if not panel.logarithmic or min(values) <= 0.0:
+        return
+    axes.set_yscale("log")
+    if max(values) < 1e3 * min(values):
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())

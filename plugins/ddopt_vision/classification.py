@@ -1,0 +1,203 @@
+"""Classification of images: what the tasks of this plugin have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
+
+from ddopt.autograd import AutogradProblem, Named, TermSums
+from ddopt.component import Settings
+from ddopt.dropout import dropping
+from ddopt.problem import Samples
+from ddopt.randomness import key
+from ddopt.space import Parameters
+from ddopt.storage import alone, data_root, missing
+from ddopt.task import Setting, Task
+from ddopt_vision import networks
+from ddopt_vision.augmentation import augmented
+from ddopt_vision.images import Images, Raw
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHUNKS = {"mlp": 65_536, "cnn": 4_096}  # samples of one pass; about a gigabyte of activations
+DEEP = 256
+STATISTICS = 10_000  # training images from which a batch norm's statistics are taken
+VIEW = 1_000  # images of one pass of a measurement
+
+
+class Classification(Task):
+    """Cross entropy of a network on a labelled set of images, a mean over the training set.
+
+    With batch normalisation every pass uses the statistics of its own samples, on copies of the
+    buffers: f is one function of θ, but no longer a mean over samples (a chunk, a micro-batch and
+    the whole have different statistics). The running statistics belong to the iterate that is
+    measured: they are taken from training images at that θ (Wu and Johnson, arXiv 2105.07576,
+    section 3), so no rejected trial has a part in them and no state is needed.
+    """
+
+    class Config(Settings):
+        """Data, network and augmentation."""
+
+        root: str | None = Field(
+            None, description="folder of the data sets; else $DDOPT_DATA_ROOT, else a user cache"
+        )
+        network: Literal["mlp", "cnn", "resnet18", "resnet34", "resnet50"] = Field(
+            "mlp", description="mlp: fully connected; cnn: small; resnets with a CIFAR stem"
+        )
+        hidden: list[int] = Field([512, 256], description="hidden layers of the mlp")
+        norm: Literal["group", "batch"] = Field(
+            "group", description="normalisation of the resnets; group keeps f a mean over samples"
+        )
+        dropout: float = Field(
+            0.0, ge=0.0, lt=1.0, description="rate of the mlp and the cnn; masks drawn per batch"
+        )
+        augment: bool = Field(
+            False, description="random crops (and reflections), drawn once per iteration's samples"
+        )
+        train_samples: int | None = Field(
+            None, ge=1, description="use the first training images only"
+        )
+        test_samples: int | None = Field(None, ge=1, description="use the first test images only")
+        chunk: int | None = Field(
+            None, ge=1, description="images of one pass through the network; by default about 1 GB"
+        )
+
+    title: ClassVar[str]
+    dataset: ClassVar[str]  # torchvision's name
+    classes: ClassVar[tuple[str, ...]]
+    mean: ClassVar[tuple[float, ...]]  # of the training set, per channel, pixels in [0, 1]
+    std: ClassVar[tuple[float, ...]]
+    padding: ClassVar[int]  # pixels that a random crop may move
+    reflect: ClassVar[bool]  # whether a mirrored image is still of its class
+
+    train: Images
+    test: Images
+    model: nn.Module
+
+    def load(self, root: Path, download: bool) -> tuple[Raw, Raw]:
+        """The training and the test set; torchvision checks what it downloads.
+
+        Raises ``RuntimeError`` or ``OSError`` if they are not there.
+        """
+        from torchvision import datasets
+
+        dataset = getattr(datasets, self.dataset)
+        train = dataset(root, train=True, download=download)
+        test = dataset(root, train=False, download=download)
+        return Raw.of(train.data, train.targets), Raw.of(test.data, test.targets)
+
+    def prepare(self, setting: Setting) -> None:
+        """Load the images, build the network, and read its parameters."""
+        train, test = self._loaded()
+        self._setting = setting
+        kind = (self.mean, self.std, setting.dtype, setting.device)
+        self.train = Images(train.first(self.config.train_samples), *kind)
+        self.test = Images(test.first(self.config.test_samples), *kind)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(key(setting.seed, "network"))
+            self.model = self._network(self.train.shape)
+        self.model.to(setting.device, setting.dtype)
+        parameters = Parameters(self.model.named_parameters())
+        self.initial = parameters.read()
+        options = self.config
+        self.problem = AutogradProblem(
+            parameters.layout,
+            self._sums(None),
+            Samples.all(len(self.train)),
+            chunk=options.chunk or CHUNKS.get(options.network, DEEP),
+            redraw=self._sums if options.augment or options.dropout else None,
+        )
+
+    def _loaded(self) -> tuple[Raw, Raw]:
+        root = data_root(self.config.root)
+        try:
+            return self.load(root, download=False)
+        except (RuntimeError, OSError):
+            pass
+        try:
+            with alone(root):
+                return self.load(root, download=True)
+        except (RuntimeError, OSError) as reason:
+            raise missing(self.title, root, str(reason).strip().splitlines()[-1]) from reason
+
+    def _network(self, shape: networks.Shape) -> nn.Module:
+        options, classes = self.config, len(self.classes)
+        if options.network == "mlp":
+            return networks.mlp(shape, classes, options.hidden, options.dropout)
+        if options.network == "cnn":
+            return networks.cnn(shape, classes, options.dropout)
+        if options.dropout:
+            raise ValueError(f"{options.network} has no dropout; set problem.dropout=0")
+        return networks.resnet(options.network, shape, classes, options.norm)
+
+    def _sums(self, draw: int | None) -> TermSums:
+        """The loss of a draw; without one, of the images as they are and with nothing dropped."""
+        number = None if draw is None else key(self._setting.seed, "draw", draw)
+
+        def sums(named: Named, samples: Samples) -> tuple[torch.Tensor, ...]:
+            index = samples.terms[0].to(self.train.labels.device)
+            images, labels = self.train.inputs(index), self.train.labels[index]
+            if number is not None and self.config.augment:
+                images = augmented(images, index, number, self.padding, self.reflect)
+            if number is None:
+                scores = self._scores(named, images)
+            else:
+                with dropping(number, index):
+                    scores = self._scores(named, images)
+            return (cross_entropy(scores, labels, reduction="sum"),)
+
+        return sums
+
+    def _scores(self, named: Named, images: torch.Tensor) -> torch.Tensor:
+        """The network at the given parameters; what it writes into its buffers is lost."""
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        scores: torch.Tensor = functional_call(self.model, {**named, **buffers}, (images,))
+        return scores
+
+    @torch.no_grad()
+    def predict(self, theta: torch.Tensor, images: Images | None = None) -> torch.Tensor:
+        """The scores of the test images, shape (images, classes)."""
+        images = images or self.test
+        named = self._at(theta)
+        self.model.eval()
+        try:
+            passes = [
+                functional_call(self.model, named, (images.inputs(slice(i, i + VIEW)),))
+                for i in range(0, len(images), VIEW)
+            ]
+        finally:
+            self.model.train()
+        return torch.cat(passes)
+
+    def _at(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The parameters by name, and the statistics that belong to them."""
+        layout = self.problem.layout
+        parts = torch.split(theta.to(layout.device), layout.sizes)
+        views = zip(layout.names, parts, layout.shapes, strict=True)
+        named = {name: part.view(shape) for name, part, shape in views}
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        if buffers:  # cumulative averages: each pass adds to the copies
+            for i in range(0, min(STATISTICS, len(self.train)), VIEW):
+                images = self.train.inputs(slice(i, min(i + VIEW, STATISTICS)))
+                functional_call(self.model, {**named, **buffers}, (images,))
+        return {**named, **buffers}
+
+    def measure(self, theta: torch.Tensor) -> dict[str, float]:
+        """Accuracy and loss on the test set."""
+        scores = self.predict(theta)
+        right = (scores.argmax(1) == self.test.labels).double().mean()
+        loss = cross_entropy(scores, self.test.labels)
+        return {"accuracy": float(right), "test_loss": float(loss)}
+
+    def draw(self, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
+        """Predictions on test images, the confusion matrix, and the course of the run."""
+        from ddopt_vision import figures
+
+        scores = self.predict(theta).double().cpu()
+        return figures.draw(self, scores, metrics, folder)

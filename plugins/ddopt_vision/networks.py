@@ -1,0 +1,62 @@
+"""The networks: the fully connected ones of the paper, a small CNN, and torchvision's ResNets."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from ddopt.dropout import Dropout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Shape = tuple[int, int, int]  # channels, height, width of one image
+GROUPS = 32  # of the group normalisation; Wu and He, arXiv 1803.08494, section 4.1
+
+
+def mlp(shape: Shape, classes: int, hidden: list[int], dropout: float = 0.0) -> nn.Sequential:
+    """Fully connected, with rectifiers: 784-512-256-10 and 3072-512-512-10 in the paper."""
+    sizes = [shape[0] * shape[1] * shape[2], *hidden]
+    layers: list[nn.Module] = [nn.Flatten()]
+    for a, b in pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.ReLU()] + ([Dropout(dropout)] if dropout else [])
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))
+
+
+def cnn(shape: Shape, classes: int, dropout: float = 0.0) -> nn.Sequential:
+    """Two convolutions with pooling, and two fully connected layers."""
+    channels, height, width = shape
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * (height // 4) * (width // 4), 128),
+        nn.ReLU(),
+        *([Dropout(dropout)] if dropout else []),
+        nn.Linear(128, classes),
+    )
+
+
+def resnet(name: str, shape: Shape, classes: int, norm: str) -> nn.Module:
+    """A torchvision ResNet with a stem for small images: one 3x3 convolution, no pooling.
+
+    The batch norms keep cumulative averages, so that statistics can be collected over any number of
+    batches at one θ.
+    """
+    from torchvision import models
+
+    layers: dict[str, Callable[..., nn.Module]] = {
+        "group": partial(nn.GroupNorm, GROUPS),
+        "batch": partial(nn.BatchNorm2d, momentum=None),
+    }
+    network: nn.Module = getattr(models, name)(num_classes=classes, norm_layer=layers[norm])
+    network.conv1 = nn.Conv2d(shape[0], 64, 3, padding=1, bias=False)
+    network.maxpool = nn.Identity()
+    return network

@@ -192,3 +192,24 @@ def test_progress_shows_the_numbers(terminal):
     assert "0.125" in text
     assert ("2 of 40 iterations" in text) == terminal
     assert text.count("\n") == 2 or terminal  # the first line, and the last
+
+
+@pytest.mark.ranks
+def test_two_processes_write_the_same_lines_and_continue_what_one_began(run_file, tmp_path):
+    done = ddopt("run", run_file, "--processes", 2, "--out", tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "two")
+    run(run_file, tmp_path / "one")
+    assert unsent(tmp_path / "two") == unsent(tmp_path / "one")
+    summary = json.loads((tmp_path / "two" / "summary.json").read_text())
+    assert summary["processes"] == 2
+    assert summary["bytes_sent"] > 0
+    for name in ("one", "two"):
+        run(run_file, tmp_path / name, "stop.iterations=15", resume=True)
+    assert unsent(tmp_path / "two") == unsent(tmp_path / "one")
+
+
+def unsent(place):
+    """The lines without what depends on the number of processes."""
+    apart = ("bytes_sent", "collectives")
+    return [{k: v for k, v in line.items() if k not in apart} for line in timeless(place)]

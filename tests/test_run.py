@@ -70,7 +70,7 @@ def test_a_resumed_run_has_the_same_bits(run_file, tmp_path, strategy):
     if strategy == "sapts_d":
         changes = ["stop.iterations=10"]
     _, unbroken, _ = run(run_file, tmp_path / "unbroken", *changes)
-    run(run_file, tmp_path / "broken", *changes, "stop.iterations=6")
+    run(run_file, tmp_path / "broken", *changes, "stop.iterations=5")
     _, resumed, summary = run(run_file, tmp_path / "broken", *changes, resume=True)
     assert resumed == unbroken
     assert summary["outer_iterations"] == 10
@@ -176,6 +176,25 @@ def test_user_errors_come_before_the_first_iteration(run_file, tmp_path, monkeyp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="torch finds no GPU here"):
         run(run_file, tmp_path / "out", "device=cuda")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib"), "matplotlib"),
+        (ZeroDivisionError("no axis"), "ZeroDivisionError: no axis"),
+    ],
+)
+def test_a_figure_that_fails_does_not_cost_the_run(run_file, tmp_path, monkeypatch, error, message):
+    config = load(run_file, ["stop.iterations=1"])
+
+    def draw(*_):
+        raise error
+
+    monkeypatch.setattr(config.problem.component, "draw", draw)
+    with pytest.warns(UserWarning, match=f"no figures: .*{message}"):
+        execute(config, Folder(tmp_path / "out"))
+    assert (tmp_path / "out" / "summary.json").exists()
 
 
 @pytest.mark.parametrize("terminal", [True, False])

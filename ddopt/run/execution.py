@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.executor.launch import connect
+from ddopt.extras import remedy
 from ddopt.plugins import manager
 from ddopt.run import checkpoint
 from ddopt.run.running import Run, device_of
@@ -47,10 +48,9 @@ def finish(run: Run, reason: StopReason) -> None:
     if run.folder is not None and run.config.output.figures:
         try:
             run.task.draw(run.theta, run.folder.metrics(), run.folder.path)
-        except ModuleNotFoundError as error:
-            from ddopt.extras import remedy
-
-            warnings.warn(f"no figures: {error}.{remedy(error)}", stacklevel=2)
+        except Exception as error:  # the results are there; a picture is not worth losing them
+            kind = type(error).__name__
+            warnings.warn(f"no figures: {kind}: {error}.{remedy(error)}", stacklevel=2)
 
 
 def summarise(run: Run, reason: StopReason) -> dict[str, Any]:

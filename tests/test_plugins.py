@@ -86,6 +86,21 @@ def test_a_broken_plugin_stops_nothing_else(install, monkeypatch, source, reason
         manager.find("acceptance", "strange")
 
 
+def test_a_missing_extra_is_told_with_its_command(install, monkeypatch):
+    place = install("needy", GOOD.replace("register(Tidy)", "register(*LAZY[:1], **LAZY[1])"))
+    (place / "needy_part.py").write_text("import rocket_science")
+    source = (place / "needy.py").read_text()
+    lazy = 'LAZY = ("needy_part:Part", {"seam": "acceptance", "name": "needy"})\n'
+    (place / "needy.py").write_text(lazy + source)
+    with (place / "needy-1.2.dist-info" / "METADATA").open("a") as metadata:
+        metadata.write(
+            "Provides-Extra: space\nRequires-Dist: Rocket.Science>=2; extra == 'space'\n"
+        )
+    manager = load(monkeypatch, "needy")
+    with pytest.raises(ValueError, match=r"Install it with: pip install 'needy\[space\]'"):
+        manager.find("acceptance", "needy")
+
+
 def test_strict_mode_does_not_go_on(install, monkeypatch):
     install("a-broken", "raise RuntimeError('no luck')")
     monkeypatch.setenv("DDOPT_STRICT_PLUGINS", "1")

@@ -70,7 +70,7 @@ def test_a_resumed_run_has_the_same_bits(run_file, tmp_path, strategy):
     if strategy == "sapts_d":
         changes = ["stop.iterations=10"]
     _, unbroken, _ = run(run_file, tmp_path / "unbroken", *changes)
-    run(run_file, tmp_path / "broken", *changes, "stop.iterations=6")
+    run(run_file, tmp_path / "broken", *changes, "stop.iterations=5")
     _, resumed, summary = run(run_file, tmp_path / "broken", *changes, resume=True)
     assert resumed == unbroken
     assert summary["outer_iterations"] == 10
@@ -178,6 +178,25 @@ def test_user_errors_come_before_the_first_iteration(run_file, tmp_path, monkeyp
         run(run_file, tmp_path / "out", "device=cuda")
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib"), "matplotlib"),
+        (ZeroDivisionError("no axis"), "ZeroDivisionError: no axis"),
+    ],
+)
+def test_a_figure_that_fails_does_not_cost_the_run(run_file, tmp_path, monkeypatch, error, message):
+    config = load(run_file, ["stop.iterations=1"])
+
+    def draw(*_):
+        raise error
+
+    monkeypatch.setattr(config.problem.component, "draw", draw)
+    with pytest.warns(UserWarning, match=f"no figures: .*{message}"):
+        execute(config, Folder(tmp_path / "out"))
+    assert (tmp_path / "out" / "summary.json").exists()
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_shows_the_numbers(terminal):
     stream = io.StringIO()
@@ -192,3 +211,24 @@ def test_progress_shows_the_numbers(terminal):
     assert "0.125" in text
     assert ("2 of 40 iterations" in text) == terminal
     assert text.count("\n") == 2 or terminal  # the first line, and the last
+
+
+@pytest.mark.ranks
+def test_two_processes_write_the_same_lines_and_continue_what_one_began(run_file, tmp_path):
+    done = ddopt("run", run_file, "--processes", 2, "--out", tmp_path / "two")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "two")
+    run(run_file, tmp_path / "one")
+    assert unsent(tmp_path / "two") == unsent(tmp_path / "one")
+    summary = json.loads((tmp_path / "two" / "summary.json").read_text())
+    assert summary["processes"] == 2
+    assert summary["bytes_sent"] > 0
+    for name in ("one", "two"):
+        run(run_file, tmp_path / name, "stop.iterations=15", resume=True)
+    assert unsent(tmp_path / "two") == unsent(tmp_path / "one")
+
+
+def unsent(place):
+    """The lines without what depends on the number of processes."""
+    apart = ("bytes_sent", "collectives")
+    return [{k: v for k, v in line.items() if k not in apart} for line in timeless(place)]

@@ -88,7 +88,9 @@ def rehearse(settings: RunConfig) -> None:
 
 def launch(processes: int) -> None:
     """Start this very command in so many processes, with torchrun's own launcher."""
-    from importlib import import_module
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
+    from ddopt.executor.launch import launch as start
 
     arguments, skip = [], False
     for argument in sys.argv[1:]:
@@ -97,6 +99,8 @@ def launch(processes: int) -> None:
             continue
         arguments.append(argument)
     try:
-        import_module("ddopt.executor.launch").launch(arguments, processes)
+        start(arguments, processes)
+    except SignalException:
+        sys.exit(INTERRUPTED)  # the processes have had the signal, and have written their state
     except RuntimeError as error:
         raise click.ClickException(str(error)) from error

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FOLDER = "checkpoints"
 KEPT = 2  # the newest, and one to fall back on
+GPUS = 64  # of one machine, at most
 
 
 def save(folder: Path, iteration: int, state: dict[str, Any]) -> Path:
@@ -45,12 +46,21 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | N
     for path in found:
         reason = _damage(path)
         if not reason:
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            state: dict[str, Any] = torch.load(
+                path, map_location=_moves(torch.device(device)), weights_only=True
+            )
             return state
         warnings.warn(f"{path} is damaged ({reason}); trying the one before", stacklevel=2)
     if found:
         raise ValueError(f"all checkpoints in {folder / FOLDER} are damaged; start a new run")
     return None
+
+
+def _moves(device: torch.device) -> dict[str, str] | None:
+    """What was on any GPU goes to this process's own; what was on the CPU stays there."""
+    if device.type != "cuda":
+        return None
+    return {f"cuda:{number}": str(device) for number in range(GPUS)}
 
 
 def _all(folder: Path) -> list[Path]:

@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from contextlib import contextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.executor import Serial
+from ddopt.executor.launch import connect
+from ddopt.extras import remedy
 from ddopt.plugins import manager
 from ddopt.run import checkpoint
-from ddopt.run.running import Run
+from ddopt.run.running import Run, device_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ddopt.config import RunConfig
-    from ddopt.executor import Executor
     from ddopt.run.folder import Folder
     from ddopt.run.stopping import StopReason
 
 
-@contextmanager
-def connected(config: RunConfig) -> Iterator[Executor]:
-    """The executor of this process: serial, or one of those that torchrun has started."""
-    torch.set_num_threads(config.threads)
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Serial()
-        return
-    try:
-        launch = import_module("ddopt.executor.launch")
-    except ModuleNotFoundError as error:
-        raise ValueError(f"this installation cannot run in several processes: {error}") from None
-    with launch.connect(config.device, config.reduction, config.threads) as executor:
-        yield executor
-
-
 def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -> StopReason:
     """Train as ``config`` says; on rank 0 ``folder`` receives the results."""
-    with connected(config) as executor:
+    with connect(device_of(config), config.reduction, config.threads) as executor:
         run = Run(config, executor, folder if executor.rank == 0 else None)
         state = _saved(folder, run) if resume and folder is not None else None
         if run.folder is not None:
@@ -68,10 +48,9 @@ def finish(run: Run, reason: StopReason) -> None:
     if run.folder is not None and run.config.output.figures:
         try:
             run.task.draw(run.theta, run.folder.metrics(), run.folder.path)
-        except ModuleNotFoundError as error:
-            from ddopt.extras import remedy
-
-            warnings.warn(f"no figures: {error}.{remedy(error)}", stacklevel=2)
+        except Exception as error:  # the results are there; a picture is not worth losing them
+            kind = type(error).__name__
+            warnings.warn(f"no figures: {kind}: {error}.{remedy(error)}", stacklevel=2)
 
 
 def summarise(run: Run, reason: StopReason) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Folder:
         """Begin to write; what was recorded after ``iteration`` is dropped (-1: everything)."""
         self.path.mkdir(parents=True, exist_ok=True)
         files.write_text(self.path / CONFIG, dumps(config))
-        record.cut(self.path, iteration)
+        record.cut(self.path, iteration, config.output.measure_every)
         self._record = record.Record(self.path)
         self._progress = Progress(config.stop)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ONE = 2.0  # seconds in which signals count as one: a launcher passes on what all have received
 
 
 class Interrupt:
@@ -17,6 +19,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.asked = False
+        self._since = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -36,6 +39,8 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: Any) -> None:
-        if self.asked:
+        now = time.monotonic()
+        if self.asked and now - self._since > ONE:
             raise KeyboardInterrupt
+        self._since = now if not self.asked else self._since
         self.asked = True

@@ -6,13 +6,13 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from ddopt.engine import StepReport
 from ddopt.run import files
+from ddopt.run.tally import Tally
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ddopt.engine import StepReport
-    from ddopt.run.tally import Tally
 
 METRICS, SUMMARY = "metrics.jsonl", "summary.json"
 
@@ -57,9 +57,14 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def cut(folder: Path, iteration: int) -> None:
-    """Drop what was recorded after ``iteration``: a resumed run does it again."""
+def cut(folder: Path, iteration: int, measure_every: int = 1) -> None:
+    """Drop what was recorded after ``iteration``: a resumed run does it again.
+
+    What was measured only because the run ended is dropped as well.
+    """
     kept = [line for line in read(folder) if line["iteration"] <= iteration]
+    if kept and kept[-1]["iteration"] % measure_every:
+        kept[-1] = {key: value for key, value in kept[-1].items() if key in KEYS}
     files.write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
 
 
@@ -100,3 +105,6 @@ def line(tally: Tally, report: StepReport | None, measured: dict[str, float]) ->
             "global_rejected": report.global_rejected,
         }
     return found | {key: value for key, value in measured.items() if key not in found}
+
+
+KEYS = frozenset(line(Tally(), StepReport(), {}))  # of a line in which nothing was measured

@@ -174,7 +174,9 @@ class Run:
 
     def _continue(self, bundle: dict[str, Any]) -> StopReason | None:
         state, executor = bundle["engine"], self.executor
-        own = {d: s for d, s in state["solvers"].items() if d % executor.size == executor.rank}
+        solvers = state["solvers"]
+        owned = solvers if len(solvers) == 1 else executor.owned(max(solvers, default=-1) + 1)
+        own = {d: solvers[d] for d in owned}
         self.engine.load_state_dict({**state, "solvers": own})
         self.tally = Tally(**bundle["tally"])
         self.sampling.load_state_dict(bundle["sampling"])
@@ -186,16 +188,18 @@ class Run:
 
 
 def _setting(config: RunConfig) -> Setting:
-    device = config.device
+    return Setting(config.seed, getattr(torch, config.dtype), device_of(config))
+
+
+def device_of(config: RunConfig) -> torch.device:
+    """Where the tensors of a run live; raises ``ValueError`` if that is not here."""
     there = torch.cuda.is_available()
-    if device == "auto":
-        device = "cuda" if there else "cpu"
-    if device == "cuda" and not there:
+    if config.device == "cuda" and not there:
         raise ValueError(
             "device = 'cuda', but torch finds no GPU here; use device = 'cpu' or 'auto', and see "
             "ddopt doctor"
         )
-    return Setting(config.seed, getattr(torch, config.dtype), torch.device(device))
+    return torch.device("cuda" if there and config.device != "cpu" else "cpu")
 
 
 def _shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:

@@ -11,6 +11,7 @@ COMPONENTS = {
     "decomposition": {
         "data": "ddopt.decomposition.data:Data",
         "layers": "ddopt.decomposition.layers:Layers",
+        "stages": "ddopt.decomposition.stages:Stages",
     },
     "solver": {
         "trust_region": "ddopt.solver.trust_region:TrustRegion",
@@ -43,7 +44,10 @@ COMPONENTS = {
         "averaged": "ddopt.acceptance.averaged:Averaged",
     },
     "radius": {"stepwise": "ddopt.radius.stepwise:Stepwise"},
-    "executor": {"serial": "ddopt.executor.serial:Serial"},
+    "executor": {
+        "serial": "ddopt.executor.serial:Serial",
+        "distributed": "ddopt.executor.distributed:Distributed",
+    },
 }
 
 

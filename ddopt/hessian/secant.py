@@ -2,8 +2,8 @@
 
 A curvature model needs the vectors twice per step (one pass to project a gradient, one to combine a
 step) and otherwise only the Gram matrices, kept here in float64 whatever the vectors' precision.
-Every block of inner products goes through a :class:`ddopt.vectors.Geometry`, so the same code serves
-vectors sharded over ranks.
+Every block of inner products goes through a :class:`ddopt.vectors.Geometry`, so the same code
+serves vectors sharded over ranks.
 
 Legend: n parameters (of this shard), m capacity, k <= m stored pairs, S and Y the (k, n) matrices
 whose rows are the steps s and the gradient differences y, oldest first.

@@ -11,6 +11,7 @@ COMPONENTS = {
     "decomposition": {
         "data": "ddopt.decomposition.data:Data",
         "layers": "ddopt.decomposition.layers:Layers",
+        "stages": "ddopt.decomposition.stages:Stages",
     },
     "solver": {
         "trust_region": "ddopt.solver.trust_region:TrustRegion",
@@ -47,7 +48,10 @@ COMPONENTS = {
         "full": "ddopt.sampling.full:Full",
         "batches": "ddopt.sampling.batches:Batches",
     },
-    "executor": {"serial": "ddopt.executor.serial:Serial"},
+    "executor": {
+        "serial": "ddopt.executor.serial:Serial",
+        "distributed": "ddopt.executor.distributed:Distributed",
+    },
 }
 
 

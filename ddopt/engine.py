@@ -94,7 +94,7 @@ class Engine:
         self._nowhere = torch.zeros(0)  # stands for the point before there is one
         self.radius = parts.preconditioner.first_radius if parts.preconditioner else math.nan
         self.iteration = 0
-        self._agreed = False
+        self._met = False
 
     def step(self, problem: Problem) -> StepReport:
         """One outer iteration on ``problem`` from ``self.point``.
@@ -104,7 +104,7 @@ class Engine:
         """
         point = self.point
         assert point is not None, "start() comes first"
-        self._agree(problem, point.theta)
+        self._meet(problem, point.theta)
         sent = (self.executor.bytes_sent, self.executor.collectives)
         report = StepReport(iteration=self.iteration)
         if problem.draw != self.draw:
@@ -131,7 +131,7 @@ class Engine:
         like = torch.zeros(layout.size, dtype=layout.dtype, device=layout.device)
         self.point, self._nowhere = None, like
         if self.parts.global_pass is not None:
-            self.parts.global_pass.solver.prepare(like, problem.geometry)
+            self.parts.global_pass.solver.prepare(like)
         if self.parts.preconditioner is None:
             return
         subdomains = self.parts.preconditioner.decomposition.split(problem)
@@ -157,15 +157,19 @@ class Engine:
 
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
-        self._agree(problem, theta)
+        self._meet(problem, theta)
         self.point, self.draw = problem.at(theta), problem.draw
         return problem.cost
 
-    def _agree(self, problem: Problem, theta: torch.Tensor) -> None:
+    def _meet(self, problem: Problem, theta: torch.Tensor) -> None:
         """Before anything else: does every process see the same method and problem?"""
-        if self.executor.size > 1 and not self._agreed:
+        if self._met:
+            return
+        self._met = True
+        if self.executor.size > 1:
             self.executor.agree({"method": repr(self.parts), **problem.facts(theta)})
-        self._agreed = True
+        if self.parts.global_pass is not None:
+            self.parts.global_pass.solver.measure(problem.geometry)
 
     def _precondition(
         self, parts: Preconditioner, problem: Problem, point: Point, report: StepReport

@@ -46,8 +46,11 @@ class Hessian(Component):
     def model(self, problem: Problem, point: Point) -> Model:
         """The quadratic model of ``problem`` at ``point``."""
 
-    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
-        """Allocate the memory for vectors like ``like`` (n,), multiplied by ``geometry``."""
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate the memory for vectors like ``like`` (n,)."""
+
+    def measure(self, geometry: Geometry) -> None:
+        """Take inner products in ``geometry``: vectors may lie in pieces on several processes."""
 
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Learn that the gradient changed by ``y`` (n,) along the step ``s`` (n,)."""

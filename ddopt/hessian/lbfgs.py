@@ -17,12 +17,12 @@ from ddopt.component import Settings
 from ddopt.hessian.hessian import Hessian
 from ddopt.hessian.secant import SecantPairs
 from ddopt.hessian.spectral import Spectral
-from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
 
     from ddopt.problem import Point, Problem
+    from ddopt.vectors import Geometry
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -62,10 +62,13 @@ class LBFGS(Hessian):
             return 1.0
         return float(self.pairs.yy[-1, -1] / self.pairs.sy[-1, -1])
 
-    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
+    def prepare(self, like: torch.Tensor) -> None:
         """Allocate the memory."""
-        self.pairs.geometry = geometry
         self.pairs.prepare(like)
+
+    def measure(self, geometry: Geometry) -> None:
+        """Take inner products in ``geometry``."""
+        self.pairs.geometry = geometry
 
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Store the pair, with y moved towards Bs where the curvature is too small."""

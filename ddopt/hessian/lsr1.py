@@ -22,12 +22,12 @@ from ddopt.hessian.hessian import Hessian
 from ddopt.hessian.secant import SecantPairs
 from ddopt.hessian.selection import informative_pairs
 from ddopt.hessian.spectral import Spectral
-from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
 
     from ddopt.problem import Point, Problem
+    from ddopt.vectors import Geometry
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -64,10 +64,13 @@ class LSR1(Hessian):
             return float(self.config.first_gamma)
         return float(self.config.fraction * positive.min())
 
-    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
+    def prepare(self, like: torch.Tensor) -> None:
         """Allocate the memory."""
-        self.pairs.geometry = geometry
         self.pairs.prepare(like)
+
+    def measure(self, geometry: Geometry) -> None:
+        """Take inner products in ``geometry``."""
+        self.pairs.geometry = geometry
 
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Store a pair; one that is not finite is refused."""

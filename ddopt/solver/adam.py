@@ -9,7 +9,6 @@ from pydantic import Field
 from ddopt.solver.moments import Moments, MomentSettings
 from ddopt.solver.solver import Answer, Solver
 from ddopt.solver.walk import walk
-from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +40,7 @@ class Adam(Solver):
             lambda g: -self.config.lr * self.moments.update(g)[0],
         )
 
-    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
+    def prepare(self, like: torch.Tensor) -> None:
         """Allocate the moments."""
         self.moments.prepare(like)
 

@@ -10,7 +10,6 @@ from pydantic import Field
 from ddopt.component import Settings
 from ddopt.solver.solver import Answer, Solver
 from ddopt.solver.walk import walk
-from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     from ddopt.problem import Point, Problem
@@ -40,7 +39,7 @@ class SGD(Solver):
         self.velocity = v
         return -self.config.lr * v
 
-    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
+    def prepare(self, like: torch.Tensor) -> None:
         """Allocate the velocity."""
         self.velocity = torch.zeros_like(like)
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ddopt.component import Component
-from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
 
     from ddopt.problem import Point, Problem
+    from ddopt.vectors import Geometry
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Solver(Component):
         The accumulated step stays within ``ball`` in the 2-norm; a solver stops when it gets there.
         """
 
-    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
-        """Allocate the memory ahead of the first iteration.
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate the memory for vectors like ``like`` (n_d,) ahead of the first iteration."""
 
-        ``like`` (n_d,) shows what the vectors look like, ``geometry`` multiplies them.
-        """
+    def measure(self, geometry: Geometry) -> None:
+        """Take inner products in ``geometry``: vectors may lie in pieces on several processes."""
 
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Take in a secant pair that somebody else paid for."""

@@ -9,13 +9,13 @@ from pydantic import Field
 from ddopt.component import Chosen, Settings
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
-from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
 
     from ddopt.problem import Point, Problem
     from ddopt.subproblem import Candidate
+    from ddopt.vectors import Geometry
 
 
 class TrustRegion(Solver):
@@ -61,9 +61,13 @@ class TrustRegion(Solver):
         if accepted or self.config.learn_from_rejected:
             self.hessian.update(candidate.step, trial.gradient - point.gradient)
 
-    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
+    def prepare(self, like: torch.Tensor) -> None:
         """Allocate the curvature memory."""
-        self.hessian.prepare(like, geometry)
+        self.hessian.prepare(like)
+
+    def measure(self, geometry: Geometry) -> None:
+        """Take inner products in ``geometry``."""
+        self.hessian.measure(geometry)
 
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Give a secant pair to the Hessian approximation."""

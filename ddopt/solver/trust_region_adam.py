@@ -11,7 +11,6 @@ from ddopt.solver.moments import Moments, MomentSettings
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
 from ddopt.subproblem import Candidate
-from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     from ddopt.problem import Point, Problem
@@ -58,7 +57,7 @@ class TrustRegionAdam(Solver):
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
         """The moments have taken in the gradient already."""
 
-    def prepare(self, like: torch.Tensor, geometry: Geometry = LOCAL) -> None:
+    def prepare(self, like: torch.Tensor) -> None:
         """Allocate the moments."""
         self.moments.prepare(like)
 

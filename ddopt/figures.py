@@ -90,7 +90,7 @@ def course(metrics: list[dict[str, Any]], panels: list[Panel], title: str, detai
         plain(axes)
         axes.set_title(panel.title, loc="left", fontsize=10.5, color=INK)
         axes.set_xlabel("full-gradient evaluations", fontsize=9.5, color=MUTED)
-        axes.margins(x=0.02, y=0.12)
+        axes.margins(x=0.02, y=0.15)
         drawn = [(curve, _points(metrics, curve.key)) for curve in panel.curves]
         for curve, points in drawn:
             if points:
@@ -118,7 +118,7 @@ def _draw(axes: Axes, curve: Curve, points: list[tuple[float, float]], percent: 
     axes.annotate(
         f"{chosen[1]:.2%}" if percent else f"{chosen[1]:.3g}",
         chosen,
-        xytext=(0, -15 if curve.best == "highest" else 9),
+        xytext=(0, -15),
         textcoords="offset points",
         ha="right" if chosen[0] > 0.5 * (x[0] + x[-1]) else "left",
         fontsize=9.5,

@@ -40,13 +40,13 @@ def draw(
     loss, perplexity = measured["validation_loss"], measured["perplexity"]
     said = f"validation loss {loss:.3f}, perplexity {perplexity:.2f}"
     written = task.generate(theta, "\n", 700)
-    drawn = [save(page(task.name, written, said), folder / "sample.png")]
+    drawn = [save(page(task.title, written, said), folder / "sample.png")]
     if metrics:
-        drawn.append(save(course(metrics, PANELS, task.name, said), folder / "course.png"))
+        drawn.append(save(course(metrics, PANELS, task.title, said), folder / "course.png"))
     return drawn
 
 
-def page(name: str, written: str, said: str) -> Figure:
+def page(title: str, written: str, said: str) -> Figure:
     """A page of generated text."""
     lines = [
         piece
@@ -54,7 +54,7 @@ def page(name: str, written: str, said: str) -> Figure:
         for piece in (textwrap.wrap(line, COLUMNS) or [""])
     ][:LINES]
     made = figure(8.2, 0.9 + 0.2 * len(lines))
-    heading(made, f"{name}: written by the network", said)
+    heading(made, f"{title}: written by the network", said)
     axes = made.add_subplot()
     axes.set_axis_off()
     axes.set_xlim(0, 1)

@@ -56,6 +56,7 @@ class Language(Task):
 
     Config = LanguageSettings
 
+    title: str
     corpus: Corpus
     model: GPT
 
@@ -158,6 +159,7 @@ class Shakespeare(Language):
     """TinyShakespeare, 1,115,394 characters of the plays (Karpathy, char-rnn)."""
 
     name = "shakespeare"
+    title = "TinyShakespeare"
 
     class Config(LanguageSettings):
         """Where the text is kept."""
@@ -192,6 +194,7 @@ class TextFile(Language):
 
     def load(self) -> Corpus:
         """From the file."""
+        self.title = self.config.file.stem
         try:
             return Corpus.read(self.config.file)
         except (OSError, UnicodeDecodeError) as reason:

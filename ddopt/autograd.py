@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -48,11 +49,12 @@ class AutogradProblem(Problem):
     def loss(self, theta: torch.Tensor) -> torch.Tensor:
         """f(θ) as a 0-d tensor that can be differentiated with respect to ``theta`` (n,)."""
         assert self.samples is not None
-        sums = self._sums(self._named(theta), self.samples)
+        sums = self._sums(self.named(theta), self.samples)
         terms = [term / count for term, count in zip(sums, self._counts, strict=True) if count]
         return torch.stack(terms).sum() if len(terms) > 1 else terms[0]
 
-    def _named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+    def named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Every parameter of the module by its name, as views of ``theta`` (n,) where it moves."""
         layout = self._full_layout
         held = self._held
         moving = range(len(layout.names)) if held is None else held.moving
@@ -91,9 +93,9 @@ class AutogradProblem(Problem):
 
     def _over(self, samples: Samples, counts: tuple[int, ...]) -> AutogradProblem:
         assert self.samples is not None
-        cost = self.cost * len(samples) / len(self.samples)
-        other = AutogradProblem(self.layout, self._sums, samples, counts, cost)
-        other._held, other._full_layout = self._held, self._full_layout
+        other = copy(self)
+        other.samples, other._counts = samples, counts
+        other.cost = self.cost * len(samples) / len(self.samples)
         return other
 
     def frozen(self, theta: torch.Tensor, indices: Indices) -> Problem:
@@ -103,12 +105,11 @@ class AutogradProblem(Problem):
         moving = self.layout.whole(indices) if self._held is None else None
         if moving is None:
             return Frozen(self, theta, indices)
-        assert self.samples is not None
-        restricted = replace(
+        other = copy(self)
+        other.layout = replace(
             self.layout,
             names=tuple(self.layout.names[i] for i in moving),
             shapes=tuple(self.layout.shapes[i] for i in moving),
         )
-        other = AutogradProblem(restricted, self._sums, self.samples, self._counts, self.cost)
-        other._held, other._full_layout = _Held(moving, theta.detach()), self._full_layout
+        other._held = _Held(moving, theta.detach())
         return other

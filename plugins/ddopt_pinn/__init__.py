@@ -1,0 +1,44 @@
+"""Physics-informed networks, set up through DeepXDE and trained without a learning rate.
+
+``PDETask`` is what a problem of one's own derives from, and ``dde`` is DeepXDE, imported when a
+problem is prepared and not before.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ddopt.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from ddopt_pinn.library import dde as dde
+    from ddopt_pinn.task import PDETask as PDETask
+
+PROBLEMS = {
+    "allen_cahn": "ddopt_pinn.allen_cahn:AllenCahn",
+    "allen_cahn_steady": "ddopt_pinn.allen_cahn:AllenCahnSteady",
+    "burgers": "ddopt_pinn.burgers:Burgers",
+    "convection": "ddopt_pinn.convection:Convection",
+    "diffusion_inverse": "ddopt_pinn.diffusion:DiffusionInverse",
+    "diffusion_reaction": "ddopt_pinn.diffusion:DiffusionReaction",
+    "helmholtz2d": "ddopt_pinn.helmholtz:Helmholtz2D",
+    "poisson1d": "ddopt_pinn.poisson:Poisson1D",
+    "poisson2d": "ddopt_pinn.poisson:Poisson2D",
+    "poisson3d": "ddopt_pinn.poisson:Poisson3D",
+}
+LAZY = {"PDETask": "ddopt_pinn.task", "dde": "ddopt_pinn.library"}
+
+
+@hookimpl
+def ddopt_register(register: Any) -> None:
+    """Register the problems; each is imported when a run names it."""
+    for name, where in PROBLEMS.items():
+        register(where, seam="problem", name=name)
+
+
+def __getattr__(name: str) -> Any:
+    """Import what costs torch only when it is asked for."""
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(LAZY[name]), name)

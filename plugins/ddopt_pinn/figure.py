@@ -1,0 +1,200 @@
+"""The figure of a finished run: prediction, reference, pointwise error and convergence."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from ddopt_pinn.task import PDETask
+
+BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#666666"
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.limits": (-3, 4),
+    "axes.formatter.use_mathtext": True,
+    "mathtext.fontset": "cm",
+    "figure.constrained_layout.use": True,
+}
+DOTS = 200  # per inch
+
+
+def draw(
+    task: PDETask, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path
+) -> list[Path]:
+    """Draw one figure per component of the solution into ``folder``; returns the files.
+
+    Raises ``ModuleNotFoundError`` with the command that installs matplotlib if it is missing.
+    """
+    try:
+        matplotlib = import_module("matplotlib")
+        canvas = import_module("matplotlib.backends.backend_agg").FigureCanvasAgg
+        figure = import_module("matplotlib.figure").Figure
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"figures need matplotlib, but there is no {error.name!r}. "
+            "Install it with: pip install 'ddopt[plot]'"
+        ) from None
+    files = []
+    for component, name in enumerate(task.outputs):
+        file = folder / ("figure.png" if len(task.outputs) == 1 else f"figure-{name}.png")
+        with matplotlib.rc_context(STYLE):
+            sheet = figure(figsize=_size(task))
+            canvas(sheet)
+            _Sheet(task, theta, component).fill(sheet, metrics)
+            sheet.savefig(file, dpi=DOTS)
+        files.append(file)
+    return files
+
+
+def _size(task: PDETask) -> tuple[float, float]:
+    """Inches: square panels where both axes are space, flatter ones otherwise."""
+    if len(task.axes) > 1 and "t" not in task.axes:
+        return 9.2, 7.8
+    return 9.6, 6.8
+
+
+class _Sheet:
+    """One component of the solution on a line or a plane, ready to be drawn."""
+
+    def __init__(self, task: PDETask, theta: torch.Tensor, component: int) -> None:
+        self.task, self.symbol = task, task.outputs[component]
+        self.axes = task.axes[:1] if len(task.axes) == 1 else self._plane()
+        self.ticks = [task.ticks[task.axes.index(axis)] for axis in self.axes]
+        mesh = np.meshgrid(*self.ticks, indexing="ij")
+        points = np.tile(task.bounds.mean(1), (mesh[0].size, 1))
+        for axis, coordinate in zip(self.axes, mesh, strict=True):
+            points[:, task.axes.index(axis)] = coordinate.ravel()
+        inside = task.inside(points)
+
+        def spread(values: np.ndarray | None) -> np.ndarray | None:
+            """One component on the whole mesh, not-a-number outside the domain."""
+            if values is None:
+                return None
+            full = np.full(len(points), np.nan)
+            full[inside] = values[:, component]
+            return full.reshape(mesh[0].shape)
+
+        self.prediction = spread(task.predict(theta, points[inside]))
+        self.reference = spread(task.solution(points[inside]))
+        self.measured = task.measure(theta)
+
+    def _plane(self) -> tuple[str, str]:
+        """The axes that are shown: time across if there is time, otherwise the first two."""
+        first = self.task.axes[0]
+        return ("t", first) if "t" in self.task.axes else (first, self.task.axes[1])
+
+    def _title(self) -> str:
+        words = [(type(self.task).__doc__ or "").strip().partition("\n")[0].rstrip(".")]
+        held = [axis for axis in self.task.axes if axis not in self.axes]
+        centre = dict(zip(self.task.axes, self.task.bounds.mean(1), strict=True))
+        words += [f"${axis} = {centre[axis]:g}$" for axis in held]
+        return ", ".join(words)
+
+    def fill(self, sheet: Any, metrics: list[dict[str, Any]]) -> None:
+        """Draw everything."""
+        sheet.suptitle(self._title(), fontsize=13)
+        known = self.reference is not None
+        if len(self.axes) == 1:
+            places = (
+                [["prediction", "error"], ["convergence"] * 2]
+                if known
+                else [["prediction"], ["convergence"]]
+            )
+        elif known:
+            places = [["prediction", "reference"], ["error", "convergence"]]
+        else:
+            places = [["prediction", "convergence"]]
+        panels = sheet.subplot_mosaic(places)
+        draw_fields = self._lines if len(self.axes) == 1 else self._fields
+        draw_fields(sheet, panels)
+        self._convergence(panels["convergence"], metrics)
+
+    def _lines(self, _: Any, panels: dict[str, Any]) -> None:
+        (x,), u = self.ticks, self.symbol
+        panel = panels["prediction"]
+        panel.set_title("Solution")
+        if self.reference is not None:
+            assert self.prediction is not None
+            panel.plot(x, self.reference, color=GREY, lw=4, alpha=0.45, label=f"reference ${u}$")
+            error = panels["error"]
+            error.plot(x, self.prediction - self.reference, color=ORANGE, lw=1.4)
+            error.axhline(0.0, color=GREY, lw=0.8)
+            error.set_title("Pointwise error")
+            error.set(xlabel=f"${self.axes[0]}$", ylabel=rf"${u}_\theta - {u}$")
+        panel.plot(x, self.prediction, color=BLUE, lw=1.6, label=rf"network ${u}_\theta$")
+        panel.set(xlabel=f"${self.axes[0]}$", ylabel=f"${u}$")
+        panel.legend(frameon=False)
+        for one in panels.values():
+            one.grid(alpha=0.2, lw=0.6)
+            one.margins(x=0.0)
+
+    def _fields(self, sheet: Any, panels: dict[str, Any]) -> None:
+        u = self.symbol
+        assert self.prediction is not None
+        shown = self.prediction if self.reference is None else self.reference
+        low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
+        scale: dict[str, Any] = {"cmap": "viridis", "vmin": low, "vmax": high}
+        if low < -0.05 * (high - low) and high > 0.05 * (high - low):
+            scale = {"cmap": "RdBu_r", "vmin": -max(-low, high), "vmax": max(-low, high)}
+        titles = {"prediction": rf"Network ${u}_\theta$", "reference": f"Reference ${u}$"}
+        self._field(sheet, panels["prediction"], self.prediction, titles["prediction"], scale)
+        if self.reference is None:
+            return
+        self._field(sheet, panels["reference"], self.reference, titles["reference"], scale)
+        error = self.prediction - self.reference
+        most = float(np.nanmax(np.abs(error))) or 1.0
+        scale = {"cmap": "RdBu_r", "vmin": -most, "vmax": most}
+        title = rf"Pointwise error ${u}_\theta - {u}$"
+        self._field(sheet, panels["error"], error, title, scale)
+
+    def _field(
+        self, sheet: Any, panel: Any, values: np.ndarray, title: str, scale: dict[str, Any]
+    ) -> None:
+        shading = "nearest" if np.isnan(values).any() else "gouraud"
+        image = panel.pcolormesh(*self.ticks, values.T, shading=shading, rasterized=True, **scale)
+        bar = sheet.colorbar(image, ax=panel, pad=0.02)
+        bar.outline.set_visible(False)
+        panel.set_title(title)
+        panel.set(xlabel=f"${self.axes[0]}$", ylabel=f"${self.axes[1]}$")
+        panel.spines[["left", "bottom"]].set_visible(False)
+        if "t" not in self.axes:
+            panel.set_aspect("equal")
+
+    def _convergence(self, panel: Any, metrics: list[dict[str, Any]]) -> None:
+        """Loss and error over the evaluations; both are without units, so they share an axis."""
+        panel.set_title("Convergence")
+        for key, colour, label in (
+            ("loss", BLUE, "loss"),
+            ("error", ORANGE, r"relative $L^2$ error"),
+        ):
+            rows = [row for row in metrics if row.get(key) is not None and "evaluations" in row]
+            rows = [row for row in rows if np.isfinite(row[key]) and row[key] > 0.0]
+            if rows:
+                panel.plot(
+                    [row["evaluations"] for row in rows],
+                    [row[key] for row in rows],
+                    color=colour,
+                    lw=1.5,
+                    marker="o" if len(rows) == 1 else "",
+                    label=f"{label}: {_scientific(rows[-1][key])}",
+                )
+        if panel.lines:
+            panel.set_yscale("log")
+            panel.legend(frameon=False, loc="upper right")
+        panel.set_xlabel("evaluations (multiples of one full gradient)", fontsize=10)
+        panel.grid(alpha=0.25, lw=0.6)
+
+
+def _scientific(value: float) -> str:
+    """A number as it is printed: 1.2 × 10⁻³."""
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return rf"${mantissa} \times 10^{{{int(exponent)}}}$"

@@ -1,0 +1,95 @@
+"""Poisson's equation −Δu = d π² Π sin πx_i, zero on the boundary; u = Π sin πx_i."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ddopt_pinn.library import dde
+from ddopt_pinn.task import Distribution, PDETask
+
+
+class Poisson(PDETask):
+    """−Δu = d π² Π sin πx_i in d dimensions, with u = 0 on the boundary."""
+
+    def equation(self, x: Any, u: Any, *_: Any) -> Any:
+        """−Δu − d π² Π sin πx_i."""
+        d = len(self.axes)
+        laplacian = sum(dde.grad.hessian(u, x, i=i, j=i) for i in range(d))
+        source = d * math.pi**2 * torch.sin(math.pi * x).prod(1, keepdim=True)
+        return -laplacian - source
+
+    def conditions(self, geometry: Any) -> list[Any]:
+        """u = 0 on the boundary."""
+        return [dde.icbc.DirichletBC(geometry, lambda x: np.zeros((len(x), 1)), lambda _, on: on)]
+
+    def solution(self, points: np.ndarray) -> np.ndarray:
+        """Π sin πx_i."""
+        return np.sin(np.pi * points).prod(1, keepdims=True)
+
+
+class Poisson1D(Poisson):
+    """Poisson's equation on (−1, 1), 16 interior points."""
+
+    name = "poisson1d"
+    axes = ("x",)
+
+    class Config(PDETask.Config):
+        """As in DeepXDE's example Poisson_Dirichlet_1d."""
+
+        interior: int = Field(16, ge=0, description="points at which the equation is asked for")
+        boundary: int = Field(2, ge=0, description="points on the boundary")
+        distribution: Distribution = Field("uniform", description="how points are chosen")
+        width: int = Field(50, ge=1, description="width of the hidden layers")
+        depth: int = Field(3, ge=1, description="number of hidden layers")
+
+    def geometry(self) -> Any:
+        """(−1, 1)."""
+        return dde.geometry.Interval(-1, 1)
+
+
+class Poisson2D(Poisson):
+    """Poisson's equation on the unit square."""
+
+    name = "poisson2d"
+    axes = ("x", "y")
+
+    def geometry(self) -> Any:
+        """(0, 1)²."""
+        return dde.geometry.Rectangle([0, 0], [1, 1])
+
+    def data(self, geometry: Any) -> Any:
+        """Interior points as chosen; on the boundary the same number on each side."""
+        c = self.config
+        sides = geometry.uniform_boundary_points(c.boundary)
+        return dde.data.PDE(
+            geometry,
+            self.equation,
+            self.conditions(geometry),
+            num_domain=c.interior,
+            train_distribution=c.distribution,
+            anchors=sides,
+        )
+
+
+class Poisson3D(Poisson):
+    """Poisson's equation in the unit cube."""
+
+    name = "poisson3d"
+    axes = ("x", "y", "z")
+
+    class Config(PDETask.Config):
+        """More points than in the square, and a shallower network."""
+
+        interior: int = Field(2000, ge=0, description="points at which the equation is asked for")
+        boundary: int = Field(600, ge=0, description="points on the boundary")
+        width: int = Field(32, ge=1, description="width of the hidden layers")
+        depth: int = Field(3, ge=1, description="number of hidden layers")
+
+    def geometry(self) -> Any:
+        """(0, 1)³."""
+        return dde.geometry.Cuboid([0, 0, 0], [1, 1, 1])

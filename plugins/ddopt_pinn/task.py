@@ -1,0 +1,189 @@
+"""Tasks with a partial differential equation: what a problem is made of, in DeepXDE's words."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ddopt.component import Settings
+from ddopt.space import Layout
+from ddopt.task import Setting, Task
+from ddopt_pinn.collocation import Collocation, network_at
+from ddopt_pinn.library import building, dde
+from ddopt_pinn.problem import UNKNOWN, PDEProblem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BATCH = 20_000  # points of one forward pass when a solution is looked at
+RESOLUTION = {1: 1001, 2: 101, 3: 41}  # points along an axis of the grid that errors are taken on
+
+
+Distribution = Literal["pseudo", "uniform", "LHS", "Halton", "Hammersley", "Sobol"]
+
+
+class PDETask(Task):
+    """A network that satisfies a differential equation and conditions at points.
+
+    A problem says where (``geometry``), what (``equation``, ``conditions``) and, if it is known,
+    the answer (``solution``). Coefficients that are sought stand in ``unknowns`` with the value
+    they start from, and reach ``equation`` by name.
+    """
+
+    class Config(Settings):
+        """Points and network."""
+
+        interior: int = Field(1000, ge=0, description="points at which the equation is asked for")
+        boundary: int = Field(80, ge=0, description="points on the boundary")
+        initial: int = Field(0, ge=0, description="points at the initial time")
+        distribution: Distribution = Field(
+            "pseudo", description="how the points are chosen; pseudo: uniformly at random"
+        )
+        condition_weight: float = Field(
+            1.0, gt=0.0, description="weight of each boundary or initial condition in the loss"
+        )
+        width: int = Field(20, ge=1, description="width of the hidden layers")
+        depth: int = Field(8, ge=1, description="number of hidden layers")
+        activation: str = Field("tanh", description="activation function, by DeepXDE's name")
+
+    axes: ClassVar[tuple[str, ...]]  # names of the coordinates; "t" is time
+    outputs: ClassVar[tuple[str, ...]] = ("u",)  # names of the components of the solution
+    unknowns: ClassVar[dict[str, float]] = {}  # coefficients to be found: where they start
+    resolution: ClassVar[tuple[int, ...]] = ()  # points of the grid along each axis
+    truth: ClassVar[dict[str, float]] = {}  # their true values, where they are known
+
+    problem: PDEProblem
+
+    @abstractmethod
+    def geometry(self) -> Any:
+        """The domain: a ``dde.geometry`` object, with time if there is time."""
+
+    @abstractmethod
+    def equation(self, x: Any, u: Any, *args: Any, **kwargs: Any) -> Any:
+        """The residuals of ``u`` (points, outputs) at ``x`` (points, dimensions): one, or a list.
+
+        Unknown coefficients follow as further arguments, by their names.
+        """
+
+    @abstractmethod
+    def conditions(self, geometry: Any) -> list[Any]:
+        """Boundary and initial conditions: ``dde.icbc`` objects."""
+
+    def solution(self, points: np.ndarray) -> np.ndarray | None:
+        """The reference solution at points (points, dimensions), or None if there is none."""
+        return None
+
+    def network(self) -> Any:
+        """The network; override it for output transforms, Fourier features, ..."""
+        c = self.config
+        sizes = [len(self.axes), *[c.width] * c.depth, len(self.outputs)]
+        return dde.nn.FNN(sizes, c.activation, "Glorot normal")
+
+    def data(self, geometry: Any) -> Any:
+        """Points and conditions as a ``dde.data.PDE``."""
+        c = self.config
+        counts = {"num_domain": c.interior, "num_boundary": c.boundary}
+        kind = dde.data.PDE
+        if hasattr(geometry, "timedomain"):
+            kind, counts = dde.data.TimePDE, counts | {"num_initial": c.initial}
+        conditions = self.conditions(geometry)
+        return kind(
+            geometry, self.equation, conditions, train_distribution=c.distribution, **counts
+        )
+
+    def prepare(self, setting: Setting) -> None:
+        """Choose points and first parameters by the seed, and nothing else."""
+        self._setting = setting
+        with building(setting.seed, setting.dtype):
+            self._geometry = self.geometry()
+            data = self.data(self._geometry)
+            self._net = self.network()
+        self._net.to(setting.device, setting.dtype)
+        points = data.train_x_all
+        inside = ~np.asarray(self._geometry.on_boundary(points), dtype=bool)
+        if hasattr(self._geometry, "on_initial"):
+            inside &= ~np.asarray(self._geometry.on_initial(points), dtype=bool)
+        collocation = Collocation(
+            data, points[inside], self.config.condition_weight, setting.dtype, setting.device
+        )
+        first = dict(self._net.named_parameters())
+        for name, start in self.unknowns.items():
+            first[UNKNOWN + name] = torch.tensor(start, dtype=setting.dtype, device=setting.device)
+        shapes = tuple(tensor.shape for tensor in first.values())
+        layout = Layout(tuple(first), shapes, setting.dtype, setting.device)
+        self.initial = torch.cat([tensor.detach().reshape(-1) for tensor in first.values()])
+        self.problem = PDEProblem(layout, self._net, self.equation, collocation)
+
+    @property
+    def _space(self) -> Any:
+        """The domain without time."""
+        return getattr(self._geometry, "geometry", self._geometry)
+
+    @cached_property
+    def bounds(self) -> np.ndarray:
+        """The smallest box around the domain, shape (dimensions, 2); time comes last."""
+        box = np.asarray(self._space.bbox, dtype=float).reshape(2, -1).T
+        if self._space is self._geometry:
+            return box
+        time = self._geometry.timedomain
+        return np.vstack([box, [time.t0, time.t1]])
+
+    @cached_property
+    def ticks(self) -> list[np.ndarray]:
+        """The coordinates of the grid along each axis."""
+        dimensions = len(self.bounds)
+        counts = self.resolution or (RESOLUTION.get(dimensions, 11),) * dimensions
+        return [np.linspace(a, b, n) for (a, b), n in zip(self.bounds, counts, strict=True)]
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """Which points lie in the domain, boundary included, shape (points,)."""
+        space = points[:, : self._space.dim]
+        return np.asarray(self._space.inside(space), dtype=bool).reshape(len(points))
+
+    @cached_property
+    def grid(self) -> np.ndarray:
+        """Equidistant points of the domain, boundary included, shape (points, dimensions)."""
+        mesh = np.stack([one.ravel() for one in np.meshgrid(*self.ticks, indexing="ij")], 1)
+        return mesh[self.inside(mesh)]
+
+    @cached_property
+    def reference(self) -> np.ndarray | None:
+        """The reference solution on the grid, shape (points, outputs)."""
+        return self.solution(self.grid)
+
+    @torch.no_grad()
+    def predict(self, theta: torch.Tensor, points: np.ndarray) -> np.ndarray:
+        """The network's solution at points (points, dimensions), shape (points, outputs)."""
+        setting = self._setting
+        forward = network_at(
+            self._net,
+            {n: p for n, p in self.problem.named(theta).items() if not n.startswith(UNKNOWN)},
+        )
+        x = torch.as_tensor(points, dtype=setting.dtype, device=setting.device)
+        return torch.cat([forward(some) for some in x.split(BATCH)]).double().cpu().numpy()
+
+    def measure(self, theta: torch.Tensor) -> dict[str, float]:
+        """``error`` (relative L2 on the grid), and the unknowns with their relative errors."""
+        found = {}
+        if self.reference is not None:
+            difference = self.predict(theta, self.grid) - self.reference
+            found["error"] = float(np.linalg.norm(difference) / np.linalg.norm(self.reference))
+        named = self.problem.named(theta)
+        for name in self.unknowns:
+            value = float(named[UNKNOWN + name].detach())
+            found[name] = value
+            if name in self.truth:
+                found[f"{name}_error"] = math.fabs(value / self.truth[name] - 1.0)
+        return found
+
+    def draw(self, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
+        """Draw ``figure.png``: prediction, reference, pointwise error, convergence."""
+        from ddopt_pinn.figure import draw
+
+        return draw(self, theta, metrics, folder)

@@ -69,11 +69,12 @@ class AutogradProblem(Problem):
     def loss(self, theta: torch.Tensor) -> torch.Tensor:
         """f(θ) as a 0-d tensor that can be differentiated with respect to ``theta`` (n,)."""
         assert self.samples is not None
-        sums = self._sums(self._named(theta), self.samples)
+        sums = self._sums(self.named(theta), self.samples)
         terms = [term / count for term, count in zip(sums, self._counts, strict=True) if count]
         return torch.stack(terms).sum() if len(terms) > 1 else terms[0]
 
-    def _named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+    def named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Every parameter of the module by its name, as views of ``theta`` (n,) where it moves."""
         layout = self._full_layout
         held = self._held
         moving = range(len(layout.names)) if held is None else held.moving

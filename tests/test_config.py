@@ -83,7 +83,7 @@ def test_what_is_written_reads_back_to_the_same_model(run_file, tmp_path, change
         ("strategy.subdomans=4", "Did you mean 'strategy.subdomains'?"),
         ("subdomains=4", "Did you mean 'strategy.subdomains'?"),
         ("stop.iteration=4", "Did you mean 'stop.iterations'?"),
-        ("sed=4", "Allowed here: problem, strategy, solver, sampling, seed"),
+        ("sed=4", "Did you mean 'seed'? Allowed here: problem, strategy, solver,"),
         ("strategy=sapts_q", "no strategy named 'sapts_q'. Did you mean 'sapts_"),
         ("problem=bowls", "Did you mean 'bowl'?"),
         ("strategy.subdomains=0", "greater than or equal to 1, but it is 0"),

@@ -64,11 +64,13 @@ def test_a_run_leaves_its_folder(run_file, tmp_path):
     assert best["loss"] == min(line["loss"] for line in lines)
 
 
-@pytest.mark.parametrize("strategy", ["sapts_d", "trust_region", "sapts_p"])
+@pytest.mark.parametrize("strategy", ["sapts_d", "trust_region", "sapts_p", "batches"])
 def test_a_resumed_run_has_the_same_bits(run_file, tmp_path, strategy):
-    changes = [f"strategy={{name='{strategy}', subdomains=1}}", "stop.iterations=10"]
-    if strategy == "sapts_d":
-        changes = ["stop.iterations=10"]
+    changes = {
+        "sapts_d": [],
+        "batches": ["sampling={name='batches', size=20}"],
+    }.get(strategy, [f"strategy={{name='{strategy}', subdomains=1}}"])
+    changes = [*changes, "stop.iterations=10"]
     _, unbroken, _ = run(run_file, tmp_path / "unbroken", *changes)
     run(run_file, tmp_path / "broken", *changes, "stop.iterations=5")
     _, resumed, summary = run(run_file, tmp_path / "broken", *changes, resume=True)

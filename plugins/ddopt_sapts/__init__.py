@@ -9,6 +9,7 @@ from ddopt.hookspecs import hookimpl
 
 STRATEGIES = {
     "apts": "ddopt_sapts.data:APTS",
+    "sapts": "ddopt_sapts.sapts:Sapts",
     "sapts_d": "ddopt_sapts.data:SaptsD",
     "sapts_p": "ddopt_sapts.layers:SaptsP",
     "trust_region": "ddopt_sapts.trust_region:TrustRegion",

@@ -1,0 +1,41 @@
+"""SAPTS over any decomposition: the one that a run file names, from whatever plugin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from ddopt.component import Chosen, Settings
+from ddopt.strategy import Strategy
+from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
+
+if TYPE_CHECKING:
+    from ddopt.engine import Parts
+
+
+class Sapts(Strategy):
+    """SAPTS over a decomposition of your choice: ``decomposition = {name = "mine", ...}``.
+
+    ``subdomains`` only says in how many shares f(·; D) is evaluated; the decomposition decides how
+    many subdomains there are.
+    """
+
+    name = "sapts"
+
+    class Config(PreconditionedSettings):
+        """Options of every preconditioned strategy, and the decomposition."""
+
+        decomposition: Annotated[Settings, Chosen("decomposition")] = Field(
+            description="how the problem is cut into subdomains"
+        )
+        subdomains: int = Field(1, ge=1, description="shares in which f(·; D) is evaluated")
+        consistency: bool = Field(
+            True, description="first-order consistent local objectives, where samples are cut"
+        )
+
+    def parts(self, solver: Settings) -> Parts:
+        """Whatever decomposition, the means or sums of the steps, one global step."""
+        options = self.config
+        decomposition = options.decomposition.build()
+        return assemble(options, decomposition, solver, consistency=options.consistency)

@@ -27,6 +27,7 @@ class SaptsD(Strategy):
     class Config(PreconditionedSettings):
         """Options of the data decomposition."""
 
+        subdomains: int = Field(2, ge=1, description="number of subdomains N")
         overlap: float = Field(
             0.0, ge=0.0, le=1.0, description="fraction of D added to each subdomain's part"
         )

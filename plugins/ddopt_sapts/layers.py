@@ -23,6 +23,7 @@ class SaptsP(Strategy):
     class Config(PreconditionedSettings):
         """Options of the layer decomposition."""
 
+        subdomains: int = Field(2, ge=1, description="number of subdomains N")
         recombination: Annotated[Settings, Chosen("recombination")] = Field(
             "sum", validate_default=True, description="how the local steps make one step"
         )

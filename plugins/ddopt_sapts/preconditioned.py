@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 class PreconditionedSettings(Settings):
     """Options of every strategy that solves on subdomains ."""
 
-    subdomains: int = Field(2, ge=1, description="number of subdomains N")
     local_iterations: int = Field(
         5, ge=1, description="local iterations ν between two synchronisations (the paper's 5)"
     )

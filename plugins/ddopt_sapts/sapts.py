@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 
 class Sapts(Strategy):
-    """SAPTS over a decomposition of your choice: ``decomposition = {name = "mine", ...}``.
-
-    ``subdomains`` only says in how many shares f(·; D) is evaluated; the decomposition decides how
-    many subdomains there are.
-    """
+    """SAPTS over a decomposition of your choice: ``decomposition = {name = "mine", ...}``."""
 
     name = "sapts"
 
@@ -29,10 +25,14 @@ class Sapts(Strategy):
         decomposition: Annotated[Settings, Chosen("decomposition")] = Field(
             description="how the problem is cut into subdomains"
         )
-        subdomains: int = Field(1, ge=1, description="shares in which f(·; D) is evaluated")
         consistency: bool = Field(
             True, description="first-order consistent local objectives, where samples are cut"
         )
+
+    @property
+    def subdomains(self) -> int:
+        """The decomposition's own number, where it has one."""
+        return int(getattr(self.config.decomposition, "subdomains", 1))
 
     def parts(self, solver: Settings) -> Parts:
         """Whatever decomposition, the means or sums of the steps, one global step."""

@@ -52,7 +52,7 @@ NOTHING = rotated_quadratic(N)
 @pytest.mark.parametrize("memory", [1, 3, 8])
 @pytest.mark.parametrize(("kind", "recursion"), [(LBFGS, dense_bfgs), (LSR1, dense_sr1)])
 def test_compact_matrix_is_the_dense_recursion(kind, recursion, memory):
-    hessian = kind(memory=memory)
+    hessian = kind(memory=memory, **({"eigenvalues": "signed"} if kind is LSR1 else {}))
     S, Y = pairs(10, convex=kind is LBFGS)
     if kind is LBFGS:
         Y = S  # no damping: every sᵀy is large
@@ -65,6 +65,17 @@ def test_compact_matrix_is_the_dense_recursion(kind, recursion, memory):
     kept = slice(len(S) - memory, None)
     expected = recursion(S[kept], Y[kept], hessian.gamma())
     assert torch.allclose(dense(model), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_absolute_eigenvalues_are_those_of_the_signed_matrix():
+    S, Y = pairs(6, seed=2)
+    signed, absolute = LSR1(memory=6, eigenvalues="signed"), LSR1(memory=6)
+    for s, y in zip(S, Y, strict=True):
+        signed.update(s, y)
+        absolute.update(s, y)
+    a, b = (torch.linalg.eigvalsh(dense(h.model(NOTHING, POINT))) for h in (signed, absolute))
+    assert a.min() < 0.0 < b.min()
+    assert torch.allclose(a.abs().sort().values, b, rtol=1e-8)
 
 
 @pytest.mark.parametrize("kind", [LBFGS, LSR1])

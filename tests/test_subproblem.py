@@ -81,7 +81,7 @@ def test_exact_minimiser_is_scipys(method, radius):
     for seed in range(4):
         B, g, _ = model(seed, -3.0)
         n = len(g)
-        hessian = LSR1(memory=n)
+        hessian = LSR1(memory=n, eigenvalues="signed")
         for s in torch.linalg.eigh(B).eigenvectors.T:
             hessian.update(s, B @ s)
         around = hessian.model(rotated_quadratic(n), Point(torch.zeros_like(g), 0.0, g))

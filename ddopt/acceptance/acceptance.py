@@ -14,7 +14,7 @@ from pydantic import Field
 
 from ddopt.component import Component, Settings
 
-ROUND_OFF = 1e-15  # a few units in the last place of a float64 loss; see Acceptance.judge
+ROUND_OFF = 10 * 2.0**-52  # units in the last place of a float64 loss; see Acceptance.judge
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ Legend: k pairs, r <= k the rank of Ψ; S, Y, Ψ hold vectors as columns, (n, k)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -33,7 +33,12 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 class LSR1(Hessian):
-    """L-SR1 with a seed γ below the smallest curvature seen (docs/design/curvature.md)."""
+    """L-SR1 with a seed γ below the smallest curvature seen, and without negative eigenvalues.
+
+    Stale pairs of a non-quadratic function leave negative eigenvalues that the function does not
+    have, and one of them sends every step to the boundary (docs/design/curvature.md). Taking |λ| is
+    what makes Newton's method flee saddles, too (Dauphin et al., NeurIPS 2014).
+    """
 
     name = "lsr1"
 
@@ -42,7 +47,12 @@ class LSR1(Hessian):
 
         memory: int = Field(100, ge=1, description="number of secant pairs m")
         fraction: float = Field(
-            0.5, gt=0.0, description="γ as a fraction of the smallest positive sᵀy/sᵀs in memory"
+            0.01, gt=0.0, description="γ as a fraction of the smallest positive sᵀy/sᵀs in memory"
+        )
+        eigenvalues: Literal["absolute", "signed"] = Field(
+            "absolute",
+            description="absolute: |λ| for λ, which damps steps along stale negative curvature; "
+            "signed: the SR1 matrix as it is",
         )
         first_gamma: float = Field(1e-4, gt=0.0, description="γ before any pair has sᵀy > 0")
 
@@ -54,6 +64,8 @@ class LSR1(Hessian):
         """The quadratic model at ``point``."""
         gamma = self.gamma()
         values, basis = spectrum(self.pairs, gamma)
+        if self.config.eigenvalues == "absolute":
+            values = np.abs(values)
         return Spectral(point.gradient, self.pairs, gamma, values, -gamma * basis, basis)
 
     def gamma(self) -> float:

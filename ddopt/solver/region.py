@@ -39,7 +39,9 @@ class RegionSettings(Settings):
     radius: Annotated[Settings, Chosen("radius")] = Field(
         "stepwise", validate_default=True, description="how the radius follows the ratio"
     )
-    first_radius: float = Field(1.0, gt=0.0, description="the radius of the first iteration")
+    first_radius: float | None = Field(
+        None, gt=0.0, description="the radius of the first iteration; by default min(1, |f|/‖g‖)"
+    )
 
 
 class Region:
@@ -48,12 +50,15 @@ class Region:
     def __init__(self, config: Any) -> None:
         self.acceptance: Any = config.acceptance.build()
         self.rule: Any = config.radius.build()
-        self.radius: float = config.first_radius  # kept from call to call
+        # Kept from call to call; NaN until the first point is known.
+        self.radius: float = config.first_radius or math.nan
 
     def solve(
         self, problem: Problem, start: Point, ball: float, iterations: int, proposer: Proposer
     ) -> Answer:
         """Run at most ``iterations`` iterations; the accumulated step stays within ``ball``."""
+        if math.isnan(self.radius):
+            self.radius = first_radius(start, problem.geometry.norm(start.gradient))
         point, room = start, ball
         accepted = rejected = 0
         ratio = None
@@ -118,3 +123,9 @@ class Region:
         """Restore what ``state_dict`` gave."""
         self.radius = float(state["radius"])
         self.acceptance.load_state_dict(state["acceptance"])
+
+
+def first_radius(start: Point, slope: float) -> float:
+    """min(1, |f|/‖g‖): no further than where the linear model would bring f to zero."""
+    reach = abs(start.value) / slope if slope > 0.0 else 0.0
+    return min(1.0, reach) if reach > 0.0 else 1.0

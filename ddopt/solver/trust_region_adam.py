@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field
 
 from ddopt.solver.moments import Moments, MomentSettings
 from ddopt.solver.region import Region, RegionSettings
@@ -26,8 +25,6 @@ class TrustRegionAdam(Solver):
 
     class Config(MomentSettings, RegionSettings):
         """Decay rates, and the parts of the trust region."""
-
-        first_radius: float = Field(0.1, gt=0.0, description="the radius of the first iteration")
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)

@@ -35,6 +35,7 @@ COMPONENTS = {
     "recombination": {
         "sum": "ddopt.recombination.sum:Sum",
         "mean": "ddopt.recombination.mean:Mean",
+        "best": "ddopt.recombination.best:Best",
         "coarse": "ddopt.recombination.coarse:Coarse",
     },
     "acceptance": {

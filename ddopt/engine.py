@@ -189,6 +189,10 @@ class Engine:
             return point  # no subdomain found anything better: there is nothing to judge
         if len(subdomains) == 1 and subdomains[0].whole and 0 in answers:
             trial = answers[0].end  # f̃_1 is f, and its end has been evaluated
+        elif recombined.trial is not None:
+            trial = recombined.trial
+            report.parallel += recombined.parallel
+            report.total += recombined.total
         else:
             trial = problem.at(point.theta + recombined.step)
             self._charge(report, problem)

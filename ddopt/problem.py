@@ -96,6 +96,11 @@ class Problem(ABC):
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate f at ``theta`` (n,)."""
 
+    @property
+    def alone(self) -> Problem:
+        """The same f, evaluated by each process by itself, at points of its own."""
+        return self
+
     def part(self, samples: Samples) -> Problem:
         """f_d: the same loss as a mean over ``samples`` ⊆ D."""
         raise self._missing("be evaluated on parts of its samples", "part")

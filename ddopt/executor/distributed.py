@@ -132,6 +132,15 @@ class Distributed(Executor):
             found.update(zip(owned, parts, strict=True))
         return [found[d] for d in range(len(sizes))]
 
+    def pick(self, vectors: dict[int, torch.Tensor], d: int, like: torch.Tensor) -> torch.Tensor:
+        """A broadcast; only the owner's bytes are counted."""
+        source = self.owner(d)
+        mine = source == self.rank
+        vector = vectors[d].contiguous() if mine else torch.empty_like(like)
+        self._run(lambda: dist.broadcast(vector, source, async_op=True))
+        self._count(like.numel() if mine else 0, like)
+        return vector
+
     def numbers(self, values: dict[int, list[float]], count: int) -> list[list[float]]:
         """All-gather rows of float64 on the CPU, each headed by its length."""
         own = [number for d in sorted(values) for number in values[d]]

@@ -56,6 +56,10 @@ class Executor(Component):
         Every subdomain gives equally many.
         """
 
+    @abstractmethod
+    def pick(self, vectors: dict[int, torch.Tensor], d: int, like: torch.Tensor) -> torch.Tensor:
+        """The vector (n,) of subdomain ``d`` on every process; its owner has it in ``vectors``."""
+
     def owner(self, subdomain: int) -> int:
         """The process that owns a subdomain."""
         return subdomain % self.size

@@ -28,3 +28,7 @@ class Serial(Executor):
     def numbers(self, values: dict[int, list[float]], count: int) -> list[list[float]]:
         """All are here."""
         return [values[d] for d in range(count)]
+
+    def pick(self, vectors: dict[int, torch.Tensor], d: int, like: torch.Tensor) -> torch.Tensor:
+        """It is here."""
+        return vectors[d]

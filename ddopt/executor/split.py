@@ -46,6 +46,11 @@ class Split(Problem):
 
         return Point(theta, value, gradient)
 
+    @property
+    def alone(self) -> Problem:
+        """f over all shares, here."""
+        return self.problem.alone
+
     def part(self, samples: Samples) -> Problem:
         """A subdomain's own loss is evaluated where the subdomain is: not split."""
         return self.problem.part(samples)

@@ -76,6 +76,9 @@ class Recombined:
 
     step: torch.Tensor  # shape: (n,)
     predicted: float
+    trial: Point | None = None  # where the recombination has evaluated θ_k + s already
+    parallel: float = 0.0  # what that has cost, in full gradients on the longest path
+    total: float = 0.0  # and over all processes
 
 
 class Recombination(Component):

@@ -57,6 +57,7 @@ class Language(Task):
     Config = LanguageSettings
 
     title: str
+    problem: AutogradProblem
     corpus: Corpus
     model: GPT
 
@@ -107,16 +108,10 @@ class Language(Task):
         total = cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="sum")
         return total / inputs.shape[1]
 
-    def _named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
-        layout = self.problem.layout
-        parts = torch.split(theta.to(layout.device), layout.sizes)
-        views = zip(layout.names, parts, layout.shapes, strict=True)
-        return {name: part.view(shape) for name, part, shape in views}
-
     @torch.no_grad()
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """Loss and perplexity on the part of the text that is not trained on."""
-        named = self._named(theta)
+        named = self.problem.named(theta.to(self._setting.device))
         count = min(len(self.validation), self.config.validation_samples or len(self.validation))
         index = torch.arange(count, device=self._setting.device)
         losses = [
@@ -135,7 +130,7 @@ class Language(Task):
         seed: int = 0,
     ) -> str:
         """``prompt`` and what the network makes follow it; temperature 0 takes the likeliest."""
-        named, random = self._named(theta), generator(seed, "text")
+        named, random = self.problem.named(theta.to(self._setting.device)), generator(seed, "text")
         numbers = self.corpus.encode(prompt or "\n").to(self._setting.device)
         for _ in range(characters):
             seen = numbers[None, -self.config.context :]

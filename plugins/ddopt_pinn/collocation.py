@@ -79,13 +79,18 @@ class Collocation:
     def residuals(
         self, forward: Forward, equation: Equation, samples: Samples
     ) -> list[torch.Tensor]:
-        """The residuals of each term at its samples, shape (samples, equations) each."""
-        with numbers(self.dtype, self.device):
+        """The residuals of each term at its samples, shape (samples, equations) each.
+
+        They are derivatives themselves, so they need a graph even where their own is not wanted.
+        """
+        wanted = torch.is_grad_enabled()
+        with torch.enable_grad(), numbers(self.dtype, self.device):
             try:
                 inside = self._equations(forward, equation, samples.terms[0])
-                return [inside, *self._on_conditions(forward, samples.terms[1:])]
+                found = [inside, *self._on_conditions(forward, samples.terms[1:])]
             finally:
                 dde.grad.clear()  # its cache would hold the graph of every evaluation
+        return found if wanted else [r.detach() for r in found]
 
     def _equations(self, forward: Forward, equation: Equation, index: torch.Tensor) -> torch.Tensor:
         x = self._interior

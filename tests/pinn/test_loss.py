@@ -95,12 +95,26 @@ def test_a_network_with_other_layers_has_a_jacobian_too():
     assert norm(2.0 * (r @ J) - gradient) <= 1e-12 * norm(gradient)
 
 
+def test_values_without_gradients(task):
+    with torch.no_grad():
+        loss = task.problem.loss(task.initial)
+    assert not loss.requires_grad
+    assert float(loss) == task.problem.at(task.initial).value
+
+
+def test_a_batch_may_be_accumulated_over_chunks(task):
+    whole = task.problem.at(task.initial)
+    chunked = task.problem._but(chunk=11).at(task.initial)
+    assert chunked.value == pytest.approx(whole.value, rel=1e-13)
+    assert norm(chunked.gradient - whole.gradient) <= 1e-12 * norm(whole.gradient)
+
+
 def test_layers_can_be_frozen():
     task = prepared("burgers")
     layers = task.problem.layout.layers()
     piece = layers["linears.1"]
     indices = torch.cat([torch.arange(len(task.initial))[one] for one in piece])
-    local = task.problem.frozen(task.initial, indices)
+    local = task.problem.frozen(task.problem.at(task.initial), indices)
     point = local.at(task.initial[indices])
     whole = task.problem.at(task.initial)
     assert point.value == whole.value

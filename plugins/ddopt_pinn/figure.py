@@ -190,7 +190,7 @@ class _Sheet:
                 )
         if panel.lines:
             panel.set_yscale("log")
-            panel.legend(frameon=False, loc="upper right")
+            panel.legend(frameon=False, loc="best")
         panel.set_xlabel("evaluations (multiples of one full gradient)", fontsize=10)
         panel.grid(alpha=0.25, lw=0.6)
 

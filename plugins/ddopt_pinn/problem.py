@@ -30,10 +30,6 @@ class PDEProblem(AutogradProblem):
         samples = Samples.all(*collocation.counts)
         super().__init__(layout, self._term_sums, samples)
 
-    def named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Every parameter and unknown by its name, as views of ``theta`` (n,) where it moves."""
-        return self._named(theta)
-
     def _parts(self, named: Named) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """The network and the equation, both with the given parameters in them."""
         unknown = {n.removeprefix(UNKNOWN): p for n, p in named.items() if n.startswith(UNKNOWN)}

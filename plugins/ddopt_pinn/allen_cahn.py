@@ -20,7 +20,7 @@ NORMAL = (math.cos(math.pi / 6), math.sin(math.pi / 6))  # of its interface
 
 
 class AllenCahn(PDETask):
-    """Allen-Cahn in time, u_t = 10⁻³ u_xx + 5(u − u³), boundary and initial values exact."""
+    """The Allen-Cahn equation in time: phases separate, with thin interfaces between them."""
 
     name = "allen_cahn"
     axes = ("x", "t")
@@ -98,7 +98,7 @@ def lines(cells: int = CELLS) -> Any:
 
 
 class AllenCahnSteady(PDETask):
-    """Steady Allen-Cahn, ε²Δu + u − u³ = 0 with ε = 0.1, on a square with an oblique interface."""
+    """The steady Allen-Cahn equation on a square, with an oblique interface of width ε = 0.1."""
 
     name = "allen_cahn_steady"
     axes = ("x", "y")

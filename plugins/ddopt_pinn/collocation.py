@@ -68,7 +68,7 @@ class Collocation:
         paired = isinstance(
             self._conditions[condition], (dde.icbc.PeriodicBC, dde.icbc.Interface2DBC)
         )
-        return points.view(2, -1).T if paired else points[:, None]
+        return points.view(2, (end - start) // 2).T if paired else points[:, None]
 
     def points(self, term: int) -> torch.Tensor:
         """Where the samples of a term lie, shape (m_t, dimensions)."""
@@ -79,24 +79,26 @@ class Collocation:
     def residuals(
         self, forward: Forward, equation: Equation, samples: Samples
     ) -> list[torch.Tensor]:
-        """The residuals of each term at its samples, shape (samples, equations) each."""
-        with numbers(self.dtype, self.device):
+        """The residuals of each term at its samples, shape (samples, equations) each.
+
+        They are derivatives themselves, so they need a graph even where their own is not wanted.
+        """
+        wanted = torch.is_grad_enabled()
+        with torch.enable_grad(), numbers(self.dtype, self.device):
             try:
                 inside = self._equations(forward, equation, samples.terms[0])
-                return [inside, *self._on_conditions(forward, samples.terms[1:])]
+                found = [inside, *self._on_conditions(forward, samples.terms[1:])]
             finally:
                 dde.grad.clear()  # its cache would hold the graph of every evaluation
+        return found if wanted else [r.detach() for r in found]
 
     def _equations(self, forward: Forward, equation: Equation, index: torch.Tensor) -> torch.Tensor:
         x = self._interior
         if not _complete(index, len(x)):
             x = x.detach()[index].requires_grad_()
-        if len(x) == 0:
-            return x.new_zeros(0, 1)
         found = equation(x, forward(x))
-        if not isinstance(found, (list, tuple)):
-            return found.reshape(len(x), -1)
-        return torch.cat([one.reshape(len(x), -1) for one in found], 1)
+        several = found if isinstance(found, (list, tuple)) else [found]
+        return torch.cat([_columns(one) for one in several], 1)
 
     def _on_conditions(
         self, forward: Forward, indices: tuple[torch.Tensor, ...]
@@ -116,7 +118,7 @@ class Collocation:
                 found.append(x.new_zeros(0, 1))
                 continue
             error = condition.error(self._array, x, outputs, *self._ranges[t])
-            error = error.reshape(len(self._rows[t]), -1)
+            error = _columns(error)
             found.append(error if whole[t] else error[indices[t].to(self.device)])
         return found
 
@@ -126,7 +128,7 @@ class Collocation:
         return torch.unique(torch.cat([rows[index.cpu()].reshape(-1) for index, rows in pairs]))
 
     def places(self, term: int, samples: Samples) -> torch.Tensor:
-        """Where in the forward pass the points of a condition's samples stand, (samples, 1 or 2)."""
+        """Where in the forward pass the points of a condition's samples are, (samples, 1 or 2)."""
         rows = self._rows[term - 1][samples.terms[term].cpu()]
         return torch.searchsorted(self._needed(samples.terms[1:]), rows)
 
@@ -137,6 +139,11 @@ class Collocation:
         found = self.residuals(forward, equation, samples)
         squares = (torch.linalg.vecdot(r.reshape(-1), r.reshape(-1)) for r in found)
         return tuple(s if w == 1.0 else w * s for w, s in zip(self.weights, squares, strict=True))
+
+
+def _columns(residual: torch.Tensor) -> torch.Tensor:
+    """One row per point, shape (points, equations)."""
+    return residual[:, None] if residual.ndim == 1 else residual
 
 
 def _complete(index: torch.Tensor, count: int) -> bool:

@@ -67,7 +67,7 @@ class _Sheet:
 
     def __init__(self, task: PDETask, theta: torch.Tensor, component: int) -> None:
         self.task, self.symbol = task, task.outputs[component]
-        self.axes = task.axes[:1] if len(task.axes) == 1 else self._plane()
+        self.axes: tuple[str, ...] = task.axes[:1] if len(task.axes) == 1 else self._plane()
         self.ticks = [task.ticks[task.axes.index(axis)] for axis in self.axes]
         mesh = np.meshgrid(*self.ticks, indexing="ij")
         points = np.tile(task.bounds.mean(1), (mesh[0].size, 1))
@@ -163,6 +163,7 @@ class _Sheet:
         image = panel.pcolormesh(*self.ticks, values.T, shading=shading, rasterized=True, **scale)
         bar = sheet.colorbar(image, ax=panel, pad=0.02)
         bar.outline.set_visible(False)
+        bar.ax.yaxis.set_offset_position("left")
         panel.set_title(title)
         panel.set(xlabel=f"${self.axes[0]}$", ylabel=f"${self.axes[1]}$")
         panel.spines[["left", "bottom"]].set_visible(False)
@@ -189,7 +190,7 @@ class _Sheet:
                 )
         if panel.lines:
             panel.set_yscale("log")
-            panel.legend(frameon=False, loc="upper right")
+            panel.legend(frameon=False, loc="best")
         panel.set_xlabel("evaluations (multiples of one full gradient)", fontsize=10)
         panel.grid(alpha=0.25, lw=0.6)
 

@@ -17,7 +17,7 @@ Leaves = dict[str, torch.Tensor]
 ROWS = 64  # residuals differentiated at once where points cannot have weights of their own
 
 
-class NotPerPointError(TypeError):
+class NotPerPointError(RuntimeError):
     """A network uses its weights in another way than in a linear layer."""
 
 
@@ -63,7 +63,7 @@ class Copies:
 
 
 def rows_of(sums: torch.Tensor, leaves: Sequence[torch.Tensor]) -> torch.Tensor:
-    """For the sums over all points of k residuals each: ∂r/∂θ, shape (rows, k, moving parameters)."""
+    """∂r/∂θ from the sums over all points of k residuals each, shape (points, k, parameters)."""
     found = []
     for one in sums:
         parts = torch.autograd.grad(one, leaves, retain_graph=True, allow_unused=True)

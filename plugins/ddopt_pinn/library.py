@@ -103,7 +103,12 @@ def building(seed: int, dtype: torch.dtype) -> Iterator[None]:
     torch.default_generator.manual_seed(seed)
     torch.set_default_dtype(dtype)
     try:
-        with numbers(dtype, torch.device("cpu")), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            numbers(dtype, torch.device("cpu")),
+            contextlib.redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", "The balance properties of Sobol")
             yield
     finally:
         torch.set_default_dtype(default)

@@ -87,7 +87,7 @@ class PDEProblem(AutogradProblem):
             if term:
                 rows = rows[self._collocation.places(term, self.samples)].sum(1)
             blocks.append(self._scales()[term] * rows.flatten(0, 1))
-        return torch.cat(blocks)
+        return torch.cat(blocks) if blocks else theta.new_zeros(0, len(theta))
 
     def _with_zeros(self, rows: torch.Tensor, absent: list[str]) -> torch.Tensor:
         """Columns of zeros for the unknown coefficients, which come last in the layout."""

@@ -1,0 +1,45 @@
+"""Figures are written, for lines, planes, time, and slices; what is missing is said."""
+
+import sys
+
+import pytest
+
+from tests.pinn.problems import prepared
+
+METRICS = [
+    {"iteration": k, "evaluations": 5.0 * k, "loss": 10.0**-k, "error": 3.0 * 10.0**-k}
+    for k in range(1, 5)
+]
+
+
+@pytest.mark.parametrize("name", ["poisson1d", "poisson2d", "poisson3d", "burgers"])
+def test_a_figure_is_written(name, tmp_path):
+    task = prepared(name)
+    (file,) = task.draw(task.initial, METRICS, tmp_path)
+    assert file == tmp_path / "figure.png"
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert file.stat().st_size > 20_000
+
+
+def test_one_figure_per_component_without_reference_or_metrics(tmp_path):
+    from ddopt.task import Setting
+    from tests.pinn.test_loss import Robin
+
+    task = Robin(interior=9, boundary=8, width=4, depth=1, distribution="uniform")
+    task.prepare(Setting())
+    files = task.draw(task.initial, [], tmp_path)
+    assert [file.name for file in files] == ["figure-u.png", "figure-v.png"]
+    assert "error" not in task.measure(task.initial)
+
+
+def test_metrics_that_cannot_be_drawn_on_a_logarithmic_axis_are_left_out(tmp_path):
+    task = prepared("poisson1d")
+    broken = [{"evaluations": 1, "loss": float("nan"), "error": None}, {"loss": 1.0}]
+    assert task.draw(task.initial, [*METRICS, *broken], tmp_path)[0].exists()
+
+
+def test_a_missing_matplotlib_names_the_extra(monkeypatch, tmp_path):
+    task = prepared("poisson1d")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'ddopt\[plot\]'"):
+        task.draw(task.initial, METRICS, tmp_path)

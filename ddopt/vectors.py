@@ -45,6 +45,7 @@ class Geometry:
     """Inner products of vectors that are whole in this process."""
 
     sharded = False  # whether each process holds only a piece of every vector
+    blocks: tuple[slice, ...] = (slice(None),)  # of this process's piece; see Sharded
 
     def total(self, part: Callable[[slice], torch.Tensor]) -> torch.Tensor:
         """Σ over the blocks of a vector of part(block), a small float64 tensor."""

@@ -14,21 +14,26 @@ if TYPE_CHECKING:
     from ddopt.executor.executor import Executor
 
 
+ALIGNMENT = 32  # elements: two registers of 16 floats, the step of a vectorised loop
+
+
 class Sharded(Geometry):
-    """Vectors of ``count`` blocks; ``blocks`` says where this process's own lie in its piece.
+    """Vectors of ``count`` blocks; ``owned`` says where this process's own lie in its piece.
 
     Each block's part is computed by itself, whoever holds it, so that the bits are the same for any
-    number of processes.
+    number of processes. A block must begin at a multiple of :data:`ALIGNMENT` elements and be as
+    long: the bits of vectorised loops, and of BLAS, depend on where the memory begins and ends.
     """
 
     sharded = True
 
-    def __init__(self, executor: Executor, blocks: dict[int, slice], count: int) -> None:
-        self._executor, self._blocks, self._count = executor, blocks, count
+    def __init__(self, executor: Executor, owned: dict[int, slice], count: int) -> None:
+        self._executor, self._owned, self._count = executor, owned, count
+        self.blocks = tuple(owned.values())
 
     def total(self, part: Callable[[slice], torch.Tensor]) -> torch.Tensor:
         """Σ over all blocks, in one collective."""
-        own = {d: part(block) for d, block in self._blocks.items()}
+        own = {d: part(block) for d, block in self._owned.items()}
         shape = next(iter(own.values())).shape
         rows = self._executor.numbers(
             {d: p.flatten().tolist() for d, p in own.items()}, self._count
@@ -40,5 +45,5 @@ class Sharded(Geometry):
 
     def dot(self, a: torch.Tensor, b: torch.Tensor) -> float:
         """<a, b>, in one collective."""
-        own = {d: [dot(a[block], b[block])] for d, block in self._blocks.items()}
+        own = {d: [dot(a[block], b[block])] for d, block in self._owned.items()}
         return sum(value for (value,) in self._executor.numbers(own, self._count))

@@ -139,15 +139,20 @@ class SecantPairs:
         slots = torch.empty(self._count, 2, dtype=torch.float64)
         slots[self._order()] = torch.stack((b, c), dim=1).to("cpu", torch.float64)
         weights = slots.flatten().to(g.device)
-        rows = self._rows()
-        if g.dtype == torch.float64:
-            return torch.addmv(g, rows.T, weights, beta=a)
-        # Large coefficients of opposite sign are usual here: sum them in float64, round once.
         result = torch.empty_like(g)
+        for block in self.geometry.blocks:
+            self._combine(a, g[block], self._rows()[:, block], weights, result[block])
+        return result
+
+    def _combine(self, a: float, g: Tensor, rows: Tensor, weights: Tensor, result: Tensor) -> None:
+        """Write a g + rowsᵀ weights into ``result``, all of one block."""
+        if g.dtype == torch.float64:
+            torch.addmv(g, rows.T, weights, beta=a, out=result)
+            return
+        # Large coefficients of opposite sign are usual here: sum them in float64, round once.
         for cols in self._chunks(rows):
             part = torch.addmv(g[cols].double(), rows[:, cols].double().T, weights, beta=a)
             result[cols] = part.to(g.dtype)
-        return result
 
     @property
     def ss(self) -> Tensor:

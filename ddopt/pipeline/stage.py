@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from ddopt.executor.sharded import ALIGNMENT
 from ddopt.problem import Point, Problem
 from ddopt.space import Layout
 
@@ -32,8 +33,11 @@ class Stage:
                 "a stage with batch statistics would change at every trial; use GroupNorm or "
                 "LayerNorm in place of BatchNorm"
             )
-        names, shapes = tuple(n for n, _ in named), tuple(p.shape for _, p in named)
-        self.layout = Layout(names, shapes, dtype, device)
+        names, shapes = [n for n, _ in named], [p.shape for _, p in named]
+        self.padding = padded(module) - sum(p.numel() for _, p in named)
+        if self.padding:  # zeros that nothing depends on; see Sharded
+            names, shapes = [*names, "padding"], [*shapes, torch.Size([self.padding])]
+        self.layout = Layout(tuple(names), tuple(shapes), dtype, device)
         self._module = module
         self._buffers = {
             name: buffer.to(device) for name, buffer in module.named_buffers() if not buffer.is_meta
@@ -41,11 +45,17 @@ class Stage:
 
     def __call__(self, theta: torch.Tensor, inputs: Tensors) -> Tensors:
         """φ_d(a_{d-1}; θ_d)."""
+        named = {**self.named(theta), **self._buffers}
+        out = torch.func.functional_call(self._module, named, inputs)
+        return out if isinstance(out, tuple) else (out,)
+
+    def named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The parameters by name, as views of a vector of this stage."""
         layout = self.layout
         pieces = zip(layout.names, theta.split(layout.sizes), layout.shapes, strict=True)
         named = {name: piece.view(shape) for name, piece, shape in pieces}
-        out = torch.func.functional_call(self._module, {**named, **self._buffers}, inputs)
-        return out if isinstance(out, tuple) else (out,)
+        named.pop("padding", None)
+        return named
 
     def initial(self, seed: int) -> torch.Tensor:
         """The parameters as they are, or as ``reset_parameters`` of each layer makes them.
@@ -68,7 +78,15 @@ class Stage:
                         torch.manual_seed(zlib.crc32(f"{seed} {name}".encode()))
                         reset()
         flat = [p.detach().reshape(-1) for p in module.parameters()]
-        return torch.cat(flat).to(self.layout.device, self.layout.dtype)
+        return torch.cat([*flat, torch.zeros(self.padding)]).to(
+            self.layout.device, self.layout.dtype
+        )
+
+
+def padded(module: nn.Module) -> int:
+    """The length of a stage's vectors: its parameters, filled up to the next whole block."""
+    size = sum(p.numel() for p in module.parameters())
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 class StageObjective(Problem):

@@ -10,6 +10,7 @@ Legend: S stages, M chunks (micro-batches), W processes; stage d belongs to proc
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import torch
 
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
-from ddopt.pipeline.stage import Stage, StageObjective, Tensors, linearised
+from ddopt.pipeline.stage import Stage, StageObjective, Tensors, linearised, padded
 from ddopt.problem import Point, Problem, Samples
 from ddopt.space import Indices, Layout
 from ddopt.vectors import LOCAL, fingerprint
@@ -62,7 +63,7 @@ class StagedProblem(Problem):
                 f"{self.executor.size} processes cannot share {self.count} stages; start at most "
                 "one process for each stage, or cut the network into more"
             )
-        self.sizes = [sum(p.numel() for p in stage.parameters()) for stage in stages]
+        self.sizes = [padded(stage) for stage in stages]
         self._stages = {
             d: Stage(stages[d], dtype, torch.device(device))
             for d in self.executor.owned(self.count)
@@ -97,10 +98,18 @@ class StagedProblem(Problem):
 
     def part(self, samples: Samples) -> StagedProblem:
         """The mean loss over other samples."""
-        other = object.__new__(StagedProblem)
-        other.__dict__.update(self.__dict__)
         assert self.samples is not None
+        other = copy.copy(self)
         other.samples, other.cost = samples, self.cost * len(samples) / len(self.samples)
+        return other
+
+    def scored(self, feed: Feed, loss: Loss, samples: Samples) -> StagedProblem:
+        """The same stages on other data, judged otherwise: a test loss, the number of hits.
+
+        ``scored(...).at(theta).value`` is the mean score, on every process.
+        """
+        other = self.part(samples)
+        other._feed, other._loss = feed, loss
         return other
 
     def at(self, theta: torch.Tensor) -> StagedPoint:
@@ -129,6 +138,11 @@ class StagedProblem(Problem):
             self._revisited = self.at(theta)
             self._revisited.gradient  # noqa: B018 - gives the cotangents
         return self._revisited
+
+    def named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The parameters of this process's stages by name, as views of its vector."""
+        stages = self._stages.items()
+        return {k: v for d, stage in stages for k, v in stage.named(self.piece(theta, d)).items()}
 
     def piece(self, theta: torch.Tensor, stage: int) -> torch.Tensor:
         """θ_d of one of this process's stages."""

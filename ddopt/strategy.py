@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 from ddopt.component import Component
 
 if TYPE_CHECKING:
+    import torch
+
     from ddopt.component import Settings
     from ddopt.engine import Parts
+    from ddopt.executor import Executor
+    from ddopt.problem import Problem
+    from ddopt.task import Task
 
 
 class Strategy(Component):
@@ -21,6 +26,10 @@ class Strategy(Component):
     def subdomains(self) -> int:
         """N, over which evaluations of f(·; D) are shared out as well."""
         return int(getattr(self.config, "subdomains", 1))
+
+    def place(self, task: Task, executor: Executor) -> tuple[Problem, torch.Tensor]:
+        """What this process holds of the task: the problem, and its first parameters."""
+        return task.problem, task.initial
 
     @abstractmethod
     def parts(self, solver: Settings) -> Parts:

@@ -17,6 +17,8 @@ from ddopt.component import Component
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ddopt.executor import Executor
+    from ddopt.pipeline import StagedProblem
     from ddopt.problem import Problem
 
 
@@ -40,6 +42,16 @@ class Task(Component):
     @abstractmethod
     def prepare(self, setting: Setting) -> None:
         """Set ``self.problem`` and ``self.initial``; the same in every process."""
+
+    def staged(self, stages: int, chunks: int, executor: Executor) -> StagedProblem:
+        """The problem cut into stages, each on the process that owns it; for SAPTS_IP.
+
+        Raises ``ValueError`` where there is no network in one line to cut.
+        """
+        raise ValueError(
+            f"problem {self.name!r} cannot be cut into stages: it has no method 'staged'; choose a "
+            "strategy that decomposes samples or layers"
+        )
 
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """Figures of merit at ``theta``: ``error`` (relative L2), ``accuracy``, ..."""

@@ -36,7 +36,7 @@ def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -
 
 
 def _saved(folder: Folder, run: Run) -> dict[str, Any] | None:
-    return checkpoint.load(folder.path, run.task.initial.device)
+    return checkpoint.load(folder.path, run.initial.device)
 
 
 def finish(run: Run, reason: StopReason) -> None:

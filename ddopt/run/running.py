@@ -43,7 +43,8 @@ class Run:
         self.subdomains = strategy.subdomains
         self.sampling = cast("Sampling", config.sampling.build())
         self.sampling.prepare(config.seed)
-        first = self.sampling.problem(self.task.problem, 0)
+        self.whole, self.initial = strategy.place(self.task, executor)
+        first = self.sampling.problem(self.whole, 0)
         self.problem, shares = _shared(first, self.subdomains, executor)
         self.engine = Engine(strategy.parts(config.solver), executor, shares)
         self.tally = Tally()
@@ -68,7 +69,7 @@ class Run:
 
     def _begin(self) -> StopReason | None:
         self._origin = perf_counter()
-        cost = self.engine.start(self.problem, self.task.initial)
+        cost = self.engine.start(self.problem, self.initial)
         self.tally.parallel, self.tally.total = cost / self.engine.shares, cost
         self.tally.loss = self.theta_value
         self._note_best()
@@ -105,7 +106,7 @@ class Run:
 
     def _sample(self) -> None:
         """Take the samples of this iteration, where they are not those of the last one."""
-        problem = self.sampling.problem(self.task.problem, self.tally.iterations)
+        problem = self.sampling.problem(self.whole, self.tally.iterations)
         if problem.draw != self.problem.draw:
             self.problem, _ = _shared(problem, self.subdomains, self.executor)
 

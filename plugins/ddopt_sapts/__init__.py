@@ -11,6 +11,7 @@ STRATEGIES = {
     "apts": "ddopt_sapts.data:APTS",
     "sapts": "ddopt_sapts.sapts:Sapts",
     "sapts_d": "ddopt_sapts.data:SaptsD",
+    "sapts_ip": "ddopt_sapts.stages:SaptsIP",
     "sapts_p": "ddopt_sapts.layers:SaptsP",
     "trust_region": "ddopt_sapts.trust_region:TrustRegion",
 }

@@ -1,0 +1,50 @@
+"""SAPTS_IP: the network is cut into stages, and a process holds its own stages only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from ddopt.component import Chosen, Settings
+from ddopt.decomposition.stages import Stages
+from ddopt.strategy import Strategy
+from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
+
+if TYPE_CHECKING:
+    import torch
+
+    from ddopt.engine import Parts
+    from ddopt.executor import Executor
+    from ddopt.problem import Problem
+    from ddopt.task import Task
+
+
+class SaptsIP(Strategy):
+    """Inexact layer-wise SAPTS: between two synchronisations a stage needs nothing from the others.
+
+    A stage sees its input and its output cotangent of the last global pass; its objective is exact
+    to first order there. ``subdomains`` is the number of stages.
+    """
+
+    name = "sapts_ip"
+
+    class Config(PreconditionedSettings):
+        """Options of the pipeline."""
+
+        subdomains: int = Field(2, ge=1, description="number of stages N")
+        recombination: Annotated[Settings, Chosen("recombination")] = Field(
+            "sum", validate_default=True, description="how the local steps make one step"
+        )
+        chunks: int = Field(
+            1, ge=1, description="micro-batches, on which the stages work at the same time"
+        )
+
+    def place(self, task: Task, executor: Executor) -> tuple[Problem, torch.Tensor]:
+        """Each process holds its own stages, and vectors of their parameters alone."""
+        problem = task.staged(self.config.subdomains, self.config.chunks, executor)
+        return problem, problem.initial()
+
+    def parts(self, solver: Settings) -> Parts:
+        """The stages, the sum of their steps (they move different parameters), one global step."""
+        return assemble(self.config, Stages(), solver, consistency=False)

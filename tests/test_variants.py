@@ -1,0 +1,64 @@
+"""Every strategy writes the same record on one process and on several."""
+
+from pathlib import Path
+
+import pytest
+
+from ddopt.config import load
+from ddopt.executor import Serial
+from ddopt.run import record
+from ddopt.run.folder import Folder
+from ddopt.run.running import Run
+from ddopt.testing.ranks import run_ranks
+
+RELAY = Path(__file__).parent / "relay_plugin.py"
+RUN_FILE = f"""\
+problem = "relay"
+plugins = ["{RELAY.as_posix()}"]
+[stop]
+iterations = 5
+[solver.hessian]
+memory = 6
+"""
+VARIANTS = {
+    "sapts_d": ["strategy=sapts_d", "strategy.subdomains=4"],
+    "sapts_d, overlap": ["strategy=sapts_d", "strategy.subdomains=4", "strategy.overlap=0.25"],
+    "apts, no global pass": [
+        "strategy=apts",
+        "strategy.subdomains=4",
+        "strategy.global_iterations=0",
+    ],
+    "sapts_p": ["strategy=sapts_p", "strategy.subdomains=3"],
+    "sapts_ip": ["strategy=sapts_ip", "strategy.subdomains=3", "strategy.chunks=2"],
+    "trust_region": ["strategy=trust_region", "strategy.subdomains=4"],
+    "one share": ["strategy=trust_region", "strategy.subdomains=1"],
+}
+APART = {"seconds", "bytes_sent", "collectives"}
+
+
+def lines(executor, file, changes, place):
+    """The record of a run, which rank 0 writes."""
+    config = load(file, tuple(changes))
+    folder = Folder(place) if executor.rank == 0 else None
+    run = Run(config, executor, folder)
+    if folder is not None:
+        folder.open(config, -1)
+    run.train()
+    if folder is None:
+        return None
+    folder.close()
+    return [{k: v for k, v in line.items() if k not in APART} for line in record.read(place)]
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_record_does_not_depend_on_the_number_of_processes(variant, tmp_path):
+    file = tmp_path / "relay.toml"
+    file.write_text(RUN_FILE)
+    changes = VARIANTS[variant]
+    expected = lines(Serial(), file, changes, tmp_path / "1")
+    assert len(expected) == 6
+    assert expected[-1]["loss"] < expected[0]["loss"]
+    for world_size in (2, 3):
+        found = run_ranks(lines, world_size, file, changes, tmp_path / f"{world_size}")
+        assert found[0] == expected

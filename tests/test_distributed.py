@@ -14,7 +14,7 @@ from ddopt.autograd import AutogradProblem
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.engine import Engine, GlobalPass, Parts, Preconditioner
-from ddopt.executor import Serial, Split
+from ddopt.executor import Serial, Split, pulse
 from ddopt.hessian.none import NoCurvature
 from ddopt.problem import Samples
 from ddopt.radius.stepwise import Stepwise
@@ -235,7 +235,9 @@ def test_ranks_that_were_given_different_things_are_told_apart(changed, named):
 
 
 @pytest.mark.parametrize("how", ["killed", "raised"])
-def test_a_rank_that_dies_is_named_by_the_others(how):
+def test_a_rank_that_dies_is_named_by_the_others(how, monkeypatch):
+    monkeypatch.setattr(pulse, "BROKEN", 3.0)
+
     def dying(executor):
         running = engine(executor, "data")
         problem = Split(regression(), 4, executor)

@@ -28,6 +28,16 @@ VARIANTS = {
         "strategy.subdomains=4",
         "strategy.global_iterations=0",
     ],
+    "sapts_d, coarse": [
+        "strategy=sapts_d",
+        "strategy.subdomains=4",
+        "strategy.recombination=coarse",
+    ],
+    "sapts_p, coarse": [
+        "strategy=sapts_p",
+        "strategy.subdomains=3",
+        "strategy.recombination=coarse",
+    ],
     "sapts_p": ["strategy=sapts_p", "strategy.subdomains=3"],
     "sapts_ip": ["strategy=sapts_ip", "strategy.subdomains=3", "strategy.chunks=2"],
     "trust_region": ["strategy=trust_region", "strategy.subdomains=4"],

@@ -129,7 +129,8 @@ class Distributed(Executor):
         found: dict[int, torch.Tensor] = {}
         for owned, row in zip(owners, gathered, strict=True):
             parts = row[: sum(sizes[d] for d in owned)].split([sizes[d] for d in owned])
-            found.update(zip(owned, parts, strict=True))
+            # Copies begin where any tensor does: the bits of an inner product depend on that.
+            found.update(zip(owned, (part.clone() for part in parts), strict=True))
         return [found[d] for d in range(len(sizes))]
 
     def pick(self, vectors: dict[int, torch.Tensor], d: int, like: torch.Tensor) -> torch.Tensor:

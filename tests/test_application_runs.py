@@ -107,7 +107,8 @@ def test_a_mini_batch_run_resumes_with_the_same_bits(run_file, tmp_path, cut):
 
 
 def test_a_new_batch_is_paid_for(run_file, tmp_path):
-    changes = ("output.figures=false", "sampling.growth=1", "strategy.global_iterations=0")
+    one_step = ("strategy.local_iterations=1", "strategy.recombination=mean")  # of a fixed cost
+    changes = ("output.figures=false", "sampling.growth=1", *one_step)
     _, lines = run(run_file, tmp_path / "out", *changes)
     spent = [line["evaluations_total"] for line in lines]
     steps = [after - before for before, after in pairwise(spent)]

@@ -132,7 +132,8 @@ def test_a_rejected_step_leaves_every_bit_in_place(small_regression, strategy, v
     assert torch.equal(engine.point.theta, before)
     assert torch.equal(theta, before)
     assert not any(report.accepted or report.global_accepted for report in reports)
-    assert reports[-1].global_radius < reports[0].global_radius
+    if strategy is not SaptsD:
+        assert reports[-1].global_radius < reports[0].global_radius
     assert reports[-1].radius < reports[0].radius or strategy is SaptsP  # its own f is the trap
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -15,43 +15,81 @@ if TYPE_CHECKING:
     from ddopt.engine import Parts
 
 
+class DataSettings(PreconditionedSettings):
+    """Options of the data decomposition."""
+
+    subdomains: int = Field(2, ge=1, description="number of subdomains N")
+    overlap: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="fraction of D added to each subdomain's 1/N; by default as much as makes it "
+        "half of D, since overlap costs no synchronisation",
+    )
+    consistency: bool = Field(
+        True, description="first-order consistent local objectives (equations 3 and 4)"
+    )
+
+
+def assemble_data(options: Any, solver: Settings) -> Parts:
+    """The parts of a data-parallel strategy."""
+    count, overlap = options.subdomains, options.overlap
+    if overlap is None:
+        overlap = max(0.0, 0.5 - 1.0 / count)
+    decomposition = Data(subdomains=count, overlap=overlap)
+    return assemble(options, decomposition, solver, consistency=options.consistency)
+
+
 class SaptsD(Strategy):
-    """Data-parallel SAPTS (arXiv 2502.05133, Algorithm 1).
+    """Data-parallel SAPTS: long local solves on overlapping parts, and the best of their ends.
 
     The defaults are those that need the fewest synchronisations (docs/design/decomposition.md); the
-    method exactly as published is ``apts``.
+    method exactly as published (arXiv 2502.05133, Algorithm 1) is ``apts``.
     """
 
     name = "sapts_d"
 
-    class Config(PreconditionedSettings):
-        """Options of the data decomposition."""
+    class Config(DataSettings):
+        """The choices that need the fewest synchronisations."""
 
-        subdomains: int = Field(2, ge=1, description="number of subdomains N")
-        overlap: float = Field(
-            0.0, ge=0.0, le=1.0, description="fraction of D added to each subdomain's part"
+        local_iterations: int = Field(
+            20, ge=1, description="local iterations ν between two synchronisations"
         )
-        consistency: bool = Field(
-            True, description="first-order consistent local objectives (equations 3 and 4)"
+        recombination: Annotated[Settings, Chosen("recombination")] = Field(
+            "best", validate_default=True, description="how the local steps make one step"
+        )
+        radius: Annotated[Settings, Chosen("radius")] = Field(
+            {"name": "stepwise", "good": 0.5},
+            validate_default=True,
+            description="how the recombined step's radius follows",
+        )
+        global_iterations: int = Field(
+            0, ge=0, description="iterations of the global pass after each recombined step"
         )
 
     def parts(self, solver: Settings) -> Parts:
-        """Parts of the samples, means of the steps, one global step."""
-        options = self.config
-        decomposition = Data(subdomains=options.subdomains, overlap=options.overlap)
-        return assemble(options, decomposition, solver, consistency=options.consistency)
+        """Overlapping parts of the samples, and the best of the points that they reach."""
+        return assemble_data(self.config, solver)
 
 
 class APTS(Strategy):
-    """Deterministic data-parallel APTS as published: sum of the steps, Δ/N for each subdomain."""
+    """Data-parallel APTS as published: disjoint parts, ν = 5, the sum of the steps, a global step.
+
+    Source: arXiv 2502.05133, Algorithm 1; each subdomain has the radius Δ/N.
+    """
 
     name = "apts"
 
-    class Config(SaptsD.Config):
+    class Config(DataSettings):
         """The published choices."""
 
+        overlap: float | None = Field(
+            0.0, ge=0.0, le=1.0, description="fraction of D added to each subdomain's 1/N"
+        )
         recombination: Annotated[Settings, Chosen("recombination")] = Field(
             "sum", validate_default=True, description="how the local steps make one step"
         )
 
-    parts = SaptsD.parts
+    def parts(self, solver: Settings) -> Parts:
+        """Parts of the samples, the sum of their steps, one global step."""
+        return assemble_data(self.config, solver)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PreconditionedSettings(Settings):
-    """Options of every strategy that solves on subdomains ."""
+    """Options of every strategy that solves on subdomains."""
 
     local_iterations: int = Field(
         5, ge=1, description="local iterations ν between two synchronisations (the paper's 5)"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from ddopt.blas import one_thread
 from ddopt.component import Settings
 from ddopt.hessian.hessian import Hessian
 from ddopt.hessian.secant import SecantPairs
@@ -98,6 +99,7 @@ class LBFGS(Hessian):
         self.pairs.load_state_dict(state)
 
 
+@one_thread()
 def spectrum(pairs: SecantPairs, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eigenvalues of B in the span of the pairs; the eigenvectors as combinations of S and Y."""
     k = len(pairs)

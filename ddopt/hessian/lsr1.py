@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from ddopt.blas import one_thread
 from ddopt.component import Settings
 from ddopt.hessian.hessian import Hessian
 from ddopt.hessian.secant import SecantPairs
@@ -103,6 +104,7 @@ class LSR1(Hessian):
         self.pairs.load_state_dict(state)
 
 
+@one_thread()
 def spectrum(pairs: SecantPairs, gamma: float) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues of B in the range of Ψ and the coefficients C of their eigenvectors Ψ C."""
     k = len(pairs)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ddopt.blas import one_thread
 from ddopt.hessian.hessian import Diagonalised
 from ddopt.subproblem.secular import BallMinimum, minimise_in_ball
 
@@ -64,11 +65,13 @@ class Spectral(Diagonalised):
         whole = len(values) > 0 and len(values) >= self._pairs.dim
         return min(values if whole else [*values, self.gamma])
 
+    @one_thread()
     def mv(self, vector: Tensor) -> Tensor:
         """B v, shape (n,)."""
         inside = self._project(vector)[0]
         return self._combine(self.gamma, vector, (self.eigenvalues - self.gamma) * inside)
 
+    @one_thread()
     def minimise(self, radius: float) -> tuple[Tensor, BallMinimum]:
         """The minimiser in ‖p‖ <= radius to machine precision, shape (n,), and its certificate."""
         base, rest, inside, outside = self._split(self.gradient)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ddopt.blas import one_thread
 from ddopt.recombination.recombination import Corrections, Recombination, Recombined
 from ddopt.subproblem.secular import minimise_in_ball
 from ddopt.vectors import LOCAL, Geometry, dot
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 DEPENDENT = 1e-10  # columns whose part outside the others is below this share of them are dropped
 
 
+@one_thread()
 def minimise_in_span(
     columns: list[torch.Tensor],
     gradient: torch.Tensor,

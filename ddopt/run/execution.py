@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.blas import one_thread
 from ddopt.executor.launch import connect
 from ddopt.extras import remedy
 from ddopt.plugins import manager
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -> StopReason:
     """Train as ``config`` says; on rank 0 ``folder`` receives the results."""
-    with connect(device_of(config), config.reduction, config.threads) as executor:
+    connected = connect(device_of(config), config.reduction, config.threads)
+    with connected as executor, one_thread():  # of BLAS: NumPy's last bits depend on it
         run = Run(config, executor, folder if executor.rank == 0 else None)
         state = _saved(folder, run) if resume and folder is not None else None
         if run.folder is not None:

@@ -1,6 +1,7 @@
 """What the documentation says is so: its code runs, its tables are those of the program."""
 
 import re
+import runpy
 import tomllib
 
 import pytest
@@ -92,3 +93,14 @@ def test_the_run_file_of_the_manual_is_right_but_for_its_problem(tmp_path, text)
     path.write_text('plugins = ["bowl.py"]\n' + text.replace("poisson2d", "bowl"))
     (tmp_path / "bowl.py").symlink_to(ROOT / "tests" / "bowl_plugin.py")
     assert load(path).strategy.subdomains == 2
+
+
+def test_the_readme_shows_the_example_that_is_run():
+    example = (ROOT / "examples" / "digits.py").read_text("utf-8").partition('"""\n\n')[2]
+    assert blocks((ROOT / "README.md").read_text("utf-8"), "python") == [example]
+
+
+def test_the_example_of_the_readme_trains_a_classifier(capsys):
+    runpy.run_path(str(ROOT / "examples" / "digits.py"))
+    accuracy = float(re.search(r"accuracy ([\d.]+)%", capsys.readouterr().out).group(1))
+    assert accuracy > 85.0

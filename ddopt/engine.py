@@ -334,6 +334,7 @@ class Engine:
             state["global"] = parts.global_pass.solver.state_dict()
         if parts.preconditioner is not None:
             state["acceptance"] = parts.preconditioner.acceptance.state_dict()
+            state["recombination"] = parts.preconditioner.recombination.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -345,6 +346,7 @@ class Engine:
         self.draw = int(state["draw"])
         if parts.preconditioner is not None:
             parts.preconditioner.acceptance.load_state_dict(state["acceptance"])
+            parts.preconditioner.recombination.load_state_dict(state["recombination"])
             for d, saved in state["solvers"].items():
                 self.solvers.setdefault(int(d), parts.preconditioner.solver.build())
                 self.solvers[int(d)].load_state_dict(saved)

@@ -16,7 +16,7 @@ from ddopt.recombination.sum import Sum
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.vectors import norm
 from ddopt_sapts.data import APTS, SaptsD
-from ddopt_sapts.layers import SaptsP
+from ddopt_sapts.layers import NAPTS, SaptsP
 from ddopt_sapts.trust_region import TrustRegion as Plain
 
 CAUCHY = TrustRegion.Config(hessian="none", subproblem="cauchy")
@@ -49,6 +49,15 @@ def test_every_variant_decreases_the_loss(small_regression, strategy):
     losses = [report.loss for report in reports]
     assert losses == sorted(losses, reverse=True)
     assert engine.point.value < 0.1 * problem.at(theta).value
+
+
+def test_the_non_monotone_strategy_never_exceeds_its_window(small_regression):
+    problem, theta = small_regression
+    engine, reports = run(problem, theta, NAPTS(subdomains=2), steps=20)
+    losses = [problem.at(theta).value, *(report.loss for report in reports)]
+    for k in range(1, len(losses)):
+        assert losses[k] <= max(losses[max(0, k - 5) : k])
+    assert engine.point.value < 0.1 * losses[0]
 
 
 def test_a_prediction_is_the_sum_of_the_local_decreases(small_regression):
@@ -185,10 +194,11 @@ def test_evaluations_are_counted_in_full_gradients(small_regression):
     assert all(report.parallel < report.total for report in reports)
 
 
-def test_state_round_trip_gives_the_same_bits(small_regression):
+@pytest.mark.parametrize("strategy", [SaptsD, SaptsP, NAPTS], ids=["data", "layers", "napts"])
+def test_state_round_trip_gives_the_same_bits(small_regression, strategy):
     problem, theta = small_regression
-    engine, _ = run(problem, theta, SaptsD(subdomains=2), steps=4)
-    other = Engine(SaptsD(subdomains=2).parts(LSR1), Serial(), 2)
+    engine, _ = run(problem, theta, strategy(subdomains=2), steps=4)
+    other = Engine(strategy(subdomains=2).parts(LSR1), Serial(), 2)
     other.load_state_dict(engine.state_dict())
     for _ in range(3):
         a, b = engine.step(problem), other.step(problem)

@@ -38,6 +38,7 @@ VARIANTS = {
         "strategy.subdomains=3",
         "strategy.recombination=coarse",
     ],
+    "napts": ["strategy=napts", "strategy.subdomains=3"],
     "sapts_p": ["strategy=sapts_p", "strategy.subdomains=3"],
     "sapts_ip": ["strategy=sapts_ip", "strategy.subdomains=3", "strategy.chunks=2"],
     "trust_region": ["strategy=trust_region", "strategy.subdomains=4"],

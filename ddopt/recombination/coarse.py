@@ -95,3 +95,11 @@ class Coarse(Recombination):
         )
         self._last = step
         return Recombined(step, decrease)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last step, where there is one."""
+        return {} if self._last is None else {"last": self._last}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the last step."""
+        self._last = state.get("last")

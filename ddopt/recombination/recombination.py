@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -93,6 +93,13 @@ class Recombination(Component):
     def ball(self, radius: float, subdomains: list[Subdomain], n: int) -> float:
         """Δ_d, the radius that keeps the recombined step within ``radius`` (2-norm)."""
         return radius
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers of earlier iterations: tensors and plain numbers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
 
 
 def _movers(subdomains: list[Subdomain], like: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from ddopt.hookspecs import hookimpl
 
 STRATEGIES = {
     "apts": "ddopt_sapts.data:APTS",
+    "napts": "ddopt_sapts.layers:NAPTS",
     "sapts": "ddopt_sapts.sapts:Sapts",
     "sapts_d": "ddopt_sapts.data:SaptsD",
     "sapts_ip": "ddopt_sapts.stages:SaptsIP",

@@ -37,7 +37,8 @@ def _message(error: Exception) -> click.ClickException:
         from ddopt.extras import remedy
 
         advice = remedy(error)
-        if not advice:
+        if advice:
+            text = f"{text}.{advice}"
+        elif error.name is not None:  # from an import statement: not a message for people
             raise error
-        text = f"{text}.{advice}"
     return UserError(text)

@@ -1,11 +1,16 @@
 """The optimizers inside an unedited DeepXDE script: only the compile line names ddopt."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 import ddopt
+from ddopt.cli import cli
 from ddopt_pinn.library import building, load, numbers
+from tests.runs import ROOT
 
 MAKERS = {
     "trust_region": lambda net: ddopt.TrustRegion(net.parameters()),
@@ -49,3 +54,16 @@ def test_it_solves_the_equation_and_survives_save_and_restore(model, maker, tmp_
     assert all(torch.equal(p, q) for p, q in zip(model.net.parameters(), before, strict=True))
     model.train(iterations=3, display_every=1000, verbose=0)
     assert all(torch.equal(p, q) for p, q in zip(model.net.parameters(), after, strict=True))
+
+
+def test_a_missing_deepxde_is_one_message_with_the_command(monkeypatch, tmp_path):
+    load.cache_clear()
+    monkeypatch.setitem(sys.modules, "deepxde", None)
+    out = tmp_path / "out"
+    result = CliRunner().invoke(
+        cli, ["run", str(ROOT / "examples/poisson2d.toml"), "--out", str(out)]
+    )
+    load.cache_clear()
+    assert result.exit_code == 2
+    assert "pip install 'ddopt[pinn]'" in result.output
+    assert "Traceback" not in result.output

@@ -10,6 +10,7 @@ from ddopt.hookspecs import hookimpl
 COMPONENTS = {
     "decomposition": {
         "data": "ddopt.decomposition.data:Data",
+        "boxes": "ddopt.decomposition.boxes:Boxes",
         "layers": "ddopt.decomposition.layers:Layers",
         "stages": "ddopt.decomposition.stages:Stages",
     },

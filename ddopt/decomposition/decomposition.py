@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.component import Component
+from ddopt.scaled import Scaled
 from ddopt.space import Indices, extent, prolong, restrict
 
 if TYPE_CHECKING:
@@ -20,13 +21,15 @@ class Subdomain:
     """What one subdomain sees and moves: the samples D_d and the parameters C_d.
 
     ``samples=None`` is all of D, ``indices=None`` all parameters. ``weight`` is the share of D that
-    it stands for, |D_d|/|D|; weighted recombinations and predictions use it.
+    it stands for, |D_d|/|D|; weighted recombinations and predictions use it. ``proportional`` keeps
+    the weights that the terms of the loss have in f, where D_d holds unequal shares of them.
     """
 
     index: int
     indices: Indices = None
     samples: Samples | None = None
     weight: float = 1.0
+    proportional: bool = False
 
     @property
     def whole(self) -> bool:
@@ -47,7 +50,11 @@ class Subdomain:
 
     def objective(self, problem: Problem, point: Point) -> Problem:
         """f_d: the loss over D_d as a function of the parameters in C_d, around θ_k = ``point``."""
-        if self.samples is not None:
+        if self.samples is not None and self.proportional:
+            assert problem.samples is not None
+            share = problem.share(self.samples)
+            problem = Scaled(share, len(problem.samples) / len(self.samples))
+        elif self.samples is not None:
             problem = problem.part(self.samples)
         return problem.frozen(point, self.indices)
 

@@ -55,6 +55,10 @@ class Split(Problem):
         """A subdomain's own loss is evaluated where the subdomain is: not split."""
         return self.problem.part(samples)
 
+    def share(self, samples: Samples) -> Problem:
+        """So is its share."""
+        return self.problem.share(samples)
+
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """A subdomain's own loss is evaluated where the subdomain is: not split."""
         return self.problem.frozen(point, indices)

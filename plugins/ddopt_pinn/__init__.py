@@ -7,6 +7,7 @@ problem is prepared and not before.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ddopt.hookspecs import hookimpl
@@ -35,6 +36,20 @@ def ddopt_register(register: Any) -> None:
     """Register the problems; each is imported when a run names it."""
     for name, where in PROBLEMS.items():
         register(where, seam="problem", name=name)
+
+
+@hookimpl
+def ddopt_after_run(run: Any) -> None:
+    """Draw the subdomains of a run that was decomposed in space."""
+    from ddopt_pinn.task import PDETask
+
+    parts = run.engine.parts.preconditioner
+    in_space = parts is not None and hasattr(parts.decomposition, "regions")
+    wanted = run.folder is not None and run.config.output.figures and find_spec("matplotlib")
+    if wanted and in_space and run.subdomains > 1 and isinstance(run.task, PDETask):
+        from ddopt_pinn.subdomains import draw
+
+        draw(run.task, parts.decomposition, run.task.problem, run.folder.path)
 
 
 def __getattr__(name: str) -> Any:

@@ -38,7 +38,7 @@ class AutogradProblem(Problem):
 
     ``chunk`` is the number of samples of one pass through the network. More samples than that are
     added up chunk by chunk, in order: the memory is that of one chunk. The graphs are not kept, so
-    a gradient then costs a second forward pass (4/3 of the work where each one is asked for).
+    a gradient that is asked for after ``at`` costs a second forward pass; ``both`` saves it.
     """
 
     def __init__(
@@ -106,10 +106,25 @@ class AutogradProblem(Problem):
         value = float(loss.detach())
         return Point(theta, value, lambda: torch.autograd.grad(loss, leaf)[0])
 
+    def both(self, theta: torch.Tensor) -> Point:
+        """Evaluate f and its gradient in one pass over the chunks."""
+        if len(self._pieces) == 1:
+            return self.at(theta)  # its graph is at hand
+        values: list[float] = []
+
+        def gradients() -> Iterator[torch.Tensor]:
+            for piece in self._pieces:
+                point = piece.at(theta)
+                values.append(point.value)
+                yield point.gradient
+
+        gradient = _total(gradients())
+        return Point(theta, math.fsum(values), gradient)
+
     def _accumulated(self, theta: torch.Tensor) -> Point:
         """Evaluate f chunk by chunk; the gradient goes through the chunks again."""
-        with torch.no_grad():
-            value = math.fsum(float(piece.loss(theta)) for piece in self._pieces)
+        # Not under no_grad: kernels may differ without a graph, and with them the last bits.
+        value = math.fsum(piece.at(theta).value for piece in self._pieces)
 
         def gradient() -> torch.Tensor:
             return _total(piece.at(theta).gradient for piece in self._pieces)

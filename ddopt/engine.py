@@ -108,7 +108,7 @@ class Engine:
         sent = (self.executor.bytes_sent, self.executor.collectives)
         report = StepReport(iteration=self.iteration)
         if problem.draw != self.draw:
-            point = problem.at(point.theta)
+            point = problem.both(point.theta)
             self.draw = problem.draw
             self._charge(report, problem)
         if self.parts.preconditioner is not None:
@@ -158,7 +158,7 @@ class Engine:
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
         self._meet(problem, theta)
-        self.point, self.draw = problem.at(theta), problem.draw
+        self.point, self.draw = problem.both(theta), problem.draw
         return problem.cost
 
     def _meet(self, problem: Problem, theta: torch.Tensor) -> None:
@@ -246,7 +246,7 @@ class Engine:
         theta = subdomain.restrict(point.theta)
         if subdomain.samples is None:  # f_d is f on C_d: value and gradient are known, r_d = 0
             return solver.solve(local, Point(theta, point.value, wanted), ball, parts.iterations)
-        start = local.at(theta)
+        start = local.both(theta)
         if parts.consistency:
             local = Consistent(local, start, wanted)
             start = local.start

@@ -96,6 +96,10 @@ class Problem(ABC):
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate f at ``theta`` (n,)."""
 
+    def both(self, theta: torch.Tensor) -> Point:
+        """Evaluate f where ∇f will surely be asked for: the bits of ``at``, maybe at less cost."""
+        return self.at(theta)
+
     @property
     def alone(self) -> Problem:
         """The same f, evaluated by each process by itself, at points of its own."""
@@ -183,7 +187,13 @@ class Frozen(Problem):
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate at the restricted ``theta`` (|C|,)."""
-        point = self.problem.at(self._full(theta))
+        return self._restricted(theta, self.problem.at(self._full(theta)))
+
+    def both(self, theta: torch.Tensor) -> Point:
+        """The same, where the gradient will be asked for."""
+        return self._restricted(theta, self.problem.both(self._full(theta)))
+
+    def _restricted(self, theta: torch.Tensor, point: Point) -> Point:
         return Point(theta, point.value, lambda: restrict(point.gradient, self.indices))
 
     def curvature(self, theta: torch.Tensor) -> Operator:
@@ -208,7 +218,13 @@ class Consistent(Problem):
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate f̃ at ``theta`` (n_d,)."""
-        point = self.problem.at(theta)
+        return self._tilted(theta, self.problem.at(theta))
+
+    def both(self, theta: torch.Tensor) -> Point:
+        """The same, where the gradient will be asked for."""
+        return self._tilted(theta, self.problem.both(theta))
+
+    def _tilted(self, theta: torch.Tensor, point: Point) -> Point:
         tilt = self.geometry.dot(self.residual, theta - self.origin.theta)
         return Point(theta, point.value + tilt, lambda: point.gradient + self.residual)
 

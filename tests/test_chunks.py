@@ -46,21 +46,39 @@ def test_chunks_of_parts_shares_and_layers(small_regression):
     assert torch.allclose(b.gradient, a.gradient, rtol=1e-12, atol=1e-15)
 
 
-def test_no_pass_sees_more_than_a_chunk_and_values_keep_no_graph(small_regression):
+def test_no_pass_sees_more_than_a_chunk_and_value_with_gradient_is_one_pass(small_regression):
     problem, theta = small_regression
     seen = []
 
     def sums(named, samples):
-        seen.append((len(samples), torch.is_grad_enabled()))
+        seen.append(len(samples))
         return problem._sums(named, samples)
 
-    point = problem._but(_sums=sums, chunk=10).at(theta)
-    assert [size for size, _ in seen] == [9, 9, 9, 10]
-    assert not any(graph for _, graph in seen)
+    small = problem._but(_sums=sums, chunk=10)
+    point = small.at(theta)
+    assert seen == [9, 9, 9, 10]
     seen.clear()
-    assert point.gradient.shape == theta.shape
-    assert all(graph for _, graph in seen)
-    assert sum(size for size, _ in seen) == 37
+    gradient = point.gradient
+    assert seen == [9, 9, 9, 10]
+    seen.clear()
+    both = small.both(theta)
+    assert both.value == point.value
+    assert torch.equal(both.gradient, gradient)
+    assert seen == [9, 9, 9, 10]
+
+
+def test_a_chunked_run_computes_no_value_twice(small_regression):
+    problem, theta = small_regression
+    passes = 0
+
+    def sums(named, samples):
+        nonlocal passes
+        passes += 1
+        return problem._sums(named, samples)
+
+    small = problem._but(_sums=sums, chunk=10)
+    report = TrustRegion().solve(small, small.both(theta), float("inf"), 10)
+    assert passes == 4 * (1 + report.evaluations)
 
 
 def test_chunks_of_two_terms_keep_their_shares():

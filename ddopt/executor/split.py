@@ -36,7 +36,13 @@ class Split(Problem):
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate every share, and add them up in order."""
-        points = {d: share.at(theta) for d, share in self._shares.items()}
+        return self._added(theta, {d: share.at(theta) for d, share in self._shares.items()})
+
+    def both(self, theta: torch.Tensor) -> Point:
+        """The same, where the gradient will be asked for."""
+        return self._added(theta, {d: share.both(theta) for d, share in self._shares.items()})
+
+    def _added(self, theta: torch.Tensor, points: dict[int, Point]) -> Point:
         values = self.executor.numbers({d: [p.value] for d, p in points.items()}, self.count)
         value = sum(value for (value,) in values)
 

@@ -26,6 +26,10 @@ class Proposer(Protocol):
     def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
         """A step of norm at most ``radius`` and the decrease it should bring."""
 
+    @property
+    def learns_always(self) -> bool:
+        """Whether it takes the gradient of every trial, or of accepted ones only."""
+
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
         """Learn from a trial whose value is finite."""
 
@@ -61,17 +65,18 @@ class Region:
             self.radius = first_radius(start, problem.geometry.norm(start.gradient))
         point, room = start, ball
         accepted = rejected = 0
-        ratio = None
+        ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
             candidate = proposer.propose(problem, point, min(self.radius, room))
             if not candidate.predicted > 0.0:
                 break  # the model sees nothing to gain: a stationary point
-            trial = problem.at(point.theta + candidate.step)
+            trial = (problem.both if asked else problem.at)(point.theta + candidate.step)
             verdict = self.acceptance.judge(point.value, trial.value, candidate.predicted)
             ratio = verdict.ratio
             if math.isfinite(trial.value):
                 proposer.observe(point, trial, candidate, verdict.accepted)
             self._adapt(point, trial, candidate, verdict, room, problem.geometry)
+            asked = verdict.accepted or proposer.learns_always  # most likely as the last one's
             if not verdict.accepted:
                 rejected += 1
                 continue

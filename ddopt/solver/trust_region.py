@@ -43,6 +43,11 @@ class TrustRegion(Solver):
         self.subproblem: Any = self.config.subproblem.build()
 
     @property
+    def learns_always(self) -> bool:
+        """Whether every trial's gradient is taken."""
+        return bool(self.config.learn_from_rejected)
+
+    @property
     def radius(self) -> float:
         """The current radius."""
         return self.region.radius

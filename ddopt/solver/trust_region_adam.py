@@ -46,6 +46,8 @@ class TrustRegionAdam(Solver):
         step = direction * (radius / length)
         return Candidate(step, -dot(g, step), radius)
 
+    learns_always = False  # a rejected trial's gradient has no use
+
     @property
     def radius(self) -> float:
         """The current radius."""

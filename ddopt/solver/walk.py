@@ -29,14 +29,15 @@ def walk(
     """
     point, taken = start, 0
     stopped = False
-    for _ in range(iterations):
+    for i in range(iterations):
         moved = point.theta + direction(point.gradient) - start.theta
         length = problem.geometry.norm(moved)
         if not math.isfinite(length):
             break
         if length >= ball:
             moved, stopped = moved * (ball / length), True
-        trial = problem.at(start.theta + moved)
+        last = stopped or i == iterations - 1
+        trial = (problem.at if last else problem.both)(start.theta + moved)
         taken += 1
         if not math.isfinite(trial.value):
             break

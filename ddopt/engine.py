@@ -141,11 +141,14 @@ class Engine:
             self.solvers[d].prepare(subdomains[d].restrict(like))
 
     def reset(self) -> None:
-        """Forget all curvature; the problem has changed."""
+        """Forget all curvature and all earlier values; the problem has changed. Radii stay."""
         for solver in self.solvers.values():
             solver.reset()
         if self.parts.global_pass is not None:
             self.parts.global_pass.solver.reset()
+        if self.parts.preconditioner is not None:
+            self.parts.preconditioner.acceptance.reset()
+            self.parts.preconditioner.recombination.reset()
 
     @property
     def current_radius(self) -> float | None:

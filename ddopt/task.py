@@ -53,6 +53,23 @@ class Task(Component):
             "strategy that decomposes samples or layers"
         )
 
+    def renew(self, theta: torch.Tensor, evaluations: float) -> float | None:
+        """Before an iteration: make f another function (new points), or None if f stays.
+
+        ``self.problem`` is then the new one; curvature and acceptance forget the old one, and f and
+        g are evaluated anew. It must depend on nothing but the seed, θ (n,), the parallel
+        ``evaluations`` so far, and the task's own state. Returns what it has cost, in full
+        gradients.
+        """
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What ``renew`` has changed: tensors and plain numbers."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave; ``self.problem`` is then as it was."""
+
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """Figures of merit at ``theta``: ``error`` (relative L2), ``accuracy``, ..."""
         return {}

@@ -69,6 +69,10 @@ class Acceptance(Component):
     def remember(self, value: float, trial: float, predicted: float) -> None:
         """Take note of an accepted trial."""
 
+    def reset(self) -> None:
+        """Forget earlier values: they are of another function."""
+        self.load_state_dict(type(self)(self.config).state_dict())
+
     def state_dict(self) -> dict[str, Any]:
         """What the policy remembers, as plain numbers."""
         return {}

@@ -94,6 +94,10 @@ class Recombination(Component):
         """Δ_d, the radius that keeps the recombined step within ``radius`` (2-norm)."""
         return radius
 
+    def reset(self) -> None:
+        """Forget earlier iterations: the problem has changed."""
+        self.load_state_dict(type(self)(self.config).state_dict())
+
     def state_dict(self) -> dict[str, Any]:
         """What it remembers of earlier iterations: tensors and plain numbers."""
         return {}

@@ -84,6 +84,7 @@ class Run:
 
     def _iterate(self) -> StopReason | None:
         """One outer iteration, and everything that is written about it."""
+        self._renew()
         self._sample()
         report = self.engine.step(self.problem)
         self.tally.count(report)
@@ -103,6 +104,26 @@ class Run:
         if reason is not None or (every and self.tally.iterations % every == 0):
             self._save()
         return reason
+
+    def _renew(self) -> None:
+        """Let the task change f (new points): nothing of the old f is compared with the new one."""
+        cost = self.task.renew(self.theta, self.tally.parallel)
+        if cost is None:
+            return
+        self._take(self.task.problem)
+        self.engine.reset()
+        again = self.engine.start(self.problem, self.theta)
+        self.tally.parallel += cost + again / self.engine.shares
+        self.tally.total += cost + again
+        self.tally.loss, self.tally.idle = self.theta_value, 0
+        self.best = {}
+        self._note_best()
+
+    def _take(self, whole: Problem) -> None:
+        """Go on with another problem of the same parameters."""
+        self.whole = whole
+        problem = self.sampling.problem(whole, self.tally.iterations)
+        self.problem, _ = _shared(problem, self.subdomains, self.executor)
 
     def _sample(self) -> None:
         """Take the samples of this iteration, where they are not those of the last one."""
@@ -171,10 +192,12 @@ class Run:
         state["point"] = {**state["point"], "theta": state["point"]["theta"].detach()}
         bundle = {"engine": state, "tally": asdict(self.tally), "random": chance.state()}
         bundle |= {"best": self.best, "sampling": self.sampling.state_dict()}
+        bundle["task"] = self.task.state_dict()
         checkpoint.save(self.folder.path, self.tally.iterations, bundle)
 
     def _continue(self, bundle: dict[str, Any]) -> StopReason | None:
         state, executor = bundle["engine"], self.executor
+        before = getattr(self.task, "problem", None)
         solvers = state["solvers"]
         owned = solvers if len(solvers) == 1 else executor.owned(max(solvers, default=-1) + 1)
         own = {d: solvers[d] for d in owned}
@@ -182,6 +205,9 @@ class Run:
         self.tally = Tally(**bundle["tally"])
         self.sampling.load_state_dict(bundle["sampling"])
         self.best = bundle["best"]
+        self.task.load_state_dict(bundle["task"])
+        if self.task.problem is not before:
+            self._take(self.task.problem)
         self._measure()
         chance.restore(bundle["random"])
         self._origin = perf_counter() - self.tally.seconds

@@ -79,8 +79,9 @@ class TrustRegion(Solver):
         self.hessian.update(s, y)
 
     def reset(self) -> None:
-        """Forget the curvature; the radius finds its way by itself."""
+        """Forget the curvature and earlier values; the radius finds its way by itself."""
         self.hessian.reset()
+        self.region.acceptance.reset()
 
     def state_dict(self) -> dict[str, Any]:
         """The trust region's state and the curvature."""

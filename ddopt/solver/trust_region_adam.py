@@ -61,8 +61,9 @@ class TrustRegionAdam(Solver):
         self.moments.prepare(like)
 
     def reset(self) -> None:
-        """Forget the moments."""
+        """Forget the moments and earlier values."""
         self.moments.reset()
+        self.region.acceptance.reset()
 
     def state_dict(self) -> dict[str, Any]:
         """The trust region's state and the moments."""

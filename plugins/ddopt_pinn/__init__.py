@@ -28,14 +28,21 @@ PROBLEMS = {
     "poisson2d": "ddopt_pinn.poisson:Poisson2D",
     "poisson3d": "ddopt_pinn.poisson:Poisson3D",
 }
+RESAMPLINGS = {
+    "none": "ddopt_pinn.resampling:Fixed",
+    "rad": "ddopt_pinn.resampling:RAD",
+    "rar": "ddopt_pinn.resampling:RAR",
+    "rar-d": "ddopt_pinn.resampling:RARD",
+}
 LAZY = {"PDETask": "ddopt_pinn.task", "dde": "ddopt_pinn.library"}
 
 
 @hookimpl
 def ddopt_register(register: Any) -> None:
-    """Register the problems; each is imported when a run names it."""
-    for name, where in PROBLEMS.items():
-        register(where, seam="problem", name=name)
+    """Register the problems and the resamplings; each is imported when a run names it."""
+    for seam, components in (("problem", PROBLEMS), ("resampling", RESAMPLINGS)):
+        for name, where in components.items():
+            register(where, seam=seam, name=name)
 
 
 @hookimpl

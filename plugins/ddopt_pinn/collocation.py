@@ -14,6 +14,7 @@ and its outputs are put into their places before the condition is asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from itertools import pairwise
 from typing import Any
 
@@ -58,6 +59,21 @@ class Collocation:
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(array, dtype=self.dtype, device=self.device).requires_grad_()
 
+    def moved(self, interior: np.ndarray) -> Collocation:
+        """The same conditions with other interior points, shape (m_0, dimensions)."""
+        other = copy(self)
+        other._interior = self._tensor(interior)
+        other.counts = (len(interior), *self.counts[1:])
+        return other
+
+    def equations(self, forward: Forward, equation: Equation, x: torch.Tensor) -> torch.Tensor:
+        """The residuals of the equations at any points ``x`` (points, dimensions), detached."""
+        with torch.enable_grad(), numbers(self.dtype, self.device):
+            try:
+                return self._equations_at(forward, equation, x.detach().requires_grad_()).detach()
+            finally:
+                dde.grad.clear()
+
     def _pairing(self, condition: int) -> torch.Tensor:
         """Which points each residual of a condition needs, shape (residuals, points of each).
 
@@ -96,6 +112,10 @@ class Collocation:
         x = self._interior
         if not _complete(index, len(x)):
             x = x.detach()[index].requires_grad_()
+        return self._equations_at(forward, equation, x)
+
+    @staticmethod
+    def _equations_at(forward: Forward, equation: Equation, x: torch.Tensor) -> torch.Tensor:
         found = equation(x, forward(x))
         several = found if isinstance(found, (list, tuple)) else [found]
         return torch.cat([_columns(one) for one in several], 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from ddopt.autograd import AutogradProblem, Named
@@ -29,6 +30,15 @@ class PDEProblem(AutogradProblem):
         self._net, self._equation, self._collocation = net, equation, collocation
         samples = Samples.all(*collocation.counts)
         super().__init__(layout, self._term_sums, samples)
+
+    def moved(self, interior: np.ndarray) -> PDEProblem:
+        """The same problem with other interior points, shape (m_0, dimensions)."""
+        collocation = self._collocation.moved(interior)
+        return PDEProblem(self.layout, self._net, self._equation, collocation)
+
+    def equations_at(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The residuals of the equations at any points, shape (points, equations), detached."""
+        return self._collocation.equations(*self._parts(self.named(theta.detach())), x)
 
     def _parts(self, named: Named) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """The network and the equation, both with the given parameters in them."""

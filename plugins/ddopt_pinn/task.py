@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
+from ddopt.component import Chosen, Settings
+from ddopt.randomness import generator, key
 from ddopt.space import Layout
 from ddopt.task import Setting, Task
 from ddopt_pinn.collocation import Collocation, network_at
@@ -51,6 +52,11 @@ class PDETask(Task):
         width: int = Field(20, ge=1, description="width of the hidden layers")
         depth: int = Field(8, ge=1, description="number of hidden layers")
         activation: str = Field("tanh", description="activation function, by DeepXDE's name")
+        resampling: Annotated[Settings, Chosen("resampling")] = Field(
+            "none",
+            validate_default=True,
+            description="where the interior points go during the run: none, rad, rar, rar-d",
+        )
 
     axes: ClassVar[tuple[str, ...]]  # names of the coordinates; "t" is time
     outputs: ClassVar[tuple[str, ...]] = ("u",)  # names of the components of the solution
@@ -119,6 +125,42 @@ class PDETask(Task):
         layout = Layout(tuple(first), shapes, setting.dtype, setting.device)
         self.initial = torch.cat([tensor.detach().reshape(-1) for tensor in first.values()])
         self.problem = PDEProblem(layout, self._net, self.equation, collocation)
+        self.resampling: Any = self.config.resampling.build()
+        self._first = collocation.counts[0]
+        self._changes, self._changed = 0, 0.0  # how often the points have moved, and when last
+
+    def renew(self, theta: torch.Tensor, evaluations: float) -> float | None:
+        """Move the interior points, where that is due; residuals at candidates are its cost."""
+        if not self.resampling.due(evaluations, self._changed):
+            return None
+        points = self.problem.coordinates(0).cpu().numpy()
+        purpose = (self._setting.seed, "resampling", self._changes)
+        count = round(self.resampling.config.candidates * len(points))
+        with building(key(*purpose), self._setting.dtype):
+            candidates = self._geometry.random_points(count, random="pseudo")
+        x = torch.as_tensor(candidates, dtype=self._setting.dtype, device=self._setting.device)
+        found = torch.cat([self.problem.equations_at(theta, some) for some in x.split(BATCH)])
+        residuals = torch.linalg.vector_norm(found, dim=1).double().cpu().numpy()
+        chosen = self.resampling.choose(
+            points, candidates, residuals, self._first, generator(*purpose)
+        )
+        cost = count / len(self.problem.samples or ())
+        self._changes, self._changed = self._changes + 1, evaluations
+        self.problem = self.problem.moved(chosen)
+        return cost
+
+    def state_dict(self) -> dict[str, Any]:
+        """The interior points, where they move."""
+        if self._changes == 0:
+            return {}
+        points = self.problem.coordinates(0).cpu()
+        return {"points": points, "changes": self._changes, "changed": self._changed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put the interior points where they were."""
+        if state:
+            self._changes, self._changed = int(state["changes"]), float(state["changed"])
+            self.problem = self.problem.moved(state["points"].numpy())
 
     @property
     def _space(self) -> Any:

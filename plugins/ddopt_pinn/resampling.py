@@ -1,0 +1,186 @@
+"""Residual-adaptive resampling: interior points go where the equation is satisfied worst.
+
+Legend: ε(x) = ‖N[u_θ](x)‖ the residual at a point, p(x) ∝ ε(x)^k / E[ε^k] + c the density of new
+points. Source: Wu, Zhu, Tan, Kartha and Lu, A comprehensive study of non-adaptive and
+residual-based adaptive sampling for physics-informed neural networks, Computer Methods in Applied
+Mechanics and Engineering 403 (2023) 115671, Algorithms 2 to 4.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ddopt.component import Component, Settings
+
+
+class Resampling(Component):
+    """Where the interior points go next, from residuals at random candidates."""
+
+    seam = "resampling"
+
+    class Config(Settings):
+        """How often, and among how many."""
+
+        period: float = Field(
+            500.0, gt=0.0, description="parallel evaluations between two resamplings"
+        )
+        candidates: float = Field(
+            10.0,
+            ge=1.0,
+            description="random points whose residuals are asked for, in multiples of the interior "
+            "points; their cost is counted",
+        )
+
+    def due(self, evaluations: float, last: float) -> bool:
+        """Whether it is time again, by the evaluations now and when the points last changed."""
+        return evaluations - last >= self.config.period
+
+    @abstractmethod
+    def choose(
+        self,
+        points: np.ndarray,
+        candidates: np.ndarray,
+        residuals: np.ndarray,
+        first: int,
+        random: torch.Generator,
+    ) -> np.ndarray:
+        """The next interior points, from the ``points`` (m, d) of now.
+
+        Args:
+            points: the interior points of now, shape (m, d).
+            candidates: where residuals are known, shape (M, d).
+            residuals: ε there, shape (M,).
+            first: the number of interior points at the start of the run.
+            random: for whatever is random; a function of the seed and of the number of changes.
+        """
+
+
+class Fixed(Resampling):
+    """The points of the start, for ever."""
+
+    name = "none"
+
+    class Config(Settings):
+        """No options."""
+
+    def due(self, evaluations: float, last: float) -> bool:
+        """Never."""
+        return False
+
+    def choose(
+        self,
+        points: np.ndarray,
+        candidates: np.ndarray,
+        residuals: np.ndarray,
+        first: int,
+        random: torch.Generator,
+    ) -> np.ndarray:
+        """The same points."""
+        return points
+
+
+class RAD(Resampling):
+    """All interior points are drawn anew from p (Algorithm 3); their number stays."""
+
+    name = "rad"
+
+    class Config(Resampling.Config):
+        """The density; the paper's choice."""
+
+        k: float = Field(1.0, ge=0.0, description="power of the residual in the density")
+        c: float = Field(1.0, ge=0.0, description="uniform part of the density")
+
+    def choose(
+        self,
+        points: np.ndarray,
+        candidates: np.ndarray,
+        residuals: np.ndarray,
+        first: int,
+        random: torch.Generator,
+    ) -> np.ndarray:
+        """Draw without replacement."""
+        weights = density(residuals, self.config.k, self.config.c)
+        return candidates[drawn(weights, len(points), random)]
+
+
+class GrowingSettings(Resampling.Config):
+    """How fast the points become more, and how many."""
+
+    added: float = Field(
+        0.1, gt=0.0, description="points added each time, as a fraction of those at the start"
+    )
+    most: float = Field(
+        2.0, ge=1.0, description="interior points at most, as a multiple of those at the start"
+    )
+
+    def room(self, now: int, first: int) -> int:
+        """How many points may be added."""
+        return max(0, min(round(self.added * first), round(self.most * first) - now))
+
+
+class RARD(Resampling):
+    """Points drawn from p are added (Algorithm 4)."""
+
+    name = "rar-d"
+
+    class Config(GrowingSettings):
+        """The density; the paper's choice."""
+
+        k: float = Field(2.0, ge=0.0, description="power of the residual in the density")
+        c: float = Field(0.0, ge=0.0, description="uniform part of the density")
+
+    def choose(
+        self,
+        points: np.ndarray,
+        candidates: np.ndarray,
+        residuals: np.ndarray,
+        first: int,
+        random: torch.Generator,
+    ) -> np.ndarray:
+        """Draw without replacement, and add."""
+        weights = density(residuals, self.config.k, self.config.c)
+        count = self.config.room(len(points), first)
+        return np.vstack([points, candidates[drawn(weights, count, random)]])
+
+
+class RAR(Resampling):
+    """The candidates with the largest residuals are added (Algorithm 2, the greedy one)."""
+
+    name = "rar"
+
+    class Config(GrowingSettings):
+        """How many."""
+
+    def choose(
+        self,
+        points: np.ndarray,
+        candidates: np.ndarray,
+        residuals: np.ndarray,
+        first: int,
+        random: torch.Generator,
+    ) -> np.ndarray:
+        """Add the worst."""
+        order = np.argsort(-residuals, kind="stable")
+        return np.vstack([points, candidates[order[: self.config.room(len(points), first)]]])
+
+
+def density(residuals: np.ndarray, k: float, c: float) -> np.ndarray:
+    """p(x) ∝ ε^k / E[ε^k] + c (equation 2), shape (M,)."""
+    powers = residuals**k
+    mean = powers.mean()
+    return powers / mean + c if mean > 0.0 else np.ones_like(powers)
+
+
+def drawn(weights: np.ndarray, count: int, random: torch.Generator) -> np.ndarray:
+    """``count`` of the indices, without replacement, by weight; sorted.
+
+    The smallest of exponential numbers with these rates: Efraimidis and Spirakis (2006).
+    """
+    uniform = torch.rand(len(weights), generator=random, dtype=torch.float64).numpy()
+    with np.errstate(divide="ignore"):
+        arrival = -np.log1p(-uniform) / weights
+    return np.sort(np.argsort(arrival, kind="stable")[:count])

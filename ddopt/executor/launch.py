@@ -6,6 +6,7 @@ process that was started alone, its executor.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import warnings
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from ddopt.executor.distributed import Distributed
 from ddopt.executor.serial import Serial
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from ddopt.executor.executor import Executor
 
 LIMIT = timedelta(minutes=30)  # of one collective; a dead process is found out long before
+_meetings = itertools.count()  # how often this process has joined; equally often as the others
 
 
 @contextmanager
@@ -72,7 +75,10 @@ def join(device: str | torch.device = "cpu") -> torch.device:
                 "they talk through gloo, which is slower",
                 stacklevel=2,
             )
-    dist.init_process_group(backend, timeout=LIMIT)
+    # The store of torchrun outlives a group: addresses of an earlier one must not be found in it.
+    store, rank, size = next(rendezvous("env://", timeout=LIMIT))
+    store = dist.PrefixStore(f"meeting/{next(_meetings)}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LIMIT)
     return device
 
 

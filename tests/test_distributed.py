@@ -217,6 +217,7 @@ def test_nan_on_one_rank_is_a_rejected_step_on_all(where):
     ("changed", "named"),
     [
         ("samples", "sample counts of rank 1"),
+        ("model", "parameters of rank 1"),
         ("theta", "initial values of rank 1"),
         ("method", "method of rank 1"),
     ],
@@ -227,6 +228,9 @@ def test_ranks_that_were_given_different_things_are_told_apart(changed, named):
         running = engine(executor, "layers" if odd and changed == "method" else "data")
         problem = Split(regression(22 if odd and changed == "samples" else 21), 4, executor)
         theta = initial() + (1e-15 if odd and changed == "theta" else 0.0)
+        if odd and changed == "model":
+            theta = torch.zeros(5, dtype=torch.float64)
+            problem.layout = Layout(("only",), (torch.Size([5]),))
         running.start(problem, theta)
 
     for outcome in gather_ranks(mismatched, 3):

@@ -9,12 +9,12 @@ from ddopt.executor import Serial
 from ddopt.run import record
 from ddopt.run.folder import Folder
 from ddopt.run.running import Run
-from ddopt.testing.ranks import run_ranks
+from ddopt.testing.ranks import gather_ranks, run_ranks
 
 RELAY = Path(__file__).parent / "relay_plugin.py"
-RUN_FILE = f"""\
+RUN_FILE = """\
 problem = "relay"
-plugins = ["{RELAY.as_posix()}"]
+plugins = ["{relay}"]
 [stop]
 iterations = 5
 [solver.hessian]
@@ -47,7 +47,7 @@ VARIANTS = {
 APART = {"seconds", "bytes_sent", "collectives"}
 
 
-def lines(executor, file, changes, place):
+def record_of(executor, file, changes, place):
     """The record of a run, which rank 0 writes."""
     config = load(file, tuple(changes))
     folder = Folder(place) if executor.rank == 0 else None
@@ -58,14 +58,20 @@ def lines(executor, file, changes, place):
     if folder is None:
         return None
     folder.close()
-    return [{k: v for k, v in line.items() if k not in APART} for line in record.read(place)]
+    return record.read(place)
+
+
+def lines(executor, file, changes, place):
+    """The record without what depends on the number of processes."""
+    whole = record_of(executor, file, changes, place) or []
+    return [{k: v for k, v in line.items() if k not in APART} for line in whole]
 
 
 @pytest.mark.ranks
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_record_does_not_depend_on_the_number_of_processes(variant, tmp_path):
     file = tmp_path / "relay.toml"
-    file.write_text(RUN_FILE)
+    file.write_text(RUN_FILE.format(relay=RELAY.as_posix()))
     changes = VARIANTS[variant]
     expected = lines(Serial(), file, changes, tmp_path / "1")
     assert len(expected) == 6
@@ -73,3 +79,23 @@ def test_the_record_does_not_depend_on_the_number_of_processes(variant, tmp_path
     for world_size in (2, 3):
         found = run_ranks(lines, world_size, file, changes, tmp_path / f"{world_size}")
         assert found[0] == expected
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [("stop.iterations=6", "setting 'stop' of rank 1"), ("seed=1", "setting 'seed' of rank 1")],
+)
+def test_processes_with_other_settings_are_told_apart_before_the_first_step(
+    change, named, tmp_path
+):
+    file = tmp_path / "relay.toml"
+    file.write_text(RUN_FILE.format(relay=RELAY.as_posix()))
+
+    def odd(executor):
+        changes = [*VARIANTS["sapts_d"], *([change] if executor.rank == 1 else [])]
+        record_of(executor, file, changes, tmp_path / "out")
+
+    for outcome in gather_ranks(odd, 2):
+        assert named in str(outcome)
+    assert record.read(tmp_path / "out") == []

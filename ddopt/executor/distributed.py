@@ -41,7 +41,8 @@ class Distributed(Executor):
 
     ``bytes_sent`` counts what this process has to send by the algorithm's formula, whatever the
     library does below: to each of W − 1 others its own slice or row. A full vector costs
-    2nb(W − 1)/W, as a ring all-reduce does, in both modes.
+    2nb(W − 1)/W, as a ring all-reduce does, in both modes. What is counted is what the tensors that
+    torch.distributed is given say (tests/test_traffic.py).
     """
 
     name = "distributed"
@@ -134,12 +135,12 @@ class Distributed(Executor):
         return [found[d] for d in range(len(sizes))]
 
     def pick(self, vectors: dict[int, torch.Tensor], d: int, like: torch.Tensor) -> torch.Tensor:
-        """A broadcast; only the owner's bytes are counted."""
+        """A broadcast: the owner sends a copy for each of the others, whoever passes it on."""
         source = self.owner(d)
         mine = source == self.rank
         vector = vectors[d].contiguous() if mine else torch.empty_like(like)
         self._run(lambda: dist.broadcast(vector, source, async_op=True))
-        self._count(like.numel() if mine else 0, like)
+        self._count(like.numel() * (self.size - 1) if mine else 0, like)
         return vector
 
     def numbers(self, values: dict[int, list[float]], count: int) -> list[list[float]]:
@@ -210,6 +211,7 @@ class Distributed(Executor):
         own[: len(text)] = text
         rows = own.new_empty(self.size, max(lengths))
         self._run(lambda: dist.all_gather_into_tensor(rows.view(-1), own, async_op=True))
+        self._count(len(own) * (self.size - 1), own)
         given = [
             json.loads(bytes(row[:length].tolist()))
             for row, length in zip(rows, lengths, strict=True)

@@ -48,6 +48,7 @@ class Run:
         self.problem, shares = _shared(first, self.subdomains, executor)
         self.engine = Engine(strategy.parts(config.solver), executor, shares)
         self.tally = Tally()
+        self._before = (0, 0)  # bytes and collectives of the sessions that this one continues
         self.measured: dict[str, float] = {}  # figures of merit, as last measured
         self.best: dict[str, Any] = {}
         self._interrupt = Interrupt()
@@ -61,11 +62,18 @@ class Run:
     def train(self, state: dict[str, Any] | None = None) -> StopReason:
         """Iterate from the first parameters, or from a checkpoint, until there is a reason."""
         manager().call("ddopt_before_run", run=self)
+        self._agree()
         with self._interrupt:
             reason = self._begin() if state is None else self._continue(state)
             while reason is None:
                 reason = self._iterate()
         return reason
+
+    def _agree(self) -> None:
+        """Every process was given the same settings; plugin files may lie elsewhere on each."""
+        if self.executor.size > 1:
+            settings = self.config.model_dump(exclude={"plugins"})
+            self.executor.agree({f"setting {key!r}": str(value) for key, value in settings.items()})
 
     def _begin(self) -> StopReason | None:
         self._origin = perf_counter()
@@ -146,14 +154,17 @@ class Run:
     def _listen(self) -> StopReason | None:
         """What came from outside this iteration: the time, a signal, a plugin's request.
 
-        Rank 0 tells the time, and what one process is asked to do all of them do.
+        Rank 0 tells the time, and what one process is asked to do all of them do. The traffic of
+        all processes until now is added up on the way.
         """
-        own = [perf_counter() - self._origin, self._interrupt.asked, self._requested]
+        executor, elapsed = self.executor, perf_counter() - self._origin
+        own = [elapsed, self._interrupt.asked, self._requested, executor.bytes_sent]
         rows = [own]
-        if self.executor.size > 1:
-            executor = self.executor
+        self.tally.collectives = self._before[1] + executor.collectives
+        if executor.size > 1:
             rows = executor.numbers({executor.rank: [float(x) for x in own]}, executor.size)
         self.tally.seconds = float(rows[0][0])
+        self.tally.bytes_sent = self._before[0] + int(sum(row[3] for row in rows))
         if any(row[1] for row in rows):
             return StopReason.INTERRUPTED
         return StopReason.REQUESTED if any(row[2] for row in rows) else None
@@ -203,6 +214,7 @@ class Run:
         own = {d: solvers[d] for d in owned}
         self.engine.load_state_dict({**state, "solvers": own})
         self.tally = Tally(**bundle["tally"])
+        self._before = (self.tally.bytes_sent, self.tally.collectives)
         self.sampling.load_state_dict(bundle["sampling"])
         self.best = bundle["best"]
         self.task.load_state_dict(bundle["task"])

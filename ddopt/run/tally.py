@@ -19,7 +19,7 @@ class Tally:
     rejected: int = 0
     parallel: float = 0.0  # full gradients on the longest path
     total: float = 0.0  # full gradients over all processes
-    bytes_sent: int = 0  # by process 0
+    bytes_sent: int = 0  # by all processes together
     collectives: int = 0
     seconds: float = 0.0  # of training, by the clock of process 0
     loss: float = math.nan
@@ -34,8 +34,6 @@ class Tally:
         self.rejected += not report.accepted
         self.parallel += report.parallel
         self.total += report.total
-        self.bytes_sent += report.bytes_sent
-        self.collectives += report.collectives
         self.loss = report.loss
         before = (self.radius, self.global_radius)
         self.radius = report.radius

@@ -6,7 +6,7 @@ This is the only module that subclasses ``torch.optim.Optimizer``; it holds no m
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import torch
@@ -19,12 +19,15 @@ from ddopt.executor import Executor, Serial, Split
 from ddopt.problem import Problem, Samples
 from ddopt.space import Parameters
 from ddopt.state import pack, unpack
+from ddopt.witness import Witness
 
 if TYPE_CHECKING:
     from ddopt.space import Indices
     from ddopt.strategy import Strategy
 
+Source = Callable[[Parameters], Problem]
 PATIENCE = 2  # rejections in a row after which the loss at the iterate is looked at again
+SHORT = ("d", "p", "ip", "pinn")  # variants that stand for sapts_d, ...
 SAME = 1e-9  # relative difference below which two evaluations are of one function
 
 
@@ -67,6 +70,9 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._stochastic = stochastic
         self._steps = self._rejections = 0
         self._changed_before = False
+        self._source: Source | None = None
+        self._made: Problem | None = None  # by the source, for the last step
+        self._witness = Witness()
         self._given_lr = [group["lr"] for group in self.param_groups]
         self.evaluations = 0  # closure calls, in whole batches
         self.report: StepReport | None = None  # of the last step: ratio, radius, accepted, ...
@@ -90,6 +96,16 @@ class EngineOptimizer(torch.optim.Optimizer):
             )
         super().add_param_group(param_group)
 
+    def minimise(self, source: Source) -> None:
+        """Evaluate f by the problem that ``source(parameters)`` gives, and not by the closure.
+
+        For losses that can do more than a closure: be evaluated on parts of their points, give
+        residuals, give values without gradients. The source is asked at the start of every step; a
+        problem that is another object than the last one is another f (resampled points), and the
+        curvature of the old one is forgotten.
+        """
+        self._source = source
+
     def step(self, closure: Closure | None = None, batch: Any = None) -> torch.Tensor:  # type: ignore[override]
         """One outer iteration; returns the loss where it began, detached.
 
@@ -108,8 +124,14 @@ class EngineOptimizer(torch.optim.Optimizer):
                 "backward and returns the loss: a trust region compares losses at several points"
             )
         still = Stillness(self._buffers, self._parameters.layout.device)
-        problem = self._problem(closure, batch, still)
-        self._start(problem, anew=batch is not None or self._stochastic is True)
+        if self._source is None:
+            problem = self._problem(self._witness.hears(closure, self._parameters), batch, still)
+            anew = batch is not None or self._stochastic is True
+            self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
+        else:
+            problem, other = self._minimised()
+            self._start(problem, anew=other, look=self._engine.iteration > 0 and self._made is None)
+            self._made = problem
         point = self._engine.point
         assert point is not None
         try:
@@ -125,6 +147,21 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._publish()
         return torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
 
+    def _minimised(self) -> tuple[Problem, bool]:
+        """The source's problem, and whether it is another one than in the last step."""
+        assert self._source is not None
+        engine, made = self._engine, self._source(self._parameters)
+        last = self._made.problem if isinstance(self._made, Split) else self._made
+        if made is last and self._made is not None:
+            return self._made, False
+        if last is not None:
+            self.reset()
+        shares = engine.shares
+        if made.samples is not None:
+            shares = min(shares, *(count for count in made.samples.counts if count))
+        shared = made if shares == 1 else Split(made, shares, engine.executor)
+        return shared, last is not None
+
     def _problem(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
         if batch is None:
             return ClosureProblem(self._parameters, closure, still)
@@ -134,12 +171,16 @@ class EngineOptimizer(torch.optim.Optimizer):
             return problem
         return Split(problem, self._engine.shares, self._engine.executor)
 
-    def _start(self, problem: Problem, *, anew: bool) -> None:
-        """Evaluate where the step begins, unless the last step has done it."""
+    def _start(self, problem: Problem, *, anew: bool, look: bool) -> None:
+        """Evaluate where the step begins, unless the last step has done it.
+
+        ``anew``: f is another function now. ``look``: it may be one; compare the values.
+        """
         engine, theta = self._engine, self._parameters.read()
-        moved = engine.point is None or not torch.equal(engine.point.theta, theta)
-        known = None if moved else cast("Any", engine.point).value
-        if known is not None and not anew and not self._due():
+        before = engine.point
+        moved = before is None or not torch.equal(before.theta, theta)
+        compare = not (moved or anew)
+        if compare and not look and not self._due():
             return
         self.evaluations += round(engine.start(problem, theta))
         assert engine.point is not None
@@ -149,14 +190,18 @@ class EngineOptimizer(torch.optim.Optimizer):
                 f"the loss is {value} before the first step of this call; a trust region can only "
                 "start where the loss is finite: look at the initial parameters and the data"
             )
-        if known is not None and not anew and abs(value - known) > SAME * abs(known):
+        if not compare or before is None:
+            self._changed_before &= moved
+        elif abs(value - before.value) > SAME * abs(before.value):
             self._function_changed()
-        elif known is not None:
+        else:
+            engine.point = before  # its bits may depend on who evaluated it
             self._changed_before = False
+            self._witness.watching &= not look  # what it saw was no sign of a change
 
     def _due(self) -> bool:
         """Look again after 1, 2, 4, 8, ... steps, after a change, and when nothing succeeds."""
-        if self._stochastic is False:
+        if self._stochastic is False or self._source is not None:
             return False
         power_of_two = self._steps & (self._steps - 1) == 0
         return power_of_two or self._changed_before or self._rejections >= PATIENCE
@@ -220,6 +265,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._rejections, self._stochastic = tree["rejections"], tree["stochastic"]
         self._changed_before, self.evaluations = tree["changed_before"], tree["evaluations"]
         self._steps = self.param_groups[0]["steps"]
+        self._made = None  # the points may be others than when the state was saved
         self._given_lr = [group["lr"] for group in self.param_groups]
 
     def _index_sets(self) -> dict[str, Indices]:
@@ -276,7 +322,8 @@ class SAPTS(EngineOptimizer):
     Args:
         params: tensors, named tensors (their names define the layers), or groups of either.
         variant: "P" decomposes the layers and takes ``step(closure)``; "D" decomposes the samples
-            and takes ``step(closure, batch)``; any registered strategy's name works as well.
+            and takes ``step(closure, batch)``; "PINN" decomposes the points of a problem in boxes
+            (``ddopt_pinn.compile``); any registered strategy's name works as well.
         subdomains: N.
         solver: the solver of the subdomains and of the global pass: a name or a table.
         options: the strategy's other options, for example ``local_iterations=10``.
@@ -295,7 +342,7 @@ class SAPTS(EngineOptimizer):
         stochastic: bool | None = None,
         **options: Any,
     ) -> None:
-        name = f"sapts_{variant.lower()}" if len(variant) <= 2 else variant
+        name = f"sapts_{variant.lower()}" if variant.lower() in SHORT else variant
         chosen = _options("strategy", name, {"subdomains": subdomains, **options})
         strategy = cast("Strategy", chosen.build())
         super().__init__(

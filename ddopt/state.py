@@ -55,7 +55,7 @@ def pack(tree: Any, layout: Layout, indices: dict[str, Indices]) -> tuple[str, P
             piece = tensor[..., where]
             whole = over is None or piece.shape[-1] == layout.sizes[i]
             shape = layout.shapes[i] if whole else piece.shape[-1:]
-            pieces[i][path] = piece.reshape(*tensor.shape[:-1], *shape)
+            pieces[i][path] = piece.reshape((*tensor.shape[:-1], *shape))
         return MARK + path
 
     def walk(node: Any, path: str) -> Any:

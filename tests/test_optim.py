@@ -192,3 +192,45 @@ def test_frozen_parameters_stay():
     optimizer = TrustRegion(model.named_parameters())
     optimizer.step(trainer(model, x, y, optimizer))
     assert torch.equal(model[0].weight, before)
+
+
+def test_a_single_number_among_the_parameters_is_trained_and_saved():
+    model, x, y = classification()
+    scale = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+
+    def closure():
+        optimizer.zero_grad()
+        loss = cross_entropy(scale * model(x), y)
+        loss.backward()
+        return loss
+
+    optimizer = TrustRegion([*model.parameters(), scale])
+    for _ in range(3):
+        optimizer.step(closure)
+    saved = copy.deepcopy(optimizer.state_dict()), [p.detach().clone() for p in model.parameters()]
+    value = scale.detach().clone()
+    assert value != 0.5
+    optimizer.step(closure)
+    after = scale.detach().clone()
+    with torch.no_grad():
+        scale.copy_(value)
+        for parameter, kept in zip(model.parameters(), saved[1], strict=True):
+            parameter.copy_(kept)
+    optimizer = TrustRegion([*model.parameters(), scale])
+    optimizer.load_state_dict(saved[0])
+    optimizer.step(closure)
+    assert torch.equal(scale.detach(), after)
+
+
+def test_parameters_that_nobody_moves_are_warned_of():
+    model, x, y = classification()
+    optimizer = TrustRegion(list(model.parameters())[:2])
+
+    def closure():
+        optimizer.zero_grad()
+        loss = cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    with pytest.warns(UserWarning, match="4 trainable tensors that this optimizer was not given"):
+        optimizer.step(closure)

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from ddopt.component import Settings
 from ddopt.decomposition.decomposition import Decomposition, Subdomain
-from ddopt.problem import Problem, Samples
+from ddopt.problem import Blank, Problem, Samples
 
 Cut = Literal["count", "width"]
 
@@ -177,6 +177,8 @@ class Boxes(Decomposition):
                 "the spatial decomposition needs a problem with points, and this one has no "
                 "samples; decompose its layers instead"
             )
+        if isinstance(problem, Blank):  # nothing is known of its points but that there will be some
+            return [Subdomain(d, samples=problem.samples) for d in range(count)]
         found, x = self.regions(problem)
         subdomains = []
         for index, box in enumerate(found):

@@ -1,7 +1,8 @@
 """Physics-informed networks, set up through DeepXDE and trained without a learning rate.
 
 ``PDETask`` is what a problem of one's own derives from, and ``dde`` is DeepXDE, imported when a
-problem is prepared and not before.
+problem is prepared and not before. ``compile`` is for DeepXDE scripts: ``model.compile`` with a
+loss that can be evaluated on parts of the points; ``ModelProblem`` is that loss.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from ddopt.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from ddopt_pinn.library import dde as dde
+    from ddopt_pinn.model import ModelProblem as ModelProblem
+    from ddopt_pinn.model import compile as compile
     from ddopt_pinn.task import PDETask as PDETask
 
 PROBLEMS = {
@@ -34,7 +37,12 @@ RESAMPLINGS = {
     "rar": "ddopt_pinn.resampling:RAR",
     "rar-d": "ddopt_pinn.resampling:RARD",
 }
-LAZY = {"PDETask": "ddopt_pinn.task", "dde": "ddopt_pinn.library"}
+LAZY = {
+    "ModelProblem": "ddopt_pinn.model",
+    "PDETask": "ddopt_pinn.task",
+    "compile": "ddopt_pinn.model",
+    "dde": "ddopt_pinn.library",
+}
 
 
 @hookimpl

@@ -1,0 +1,259 @@
+"""A ``dde.Model`` as a problem: its loss, evaluated on parts of its collocation points.
+
+    model.compile(optimizer, loss_weights=[1, 100])           # DeepXDE's line
+    ddopt_pinn.compile(model, optimizer, loss_weights=[1, 100])  # the same, with parts
+
+The loss is DeepXDE's, f(θ) = Σ_i w_i loss_i(residuals of the i-th equation or condition), with all
+training points in the equations. Without external variables nothing is written into the network
+until a step ends, and a value needs no backward pass until somebody asks for the gradient.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ddopt.autograd import AutogradProblem, Named
+from ddopt.problem import Frozen, Operator, Point, Problem, Samples
+from ddopt.space import Indices, Parameters
+from ddopt_pinn.collocation import Collocation, network_at
+from ddopt_pinn.jacobian import per_residual
+from ddopt_pinn.library import dde, numbers
+
+if TYPE_CHECKING:
+    from ddopt.optim import EngineOptimizer
+
+
+class ModelProblem(AutogradProblem):
+    """f of a ``dde.Model`` with a ``dde.data.PDE`` (or ``TimePDE``), at the points of now.
+
+    Args:
+        model: a ``dde.Model``; it need not be compiled.
+        parameters: what moves, in its order; the network's parameters where nothing is given.
+            Tensors that are not the network's are external variables, which the equation reads.
+        loss: DeepXDE's name of a loss, or a function, or one for each equation and condition. It
+            must be a mean over points.
+        loss_weights: one number for each equation and condition.
+
+    Raises ``ValueError`` for other data, or a loss that is no mean over points.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        parameters: Parameters | None = None,
+        loss: Any = "MSE",
+        loss_weights: Sequence[float] | None = None,
+    ) -> None:
+        data = model.data
+        if getattr(type(data), "losses", None) is not dde.data.PDE.losses:
+            raise ValueError(
+                f"parts of the loss need a dde.data.PDE or dde.data.TimePDE; this model has a "
+                f"{type(data).__name__}: use model.compile with a variant that needs no parts (P)"
+            )
+        parameters = parameters or Parameters(model.net.named_parameters())
+        layout = parameters.layout
+        self._net, self._data = model.net, data
+        own = {id(tensor): name for name, tensor in model.net.named_parameters()}
+        pairs = list(zip(layout.names, parameters.tensors, strict=True))
+        self._names = {name: own[id(tensor)] for name, tensor in pairs if id(tensor) in own}
+        self._external = {name: tensor for name, tensor in pairs if id(tensor) not in own}
+        with numbers(layout.dtype, layout.device):
+            self._collocation = Collocation(
+                data, data.train_x_all, 1.0, layout.dtype, layout.device
+            )
+        self._means = [_mean(one) for one in (loss if isinstance(loss, (list, tuple)) else [loss])]
+        self._loss_weights = None if loss_weights is None else [float(w) for w in loss_weights]
+        self._equations = 1  # until they have been asked
+        counts = self._collocation.counts
+        super().__init__(layout, self._term_sums, Samples.all(*counts))
+
+    def _pde(self, x: torch.Tensor, u: torch.Tensor) -> Any:
+        """The residuals of the equations, each a column or more."""
+        if self._data.pde is None:
+            return x.new_zeros(len(x), 0)
+        if self._data.auxiliary_var_fn is None:
+            return self._data.pde(x, u)
+        given = self._data.auxiliary_var_fn(x.detach().cpu().numpy())
+        return self._data.pde(x, u, torch.as_tensor(given, dtype=x.dtype, device=x.device))
+
+    def _errors(self, named: Named, samples: Samples) -> list[tuple[int, torch.Tensor]]:
+        """The residuals of each loss at its samples, with the term that they belong to."""
+        weights = {inner: named[name] for name, inner in self._names.items()}
+        widths: list[int] = []
+
+        def equation(x: torch.Tensor, u: torch.Tensor) -> Any:
+            found = self._pde(x, u)
+            several = found if isinstance(found, (list, tuple)) else [found]
+            widths.extend(1 if one.ndim == 1 else one.shape[1] for one in several)
+            return several
+
+        inside, *rest = self._collocation.residuals(
+            network_at(self._net, weights), equation, samples
+        )
+        columns = [(0, one) for one in inside.split(widths, 1)] if self._data.pde else []
+        self._equations = len(columns)
+        return [*columns, *((t + 1, error) for t, error in enumerate(rest))]
+
+    def _term_sums(self, named: Named, samples: Samples) -> tuple[torch.Tensor, ...]:
+        errors = self._errors(named, samples)
+        pairs = zip(errors, self._chosen(len(errors)), strict=True)
+        sums: list[torch.Tensor] = [errors[0][1].new_zeros(())] * len(samples.terms)
+        for (term, error), (mean, weight) in pairs:
+            if len(error):
+                sums[term] = sums[term] + weight * len(error) * mean(error)
+        return tuple(sums)
+
+    def _chosen(self, count: int) -> list[tuple[Callable[..., Any], float]]:
+        """The loss and the weight of each of the ``count`` equations and conditions."""
+        means = self._means * count if len(self._means) == 1 else self._means
+        weights = self._loss_weights or [1.0] * count
+        for what, given in (("losses", means), ("loss_weights", weights)):
+            if len(given) != count:
+                raise ValueError(
+                    f"{len(given)} {what} were given, and the model has {count} equations and "
+                    "conditions; give one for each"
+                )
+        return list(zip(means, weights, strict=True))
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate f; with external variables the gradient comes at once.
+
+        The equation reads them where they are, so they must not change under a graph.
+        """
+        if not self._external:
+            return super().at(theta)
+        leaf = theta.detach().requires_grad_()
+        named = self.named(leaf)
+        with torch.no_grad():
+            for name, tensor in self._external.items():
+                tensor.copy_(named[name])
+        with torch.enable_grad():
+            loss = self.loss(leaf)
+        tensors = list(self._external.values())
+        inner, *outer = torch.autograd.grad(loss, [leaf, *tensors], materialize_grads=True)
+        for name, gradient in zip(self._external, outer, strict=True):
+            piece = self.layout.slices[self.layout.names.index(name)]
+            inner[piece] = gradient.reshape(-1)
+        return Point(theta, float(loss.detach()), inner)
+
+    def frozen(self, point: Point, indices: Indices) -> Problem:
+        """Hold the other parameters; one by one where there are external variables."""
+        if self._external and indices is not None:
+            return Frozen(self, point.theta, indices)
+        return super().frozen(point, indices)
+
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """v ↦ ∇²f(θ) v, where there are no external variables."""
+        if self._external:
+            raise self._missing("multiply with its Hessian with external variables", "curvature")
+        return super().curvature(theta)
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """r(θ), shape (m,), where every loss is a mean of squares and nothing is external."""
+        if self._external or any(mean is not _mean_square for mean in self._means):
+            raise self._missing("give residuals: it is no sum of squares alone", "residuals")
+        assert self.samples is not None
+        with torch.enable_grad():
+            errors = self._errors(self.named(theta), self.samples)
+        scaled = [
+            (weight / (max(self._counts[term], 1e-300) * error.shape[1])) ** 0.5 * error.reshape(-1)
+            for (term, error), (_, weight) in zip(errors, self._chosen(len(errors)), strict=True)
+        ]
+        return torch.cat(scaled)
+
+    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+        """∂r/∂θ, shape (m, n), by batched backward passes."""
+        return per_residual(self.residuals, theta)
+
+    def coordinates(self, term: int) -> torch.Tensor:
+        """Where the points of a term lie, shape (points, dimensions)."""
+        return self._collocation.points(term)
+
+
+def _mean_square(error: torch.Tensor) -> torch.Tensor:
+    return error.square().mean()
+
+
+def _mean(loss: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A loss as a function of the residuals; raises ``ValueError`` if it is no mean over points."""
+    if loss in ("MSE", "mse", "mean squared error"):
+        return _mean_square
+    from deepxde.losses import get
+
+    found = get(loss)
+    some = torch.linspace(0.5, 2.0, 4, dtype=torch.float64)[:, None]
+
+    def of(error: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor = found(torch.zeros_like(error), error)
+        return value
+
+    apart = 0.5 * (of(some[:2]) + of(some[2:]))
+    if not torch.allclose(of(some), apart, rtol=1e-12):
+        raise ValueError(
+            f"the loss {loss!r} is no mean over points, so it has no parts; "
+            "use MSE or MAE, or a variant that needs no parts (P)"
+        )
+    return of
+
+
+class Source:
+    """The problem of a model; another one as soon as its points are others."""
+
+    def __init__(self, model: Any, loss: Any, loss_weights: Sequence[float] | None) -> None:
+        self._model, self._loss, self._loss_weights = model, loss, loss_weights
+        self._points: Any = None
+        self._problem: ModelProblem | None = None
+
+    def __call__(self, parameters: Parameters) -> ModelProblem:
+        """The problem at the model's points of now."""
+        points = self._model.data.train_x
+        if self._problem is None or points is not self._points:
+            self._points = points
+            self._problem = ModelProblem(self._model, parameters, self._loss, self._loss_weights)
+        return self._problem
+
+
+def compile(
+    model: Any,
+    optimizer: EngineOptimizer,
+    *,
+    loss: Any = "MSE",
+    loss_weights: Sequence[float] | None = None,
+    external_trainable_variables: Any = None,
+    **options: Any,
+) -> None:
+    """``model.compile``, with a loss that the optimizer can evaluate on parts of the points.
+
+    For the variants that decompose samples or space ("D", "PINN"), and for others that gain from
+    it: values without backward passes, Gauss-Newton. Arguments are those of ``dde.Model.compile``.
+    Warns where DeepXDE would drop something silently: external variables that the optimizer does
+    not hold, a regularizer.
+    """
+    variables = external_trainable_variables or []
+    variables = variables if isinstance(variables, list) else [variables]
+    held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+    lost = [variable for variable in variables if id(variable) not in held]
+    if lost:
+        warnings.warn(
+            f"{len(lost)} of the external_trainable_variables will never change: DeepXDE adds them "
+            "to its own optimizers only; make this one with [*net.parameters(), *variables]",
+            stacklevel=2,
+        )
+    if getattr(model.net, "regularizer", None) is not None:
+        warnings.warn(
+            f"the regularizer {model.net.regularizer} is not in the loss: DeepXDE hands it to its "
+            "own optimizers only",
+            stacklevel=2,
+        )
+    model.compile(
+        optimizer,
+        loss=loss,
+        loss_weights=loss_weights,
+        external_trainable_variables=external_trainable_variables,
+        **options,
+    )
+    optimizer.minimise(Source(model, loss, loss_weights))

@@ -1,0 +1,208 @@
+"""A DeepXDE model whose loss is evaluated on parts of its points: DeepXDE's numbers, its traps."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import ddopt
+import ddopt_pinn
+from ddopt.decomposition.boxes import Boxes
+from ddopt.problem import Samples
+from ddopt.vectors import norm
+from ddopt_pinn.library import building, load, numbers
+from ddopt_pinn.model import ModelProblem
+from tests.pinn.problems import halves
+
+pytestmark = pytest.mark.filterwarnings("ignore:The balance properties")
+WEIGHTS = [1.0, 2.0, 30.0, 0.5]
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    with numbers(torch.float64, torch.device("cpu")):
+        yield
+
+
+def heat(**options):
+    """Two equations on a rod in time, with Dirichlet and initial conditions."""
+    dde = load()
+
+    def equation(x, u):
+        first = dde.grad.jacobian(u, x, i=0, j=1) - dde.grad.hessian(u, x, component=0, i=0, j=0)
+        return [first, u[:, 1:] - dde.grad.jacobian(u, x, i=0, j=0)]
+
+    with building(0, torch.float64):
+        rod, time = dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 0.2)
+        domain = dde.geometry.GeometryXTime(rod, time)
+        cold = dde.icbc.DirichletBC(domain, lambda x: 0, lambda x, on: on)
+        warm = dde.icbc.IC(domain, lambda x: np.sin(np.pi * x[:, :1]), lambda x, on: on)
+        counts = {"num_domain": 40, "num_boundary": 12, "num_initial": 9}
+        data = dde.data.TimePDE(domain, equation, [cold, warm], **counts)
+        net = dde.nn.FNN([2, 10, 10, 2], "tanh", "Glorot normal", **options)
+        return dde.Model(data, net)
+
+
+def inverse():
+    """u'' = c, u = x² at points: c = 2 is to be found from 0.5."""
+    dde = load()
+    with building(0, torch.float64):
+        c = dde.Variable(0.5, dtype=torch.float64)
+        line = dde.geometry.Interval(-1, 1)
+        seen = np.linspace(-1, 1, 7)[:, None]
+        data = dde.data.PDE(
+            line,
+            lambda x, u: dde.grad.hessian(u, x) - c,
+            [dde.icbc.PointSetBC(seen, seen**2)],
+            20,
+            2,
+        )
+        return dde.Model(data, dde.nn.FNN([1, 8, 8, 1], "tanh", "Glorot normal")), c
+
+
+def train(model, iterations, **options):
+    return model.train(iterations=iterations, display_every=1000, verbose=0, **options)
+
+
+def test_the_loss_is_that_of_the_compiled_model():
+    model = heat()
+    losses = ["MSE", "MAE", "MSE", "MAE"]
+    problem = ModelProblem(model, loss=losses, loss_weights=WEIGHTS)
+    theta = torch.cat([p.detach().reshape(-1) for p in model.net.parameters()])
+    model.compile(
+        "adam", lr=1e-3, loss=["MSE", "MAE", "MSE", "MAE"], loss_weights=WEIGHTS, verbose=0
+    )
+    data = model.data
+    loss = model.outputs_losses_train(data.train_x, None, None)[1].sum()
+    gradient = torch.autograd.grad(loss, list(model.net.parameters()))
+    found = problem.at(theta)
+    assert found.value == pytest.approx(float(loss.detach()), rel=1e-13)
+    whole = torch.cat([g.reshape(-1) for g in gradient])
+    assert norm(found.gradient - whole) <= 1e-12 * norm(whole)
+    shares = [problem.share(samples).at(theta) for samples in halves(problem)]
+    assert sum(share.value for share in shares) == pytest.approx(found.value, rel=1e-13)
+    boxes = Boxes(subdomains=3).split(problem)
+    parts = [d.weight * d.objective(problem, found).at(theta).gradient for d in boxes]
+    assert norm(sum(parts) - whole) <= 1e-12 * norm(whole)
+
+
+def test_residuals_of_a_model_give_its_loss():
+    problem = ModelProblem(heat(), loss_weights=WEIGHTS)
+    theta = torch.cat([p.detach().reshape(-1) for p in problem._net.parameters()])
+    for some in (problem, problem.share(halves(problem)[0])):
+        point, r, J = some.at(theta), some.residuals(theta).detach(), some.jacobian(theta)
+        assert float(r @ r) == pytest.approx(point.value, rel=1e-13)
+        assert norm(2.0 * (r @ J) - point.gradient) <= 1e-12 * norm(point.gradient)
+
+
+@pytest.mark.parametrize("variant", ["D", "PINN", "P"])
+def test_every_variant_trains_saves_and_restores(variant, tmp_path, capsys):
+    model = heat()
+    optimizer = ddopt.SAPTS(model.net.named_parameters(), variant, 2, local_iterations=5)
+    ddopt_pinn.compile(model, optimizer, loss_weights=WEIGHTS, verbose=0)
+    history, _ = model.train(iterations=8, display_every=4, verbose=1)
+    assert np.sum(history.loss_train[-1]) < 0.3 * np.sum(history.loss_train[0])
+    assert "Best model at step 8" in capsys.readouterr().out
+    path = model.save(str(tmp_path / "model"), verbose=0)
+    train(model, 3)
+    after = [p.detach().clone() for p in model.net.parameters()]
+    model.restore(path, verbose=0)
+    train(model, 3)
+    assert all(torch.equal(p, q) for p, q in zip(model.net.parameters(), after, strict=True))
+
+
+def test_a_value_needs_no_backward_pass():
+    model = heat()
+    problem = ModelProblem(model)
+    theta = torch.cat([p.detach().reshape(-1) for p in model.net.parameters()])
+    before = [p.detach().clone() for p in model.net.parameters()]
+    a, b = problem.at(theta), problem.at(theta + 0.01)
+    assert callable(a._gradient)  # nothing has been asked for
+    assert norm(a.gradient - problem.at(theta).gradient) == 0.0  # b has not disturbed its graph
+    assert b.value != a.value
+    assert all(torch.equal(p, q) for p, q in zip(model.net.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["closure", "parts"])
+def test_resampled_points_are_another_loss(whole):
+    model = heat()
+    optimizer = ddopt.TrustRegion(model.net.parameters(), hessian={"name": "lsr1", "memory": 5})
+    if whole:
+        model.compile(optimizer, verbose=0)
+    else:
+        ddopt_pinn.compile(model, optimizer, verbose=0)
+    model.data.train_distribution = "pseudo"
+    forgotten = []
+    reset = optimizer.reset
+    optimizer.reset = lambda: (forgotten.append(optimizer.param_groups[0]["steps"]), reset())
+    train(model, 9, callbacks=[load().callbacks.PDEPointResampler(period=6)])
+    assert forgotten == [6]
+    inputs = model.data.train_x
+    at_new_points = float(model.outputs_losses_train(inputs, None, None)[1].sum().detach())
+    assert optimizer._engine.point.value == pytest.approx(at_new_points, rel=1e-12)
+
+
+@pytest.mark.parametrize("parts", [False, True], ids=["closure", "parts"])
+def test_external_variables_are_found(parts):
+    model, c = inverse()
+    optimizer = ddopt.TrustRegion([*model.net.named_parameters(), ("c", c)])
+    compile = ddopt_pinn.compile if parts else type(model).compile
+    compile(model, optimizer, external_trainable_variables=c, verbose=0)
+    train(model, 120)
+    assert float(c.detach()) == pytest.approx(2.0, rel=1e-2)
+
+
+def test_the_gradient_of_an_external_variable_is_its_slope():
+    from ddopt.space import Parameters
+
+    model, c = inverse()
+    parameters = Parameters([*model.net.named_parameters(), ("c", c)])
+    problem, theta = ModelProblem(model, parameters), parameters.read()
+    unit = torch.zeros_like(theta)
+    unit[-1] = 1e-6
+    slope = (problem.at(theta + unit).value - problem.at(theta - unit).value) / 2e-6
+    assert float(problem.at(theta).gradient[-1]) == pytest.approx(slope, rel=1e-6)
+
+
+def test_what_deepxde_would_drop_is_said():
+    model, c = inverse()
+    optimizer = ddopt.TrustRegion(model.net.parameters())
+    with pytest.warns(UserWarning, match="1 of the external_trainable_variables will never change"):
+        ddopt_pinn.compile(model, optimizer, external_trainable_variables=c, verbose=0)
+    regular = heat(regularization=["l2", 1e-4])
+    with pytest.warns(UserWarning, match=r"regularizer \['l2', 0.0001\] is not in the loss"):
+        ddopt_pinn.compile(regular, ddopt.TrustRegion(regular.net.parameters()), verbose=0)
+
+
+def test_an_unedited_script_is_warned_of_variables_that_nobody_moves():
+    model, c = inverse()
+    model.compile(
+        ddopt.TrustRegion(model.net.parameters()), external_trainable_variables=c, verbose=0
+    )
+    with pytest.warns(UserWarning, match=r"depends on 1 trainable tensors .* \(shapes \(\)\)"):
+        train(model, 2)
+    complete = ddopt.TrustRegion([*model.net.parameters(), c])
+    model.compile(complete, external_trainable_variables=c, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(model, 2)
+
+
+def test_what_has_no_parts_is_said():
+    dde = load()
+    model = heat()
+    with pytest.raises(ValueError, match="no mean over points"):
+        ModelProblem(model, loss=lambda _, error: error.square().sum())
+    with pytest.raises(ValueError, match="3 loss_weights were given, and the model has 4"):
+        ModelProblem(model, loss_weights=[1, 1, 1]).at(torch.zeros(162, dtype=torch.float64))
+    function = dde.data.Function(dde.geometry.Interval(0, 1), lambda x: x, 4, 4)
+    with pytest.raises(ValueError, match=r"need a dde.data.PDE .* has a Function"):
+        ModelProblem(dde.Model(function, model.net))
+
+
+def test_parts_of_nothing_are_nothing():
+    problem = ModelProblem(heat())
+    empty = Samples(tuple(term[:0] for term in problem.samples.terms))
+    theta = torch.zeros(problem.layout.size, dtype=torch.float64)
+    assert problem.share(empty).at(theta).value == 0.0

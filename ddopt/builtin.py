@@ -12,6 +12,7 @@ COMPONENTS = {
         "data": "ddopt.decomposition.data:Data",
         "boxes": "ddopt.decomposition.boxes:Boxes",
         "layers": "ddopt.decomposition.layers:Layers",
+        "product": "ddopt.decomposition.product:Product",
         "stages": "ddopt.decomposition.stages:Stages",
     },
     "solver": {

@@ -179,8 +179,7 @@ class Engine:
     ) -> Point:
         subdomains = parts.decomposition.split(problem)
         point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
-        n = point.theta.numel()
-        ball = parts.recombination.ball(self.radius, subdomains, n)
+        ball = parts.recombination.ball(self.radius, subdomains, problem)
         answers = {
             d: self._solve(parts, problem, point, subdomains[d], ball)
             for d in self._sharing(subdomains).owned(len(subdomains))

@@ -349,7 +349,7 @@ class SAPTS(EngineOptimizer):
             params,
             strategy.parts(_options("solver", solver)),
             lr=lr,
-            shares=strategy.subdomains,
+            shares=strategy.shares,
             executor=executor,
             buffers=buffers,
             stochastic=stochastic,

@@ -24,8 +24,13 @@ class Strategy(Component):
 
     @property
     def subdomains(self) -> int:
-        """N, over which evaluations of f(·; D) are shared out as well."""
+        """N."""
         return int(getattr(self.config, "subdomains", 1))
+
+    @property
+    def shares(self) -> int:
+        """In how many shares f(·; D) is evaluated, where its samples can be shared out."""
+        return self.subdomains
 
     def place(self, task: Task, executor: Executor) -> tuple[Problem, torch.Tensor]:
         """What this process holds of the task: the problem, and its first parameters."""

@@ -6,6 +6,7 @@ import torch
 from ddopt.decomposition import Decomposition, Subdomain
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
+from ddopt.decomposition.product import Product
 from ddopt.hessian.exact import Exact
 from ddopt.hessian.lbfgs import LBFGS
 from ddopt.hessian.lsr1 import LSR1
@@ -32,6 +33,7 @@ from ddopt.testing import (
         Data(subdomains=4, overlap=0.3),
         Layers(subdomains=2),
         Layers(subdomains=3, grouping="random"),
+        Product(samples=Data(subdomains=3, overlap=0.1), parameters=Layers(subdomains=2)),
     ],
     ids=repr,
 )

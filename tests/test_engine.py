@@ -7,6 +7,9 @@ import torch
 
 from ddopt.acceptance.monotone import Monotone
 from ddopt.acceptance.window import Window
+from ddopt.decomposition.data import Data
+from ddopt.decomposition.layers import Layers
+from ddopt.decomposition.product import Product
 from ddopt.engine import Engine
 from ddopt.executor import Serial, Split
 from ddopt.problem import Point, Problem
@@ -108,10 +111,13 @@ def test_radii_of_the_recombinations(small_regression):
     problem, _ = small_regression
     data = SaptsD(subdomains=4).parts(LSR1).preconditioner.decomposition.split(problem)
     layers = SaptsP(subdomains=3).parts(LSR1).preconditioner.decomposition.split(problem)
-    n = problem.layout.size
-    assert Sum().ball(1.0, data, n) == 0.25  # equation 5
-    assert Sum().ball(1.0, layers, n) == pytest.approx(1 / math.sqrt(3))
-    assert Mean().ball(1.0, data, n) == 1.0
+    both = Product(samples=Data(subdomains=4), parameters=Layers(subdomains=3)).split(problem)
+    assert Sum().ball(1.0, data, problem) == 0.25  # equation 5
+    assert Sum().ball(1.0, layers, problem) == pytest.approx(1 / math.sqrt(3))
+    assert Sum().ball(1.0, both, problem) == pytest.approx(0.25 / math.sqrt(3))
+    assert Mean().ball(1.0, data, problem) == 1.0
+    assert Mean().ball(1.0, layers, problem) == pytest.approx(1 / math.sqrt(3))
+    assert Mean().ball(1.0, both, problem) == pytest.approx(1 / math.sqrt(3))
 
 
 class Trap(Problem):

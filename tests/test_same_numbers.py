@@ -49,6 +49,7 @@ OPTIONS = {  # N = 3 on two processes; whatever is not named here runs as it is 
         ("apts", "napts", "sapts_d", "sapts_ip", "sapts_p", "trust_region"),
         ("strategy.subdomains=3",),
     ),
+    "hybrid": (),  # 2 x 2
     "sapts": ('strategy.decomposition={name="data", subdomains=3, overlap=0.2}',),
 }
 NOT_FOR_ALL = ("cannot be cut into stages", "cannot say where its samples lie")

@@ -41,6 +41,9 @@ VARIANTS = {
     "napts": ["strategy=napts", "strategy.subdomains=3"],
     "sapts_p": ["strategy=sapts_p", "strategy.subdomains=3"],
     "sapts_ip": ["strategy=sapts_ip", "strategy.subdomains=3", "strategy.chunks=2"],
+    "hybrid": ["strategy=hybrid"],
+    "hybrid, coarse": ["strategy=hybrid", "strategy.recombination=coarse"],
+    "hybrid of stages": ["strategy=hybrid", "strategy.cut=stages", "strategy.overlap=0.2"],
     "trust_region": ["strategy=trust_region", "strategy.subdomains=4"],
     "one share": ["strategy=trust_region", "strategy.subdomains=1"],
 }
@@ -76,7 +79,7 @@ def test_the_record_does_not_depend_on_the_number_of_processes(variant, tmp_path
     expected = lines(Serial(), file, changes, tmp_path / "1")
     assert len(expected) == 6
     assert expected[-1]["loss"] < expected[0]["loss"]
-    for world_size in (2, 3):
+    for world_size in (2, 4) if "hybrid" in variant else (2, 3):
         found = run_ranks(lines, world_size, file, changes, tmp_path / f"{world_size}")
         assert found[0] == expected
 

@@ -5,10 +5,11 @@ Legend: N subdomains, W processes, n parameters, b bytes per number.
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -17,6 +18,7 @@ from pydantic import Field
 from ddopt.component import Settings
 from ddopt.executor.executor import Executor, fold, tree_sum
 from ddopt.executor.pulse import STUCK, Pulse, RankLostError
+from ddopt.executor.serial import Serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,11 +61,40 @@ class Distributed(Executor):
     def __init__(self, config: Config | None = None, **options: object) -> None:
         super().__init__(config, **options)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self._members = list(range(self.size))
+        self._group: Any = dist.group.WORLD
         self.bytes_sent = self.collectives = 0
+        self._head = self  # whose counters and pulse its teams share
         self._leaving: list[tuple[dist.Work | None, torch.Tensor]] = []
         self._polled = "nccl" in str(dist.get_backend_config())
         store = dist.distributed_c10d._get_default_store()
         self.pulse = Pulse(dist.PrefixStore("ddopt", store), self.rank, self.size)
+
+    def grid(self, columns: int) -> tuple[Executor, Executor]:
+        """Rows of min(W, columns) consecutive processes; all processes must call it."""
+        width = min(columns, self.size)
+        if columns % width or self.size % width:
+            raise ValueError(
+                f"{self.size} processes cannot share {columns} stages and copies of them; start a "
+                f"number of processes that divides {columns}, or a multiple of {columns}"
+            )
+        if width == self.size:
+            return self, Serial()
+        if width == 1:
+            return Serial(), self
+        ranks = range(self.size)
+        rows = [list(ranks[i : i + width]) for i in range(0, self.size, width)]
+        return self._team(rows), self._team([list(ranks[i::width]) for i in range(width)])
+
+    def _team(self, teams: list[list[int]]) -> Distributed:
+        """The team of this process; every process takes part in making every team."""
+        groups: list[Any] = [dist.new_group(members) for members in teams]
+        (mine,) = (i for i, members in enumerate(teams) if self.rank in members)
+        team = copy.copy(self)
+        team.__dict__.pop("_posted", None)
+        team._members, team._group, team._leaving = teams[mine], groups[mine], []
+        team.rank, team.size = teams[mine].index(self.rank), len(teams[mine])
+        return team
 
     def sum(self, vectors: dict[int, torch.Tensor], count: int, like: torch.Tensor) -> torch.Tensor:
         """Reduce slices, then gather them; each process adds up the slice of coordinates it owns.
@@ -78,7 +109,9 @@ class Distributed(Executor):
         chunk = -(-like.numel() // self.size)
         mine = tree_sum(self._scatter(vectors, count, chunk, like), count)
         whole = like.new_empty(self.size * chunk)
-        self._run(lambda: dist.all_gather_into_tensor(whole, mine, async_op=True))
+        self._run(
+            lambda: dist.all_gather_into_tensor(whole, mine, group=self._group, async_op=True)
+        )
         self._count(chunk * (self.size - 1), like)
         return whole[: like.numel()]
 
@@ -97,7 +130,12 @@ class Distributed(Executor):
         incoming = [chunk * k for k in held]
         self._run(
             lambda: dist.all_to_all_single(
-                received.view(-1), sent.view(-1), incoming, outgoing, async_op=True
+                received.view(-1),
+                sent.view(-1),
+                incoming,
+                outgoing,
+                group=self._group,
+                async_op=True,
             )
         )
         self._count(chunk * len(vectors) * (self.size - 1), like)
@@ -110,7 +148,7 @@ class Distributed(Executor):
         total = torch.zeros_like(like)
         for d in sorted(vectors):
             total += vectors[d]
-        self._run(lambda: dist.all_reduce(total, async_op=True))
+        self._run(lambda: dist.all_reduce(total, group=self._group, async_op=True))
         self._count(2 * like.numel() * (self.size - 1) // self.size, like)
         return total
 
@@ -125,7 +163,11 @@ class Distributed(Executor):
             packed = torch.cat([vectors[d] for d in owners[self.rank]])
             own[: len(packed)] = packed
         gathered = like.new_empty(self.size, length)
-        self._run(lambda: dist.all_gather_into_tensor(gathered.view(-1), own, async_op=True))
+        self._run(
+            lambda: dist.all_gather_into_tensor(
+                gathered.view(-1), own, group=self._group, async_op=True
+            )
+        )
         self._count(length * (self.size - 1), like)
         found: dict[int, torch.Tensor] = {}
         for owned, row in zip(owners, gathered, strict=True):
@@ -139,7 +181,9 @@ class Distributed(Executor):
         source = self.owner(d)
         mine = source == self.rank
         vector = vectors[d].contiguous() if mine else torch.empty_like(like)
-        self._run(lambda: dist.broadcast(vector, source, async_op=True))
+        self._run(
+            lambda: dist.broadcast(vector, self._members[source], group=self._group, async_op=True)
+        )
         self._count(like.numel() * (self.size - 1) if mine else 0, like)
         return vector
 
@@ -161,7 +205,11 @@ class Distributed(Executor):
     def _gather(self, row: list[float]) -> list[list[float]]:
         own = torch.tensor(row, dtype=torch.float64)
         rows = own.new_empty(self.size, len(row))
-        self._run(lambda: dist.all_gather_into_tensor(rows.view(-1), own, async_op=True))
+        self._run(
+            lambda: dist.all_gather_into_tensor(
+                rows.view(-1), own, group=self._group, async_op=True
+            )
+        )
         self._count(len(row) * (self.size - 1), own)
         return rows.tolist()
 
@@ -175,7 +223,7 @@ class Distributed(Executor):
             kind = [len(tensors), DTYPES.index(tensor.dtype), tensor.dim(), *tensor.shape]
             header[: len(kind)] = torch.tensor(kind)
             for message in (header, tensor.detach().contiguous()):
-                work = dist.isend(message, self.owner(target), tag=target)
+                work = dist.isend(message, self._members[self.owner(target)], tag=target)
                 self._leaving.append((work, message))
                 self._count(message.numel(), message)
 
@@ -195,7 +243,7 @@ class Distributed(Executor):
         return tuple(found)
 
     def _fill(self, tensor: torch.Tensor, source: int, target: int) -> None:
-        self._run(lambda: dist.irecv(tensor, self.owner(source), tag=target))
+        self._run(lambda: dist.irecv(tensor, self._members[self.owner(source)], tag=target))
 
     def settle(self) -> None:
         """Wait for the sends."""
@@ -210,7 +258,11 @@ class Distributed(Executor):
         own = torch.zeros(max(lengths), dtype=torch.uint8)
         own[: len(text)] = text
         rows = own.new_empty(self.size, max(lengths))
-        self._run(lambda: dist.all_gather_into_tensor(rows.view(-1), own, async_op=True))
+        self._run(
+            lambda: dist.all_gather_into_tensor(
+                rows.view(-1), own, group=self._group, async_op=True
+            )
+        )
         self._count(len(own) * (self.size - 1), own)
         given = [
             json.loads(bytes(row[:length].tolist()))
@@ -231,13 +283,13 @@ class Distributed(Executor):
 
     def close(self) -> None:
         """Leave the process group, after a success: all processes must get here."""
-        self._run(lambda: dist.barrier(async_op=True))
+        self._run(lambda: dist.barrier(group=self._group, async_op=True))
         self.pulse.stop()
         dist.destroy_process_group()
 
     def _run(self, collective: Callable[[], dist.Work | None]) -> None:
         """Wait for a collective, and find out who is missing where it cannot end."""
-        self.collectives += 1
+        self._head.collectives += 1
         self._wait(collective)
 
     def _wait(self, collective: Callable[[], dist.Work | None]) -> None:
@@ -270,7 +322,7 @@ class Distributed(Executor):
         return True
 
     def _count(self, elements: int, like: torch.Tensor) -> None:
-        self.bytes_sent += elements * like.element_size()
+        self._head.bytes_sent += elements * like.element_size()
 
 
 def _apart(theirs: str, wanted: str) -> str:

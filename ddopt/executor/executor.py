@@ -28,8 +28,16 @@ class Executor(Component):
 
     rank: int = 0
     size: int = 1
-    bytes_sent: int = 0  # by this process since the start
-    collectives: int = 0  # calls since the start
+    bytes_sent: int = 0  # by this process since the start, in all of its teams
+    collectives: int = 0  # calls since the start, in all of its teams
+
+    def grid(self, columns: int) -> tuple[Executor, Executor]:
+        """The processes as a grid, one column for each of ``columns`` things or for several.
+
+        Returns the executors of this process's row, whose processes own the columns, and of its
+        column, whose processes own the same columns. Raises ``ValueError`` where no grid fits.
+        """
+        return self, self
 
     def owned(self, count: int) -> range:
         """The subdomains of this process, of ``count``."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ddopt.executor.serial import Serial
 from ddopt.vectors import Geometry, dot
 
 if TYPE_CHECKING:
@@ -27,17 +28,22 @@ class Sharded(Geometry):
 
     sharded = True
 
-    def __init__(self, executor: Executor, owned: dict[int, slice], count: int) -> None:
-        self._executor, self._owned, self._count = executor, owned, count
+    def __init__(
+        self,
+        executor: Executor,
+        owned: dict[int, slice],
+        count: int,
+        copies: Executor | None = None,
+    ) -> None:
+        self._executor, self._owned, self.count = executor, owned, count
+        self.copies = copies or Serial()  # the processes that hold the same pieces
         self.blocks = tuple(owned.values())
 
     def total(self, part: Callable[[slice], torch.Tensor]) -> torch.Tensor:
         """Σ over all blocks, in one collective."""
         own = {d: part(block) for d, block in self._owned.items()}
         shape = next(iter(own.values())).shape
-        rows = self._executor.numbers(
-            {d: p.flatten().tolist() for d, p in own.items()}, self._count
-        )
+        rows = self._executor.numbers({d: p.flatten().tolist() for d, p in own.items()}, self.count)
         total = torch.zeros(shape.numel(), dtype=torch.float64)
         for row in rows:
             total += torch.tensor(row, dtype=torch.float64)
@@ -46,4 +52,4 @@ class Sharded(Geometry):
     def dot(self, a: torch.Tensor, b: torch.Tensor) -> float:
         """<a, b>, in one collective."""
         own = {d: [dot(a[block], b[block])] for d, block in self._owned.items()}
-        return sum(value for (value,) in self._executor.numbers(own, self._count))
+        return sum(value for (value,) in self._executor.numbers(own, self.count))

@@ -26,7 +26,7 @@ class Split(Problem):
         assert problem.samples is not None
         self.problem, self.executor, self.count = problem, executor, shares
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.draw = problem.draw
+        self.draw, self.geometry = problem.draw, problem.geometry
         dealt = deal(problem.samples.counts, shares)
         self._shares: dict[int, Problem] = {}
         for d in executor.owned(shares):
@@ -78,6 +78,14 @@ class Split(Problem):
             return self.executor.sum(own, self.count, v)
 
         return product
+
+    def stages(self) -> list[slice]:
+        """Where the stages lie."""
+        return self.problem.stages()
+
+    def facts(self, theta: torch.Tensor) -> dict[str, str]:
+        """What all must agree on."""
+        return self.problem.facts(theta) if self.geometry.sharded else super().facts(theta)
 
     def coordinates(self, term: int) -> torch.Tensor:
         """Where the samples lie."""

@@ -78,6 +78,12 @@ class StagedProblem(Problem):
         self.geometry = LOCAL if alone else Sharded(self.executor, self._blocks, self.count)
         self._feed, self._loss, self._chunks = feed, loss, chunks
         self.samples = samples
+        self._total = len(samples)  # f is the sum of the losses over this
+
+    def copied(self, copies: Executor) -> None:
+        """Let the processes of ``copies`` hold the same stages as this one, for other samples."""
+        if self.count > 1:
+            self.geometry = Sharded(self.executor, self._blocks, self.count, copies)
 
     def initial(self, seed: int = 0) -> torch.Tensor:
         """θ_0 of this process's stages."""
@@ -97,10 +103,25 @@ class StagedProblem(Problem):
         }
 
     def part(self, samples: Samples) -> StagedProblem:
-        """The mean loss over other samples."""
+        """The mean loss over other samples; the same object for the same ones.
+
+        All stages on one part of the samples then share its activations.
+        """
+        if self._last is None or self._last.samples is not samples:
+            self._last = self._over(samples, len(samples))
+        return self._last
+
+    def share(self, samples: Samples) -> StagedProblem:
+        """The contribution of ``samples`` to the mean over all."""
+        return self._over(samples, self._total)
+
+    _last: StagedProblem | None = None
+
+    def _over(self, samples: Samples, total: int) -> StagedProblem:
         assert self.samples is not None
         other = copy.copy(self)
-        other.samples, other.cost = samples, self.cost * len(samples) / len(self.samples)
+        other.samples, other._total, other._last = samples, total, None
+        other.cost = self.cost * len(samples) / len(self.samples)
         return other
 
     def scored(self, feed: Feed, loss: Loss, samples: Samples) -> StagedProblem:
@@ -108,7 +129,7 @@ class StagedProblem(Problem):
 
         ``scored(...).at(theta).value`` is the mean score, on every process.
         """
-        other = self.part(samples)
+        other = self._over(samples, len(samples))
         other._feed, other._loss = feed, loss
         return other
 
@@ -173,10 +194,8 @@ class StagedPoint(Point):
 
     def loss_of(self, m: int, outputs: Tensors) -> torch.Tensor:
         """Chunk m's contribution to the mean loss."""
-        samples = self.problem.samples
-        assert samples is not None
         (output,) = outputs
-        return self.problem._loss(output, self._indices[m]) / len(samples)
+        return self.problem._loss(output, self._indices[m]) / self.problem._total
 
     def _forward(self) -> float:
         """Wavefronts: at time t, stage d works on chunk t - d."""

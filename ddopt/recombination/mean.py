@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
+import torch
 from pydantic import Field
 
 from ddopt.component import Settings
-from ddopt.recombination.recombination import Corrections, Recombination, Recombined
+from ddopt.recombination.recombination import Corrections, Recombination, Recombined, cover
+
+if TYPE_CHECKING:
+    from ddopt.decomposition import Subdomain
+    from ddopt.problem import Problem
 
 
 class Mean(Recombination):
-    """s = (Σ_d R_dᵀ s_d) / (number of d that move the parameter), pred = mean decrease.
+    """s = (Σ_d w_d R_dᵀ s_d) / (Σ w_d over the d that move the parameter), pred likewise.
 
-    Each s_d lies in the ball of radius Δ, and so does their mean: Δ_d = Δ.
+    What is disjoint adds up, copies of one set of parameters are averaged: pred is the sum of the
+    weighted decreases over the largest Σ w_d.
     """
 
     name = "mean"
@@ -28,17 +35,19 @@ class Mean(Recombination):
 
     def combine(self, corrections: Corrections) -> Recombined:
         """Average the steps and, by the same weights, the decreases."""
-        subdomains = corrections.subdomains
-        count = len(subdomains)
-        if self.config.weighted and isinstance(corrections.movers, int):
-            total = math.fsum(subdomain.weight for subdomain in subdomains)
-            weights = [subdomain.weight / total for subdomain in subdomains]
-            predicted = math.fsum(
-                w * d for w, d in zip(weights, corrections.decreases, strict=True)
-            )
-            return Recombined(corrections.sum(weights), predicted)
-        movers = corrections.movers
-        largest = movers if isinstance(movers, int) else int(movers.max())
-        step = corrections.sum() / (movers if isinstance(movers, int) else movers.clamp(min=1.0))
-        # Disjoint subdomains add up; N copies of one set of parameters are averaged.
-        return Recombined(step, math.fsum(corrections.decreases) / min(largest, count))
+        weighted = self.config.weighted
+        weights = [s.weight if weighted else 1.0 for s in corrections.subdomains]
+        movers = corrections.movers(weights)
+        step = corrections.sum(weights if weighted else None)
+        decrease = math.fsum(w * d for w, d in zip(weights, corrections.decreases, strict=True))
+        if isinstance(movers, torch.Tensor):
+            return Recombined(step / movers, decrease / float(movers.max()))
+        return Recombined(step / movers, decrease / movers)
+
+    def ball(self, radius: float, subdomains: list[Subdomain], problem: Problem) -> float:
+        """Δ for copies of all parameters; Δ/√N_P for N_P disjoint groups of them.
+
+        By convexity ‖s‖² <= Σ_d ‖s_d‖² / min m_p over what d moves; see :func:`cover`.
+        """
+        _, sheets = cover(subdomains, problem)
+        return radius / math.sqrt(sheets)

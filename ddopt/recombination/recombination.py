@@ -5,6 +5,7 @@ Legend: s_d the local steps, R_dᵀ s_d the same as vectors (n,), Δ the radius,
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.component import Component
+from ddopt.executor.sharded import Sharded
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Subdomain
@@ -34,6 +36,9 @@ class Corrections:
 
     def sum(self, weights: list[float] | None = None) -> torch.Tensor:
         """Σ_d w_d R_dᵀ s_d, shape (n,); all weights are 1 where none are given."""
+        geometry = self.problem.geometry
+        if isinstance(geometry, Sharded):  # every part is where it belongs, on each copy of it
+            return geometry.copies.sum(self._rows(weights), self._copies, self.point.theta)
         if self._disjoint:  # each part goes to its place: half the traffic of a reduction
             total = torch.zeros_like(self.point.theta)
             for d, part in enumerate(self._parts()):
@@ -48,26 +53,49 @@ class Corrections:
     def each(self) -> list[torch.Tensor]:
         """R_dᵀ s_d of all subdomains, each of shape (n,)."""
         n = self.point.theta.numel()
+        geometry = self.problem.geometry
+        if isinstance(geometry, Sharded):
+            sizes = [n] * self._copies
+            rows = geometry.copies.each(self._rows(), sizes, self.point.theta)
+            return [
+                subdomain.prolong(subdomain.restrict(rows[d // geometry.count]), n)
+                for d, subdomain in enumerate(self.subdomains)
+            ]
         parts = zip(self.subdomains, self._parts(), strict=True)
         return [subdomain.prolong(part, n) for subdomain, part in parts]
 
     def _parts(self) -> list[torch.Tensor]:
-        if self.problem.geometry.sharded:  # every part is where it belongs
-            nothing = self.point.theta[:0]
-            return [self.steps.get(d, nothing) for d in range(len(self.subdomains))]
         sizes = [subdomain.size(self.point.theta.numel()) for subdomain in self.subdomains]
         return self.executor.each(self.steps, sizes, self.point.theta)
 
-    @cached_property
-    def _disjoint(self) -> bool:
-        return len(self.subdomains) > 1 and disjoint(self.subdomains, self.point.theta.numel())
+    def _rows(self, weights: list[float] | None = None) -> dict[int, torch.Tensor]:
+        """This process's steps, those of all stages on one part of the samples in one vector."""
+        assert isinstance(self.problem.geometry, Sharded)
+        rows: dict[int, torch.Tensor] = {}
+        for d, step in self.steps.items():
+            i = d // self.problem.geometry.count
+            row = rows.setdefault(i, torch.zeros_like(self.point.theta))
+            row[self.subdomains[d].indices] = step if weights is None else weights[d] * step
+        return rows
+
+    @property
+    def _copies(self) -> int:
+        """How many parts of the samples there are to a stage."""
+        assert isinstance(self.problem.geometry, Sharded)
+        return len(self.subdomains) // self.problem.geometry.count
 
     @cached_property
-    def movers(self) -> torch.Tensor | int:
-        """How many subdomains move each parameter, shape (n,), or one number for all."""
+    def _disjoint(self) -> bool:
+        return len(self.subdomains) > 1 and cover(self.subdomains, self.problem)[0] == 1
+
+    def movers(self, weights: list[float]) -> torch.Tensor | float:
+        """The weights of the subdomains that move each parameter: (n,), or one number for all."""
+        geometry = self.problem.geometry
+        if isinstance(geometry, Sharded):  # each stage is moved for each part of the samples
+            return math.fsum(weights[:: geometry.count])
         if all(subdomain.indices is None for subdomain in self.subdomains):
-            return len(self.subdomains)
-        return _movers(self.subdomains, self.point.theta)
+            return math.fsum(weights)
+        return _movers(self.subdomains, self.point.theta, weights)
 
 
 @dataclass(frozen=True)
@@ -90,7 +118,7 @@ class Recombination(Component):
     def combine(self, corrections: Corrections) -> Recombined:
         """The global step from the local ones."""
 
-    def ball(self, radius: float, subdomains: list[Subdomain], n: int) -> float:
+    def ball(self, radius: float, subdomains: list[Subdomain], problem: Problem) -> float:
         """Δ_d, the radius that keeps the recombined step within ``radius`` (2-norm)."""
         return radius
 
@@ -106,18 +134,25 @@ class Recombination(Component):
         """Restore what ``state_dict`` gave."""
 
 
-def _movers(subdomains: list[Subdomain], like: torch.Tensor) -> torch.Tensor:
-    counts = torch.zeros_like(like)
-    for subdomain in subdomains:
-        if subdomain.indices is None:
-            counts += 1.0
-        else:
-            counts[subdomain.indices] += 1.0
-    return counts
+def cover(subdomains: list[Subdomain], problem: Problem) -> tuple[int, float]:
+    """How often the subdomains cover the parameters: at most, and in sheets.
+
+    The first is max_p m_p, where m_p subdomains move parameter p; the second Σ_d 1/min_{p∈C_d} m_p:
+    1 where each moves everything, N where they are disjoint, N_P for N_D x N_P pairs.
+    """
+    count, geometry = len(subdomains), problem.geometry
+    if all(subdomain.indices is None for subdomain in subdomains):
+        return count, 1.0
+    if isinstance(geometry, Sharded):
+        return count // geometry.count, float(geometry.count)
+    like = torch.zeros(problem.layout.size)
+    movers = _movers(subdomains, like, [1.0] * count)
+    fewest = [float(subdomain.restrict(movers).min()) for subdomain in subdomains]
+    return int(movers.max()), math.fsum(1.0 / few for few in fewest)
 
 
-def disjoint(subdomains: list[Subdomain], n: int) -> bool:
-    """Whether no parameter is moved by two subdomains."""
-    if any(subdomain.indices is None for subdomain in subdomains):
-        return len(subdomains) == 1
-    return bool((_movers(subdomains, torch.zeros(n)) <= 1.0).all())
+def _movers(subdomains: list[Subdomain], like: torch.Tensor, weights: list[float]) -> torch.Tensor:
+    total = torch.zeros_like(like)
+    for subdomain, weight in zip(subdomains, weights, strict=True):
+        total[slice(None) if subdomain.indices is None else subdomain.indices] += weight
+    return total

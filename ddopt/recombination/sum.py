@@ -5,15 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ddopt.recombination.recombination import (
-    Corrections,
-    Recombination,
-    Recombined,
-    disjoint,
-)
+from ddopt.recombination.recombination import Corrections, Recombination, Recombined, cover
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Subdomain
+    from ddopt.problem import Problem
 
 
 class Sum(Recombination):
@@ -25,7 +21,11 @@ class Sum(Recombination):
         """Add the steps, add the decreases."""
         return Recombined(corrections.sum(), math.fsum(corrections.decreases))
 
-    def ball(self, radius: float, subdomains: list[Subdomain], n: int) -> float:
-        """Δ/N, or Δ/√N where the steps are orthogonal: they move different parameters."""
-        count = len(subdomains)
-        return radius / (math.sqrt(count) if disjoint(subdomains, n) else count)
+    def ball(self, radius: float, subdomains: list[Subdomain], problem: Problem) -> float:
+        """Δ/√(mN), where at most m subdomains move one parameter.
+
+        Δ/N for parts of the samples, Δ/√N for disjoint parameters, Δ/(N_D √N_P) for a product: by
+        Cauchy and Schwarz, ‖s‖² <= m Σ_d ‖s_d‖².
+        """
+        most, _ = cover(subdomains, problem)
+        return radius / math.sqrt(most * len(subdomains))

@@ -10,6 +10,7 @@ import torch
 
 from ddopt.engine import Engine
 from ddopt.executor import Split
+from ddopt.executor.sharded import Sharded
 from ddopt.plugins import manager
 from ddopt.problem import Problem
 from ddopt.run import chance, checkpoint, record
@@ -40,12 +41,12 @@ class Run:
         self.task = cast("Task", config.problem.build())
         self.task.prepare(_setting(config))
         strategy = cast("Strategy", config.strategy.build())
-        self.subdomains = strategy.subdomains
+        self.subdomains, self._shares = strategy.subdomains, strategy.shares
         self.sampling = cast("Sampling", config.sampling.build())
         self.sampling.prepare(config.seed)
         self.whole, self.initial = strategy.place(self.task, executor)
         first = self.sampling.problem(self.whole, 0)
-        self.problem, shares = _shared(first, self.subdomains, executor)
+        self.problem, shares = _shared(first, strategy.shares, executor)
         self.engine = Engine(strategy.parts(config.solver), executor, shares)
         self.tally = Tally()
         self._before = (0, 0)  # bytes and collectives of the sessions that this one continues
@@ -131,13 +132,13 @@ class Run:
         """Go on with another problem of the same parameters."""
         self.whole = whole
         problem = self.sampling.problem(whole, self.tally.iterations)
-        self.problem, _ = _shared(problem, self.subdomains, self.executor)
+        self.problem, _ = _shared(problem, self._shares, self.executor)
 
     def _sample(self) -> None:
         """Take the samples of this iteration, where they are not those of the last one."""
         problem = self.sampling.problem(self.whole, self.tally.iterations)
         if problem.draw != self.problem.draw:
-            self.problem, _ = _shared(problem, self.subdomains, self.executor)
+            self.problem, _ = _shared(problem, self._shares, self.executor)
 
     @property
     def theta(self) -> torch.Tensor:
@@ -251,6 +252,8 @@ def _shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem,
     shares = min(shares, *(count for count in problem.samples.counts if count))
     if shares == 1:
         return problem, 1
+    if isinstance(problem.geometry, Sharded):
+        executor = problem.geometry.copies
     return Split(problem, shares, executor), shares
 
 

@@ -9,6 +9,7 @@ from ddopt.hookspecs import hookimpl
 
 STRATEGIES = {
     "apts": "ddopt_sapts.data:APTS",
+    "hybrid": "ddopt_sapts.hybrid:Hybrid",
     "napts": "ddopt_sapts.layers:NAPTS",
     "sapts": "ddopt_sapts.sapts:Sapts",
     "sapts_d": "ddopt_sapts.data:SaptsD",

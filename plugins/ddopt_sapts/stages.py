@@ -40,6 +40,8 @@ class SaptsIP(Strategy):
             1, ge=1, description="micro-batches, on which the stages work at the same time"
         )
 
+    shares = 1  # every stage sees all samples
+
     def place(self, task: Task, executor: Executor) -> tuple[Problem, torch.Tensor]:
         """Each process holds its own stages, and vectors of their parameters alone."""
         problem = task.staged(self.config.subdomains, self.config.chunks, executor)

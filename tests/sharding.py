@@ -11,6 +11,8 @@ from ddopt.vectors import Geometry
 class Reduced(Geometry):
     """Inner products of one shard, added up over the others by a function."""
 
+    sharded = True
+
     def __init__(self, reduce: Callable[[torch.Tensor], torch.Tensor]) -> None:
         self._reduce = reduce
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ddopt.hessian.secant import SecantPairs
-from tests.sharding import Reduced
+from tests.sharding import Reduced, Shards
 
 
 def vectors(num: int, n: int, seed: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -84,6 +84,42 @@ def test_useless_pairs_are_refused_and_leave_no_trace(bad):
     after = pairs.state_dict()
     assert torch.equal(after["pairs"], kept[0])
     assert torch.equal(after["gram"], kept[1])
+
+
+@pytest.mark.parametrize("bad", ["zero", "nan"])
+def test_a_pair_that_is_useless_on_one_of_two_shards_is_refused_or_stored_on_both(bad):
+    S, Y = vectors(3, 8, 0), vectors(3, 8, 1)
+    s, y = vectors(2, 8, 2)
+    if bad == "zero":
+        s[:4] = 0.0  # on the first shard only: the whole of s is not zero
+    else:
+        y[1] = float("nan")
+
+    def body(rank, reduce):
+        part = slice(4 * rank, 4 * rank + 4)
+        pairs = SecantPairs(2, Reduced(reduce))
+        for a, b in zip(S, Y, strict=True):
+            pairs.push(a[part], b[part])
+        before = pairs.ss.clone()
+        stored = pairs.push(s[part], y[part])
+        return stored, torch.equal(before, pairs.ss), pairs.products(s[part]).gg
+
+    results = Shards(2).run(body)
+    assert results[0] == results[1]
+    assert results[0][:2] == ((True, False) if bad == "zero" else (False, True))
+
+
+@pytest.mark.parametrize("num", [1, 3, 4, 9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_are_the_same_bits_whether_a_pass_was_shared_or_not(num, dtype):
+    S, Y, G = (vectors(num, 20_000, seed, dtype) for seed in (0, 1, 2))
+    shared, alone = SecantPairs(4), SecantPairs(4)
+    for s, y, g in zip(S, Y, G, strict=True):
+        shared.push(s, y, g)
+        alone.push(s, y)
+        for a, b in zip(shared.products(g), alone.products(g), strict=True):
+            assert torch.equal(torch.as_tensor(a), torch.as_tensor(b))
+    assert torch.equal(shared.sy, alone.sy)
 
 
 def test_reset_forgets_everything():

@@ -52,6 +52,12 @@ class Hessian(Component):
     def measure(self, geometry: Geometry) -> None:
         """Take inner products in ``geometry``: vectors may lie in pieces on several processes."""
 
+    def expect(self, gradient: torch.Tensor) -> None:
+        """Hear, ahead of ``update``, which gradient (n,) the next model will probably have.
+
+        One pass over the memory may then serve both. Whether it does changes no bit.
+        """
+
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Learn that the gradient changed by ``y`` (n,) along the step ``s`` (n,)."""
 

@@ -8,45 +8,38 @@ with SᵀY = L + D + upper, L strictly lower. Legend: k pairs; G the Gram matrix
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
 from ddopt.blas import one_thread
-from ddopt.component import Settings
-from ddopt.hessian.hessian import Hessian
-from ddopt.hessian.secant import SecantPairs
+from ddopt.hessian.limited import LimitedMemory
 from ddopt.hessian.spectral import Spectral
 
 if TYPE_CHECKING:
     import torch
 
+    from ddopt.hessian.secant import SecantPairs
     from ddopt.problem import Point, Problem
-    from ddopt.vectors import Geometry
 
 EPS = float(np.finfo(np.float64).eps)
 
 
-class LBFGS(Hessian):
+class LBFGS(LimitedMemory):
     """Compact L-BFGS with Powell's damping, so that every pair can be stored."""
 
     name = "lbfgs"
 
-    class Config(Settings):
+    class Config(LimitedMemory.Config):
         """Size of the memory, and the damping."""
 
-        memory: int = Field(100, ge=1, description="number of secant pairs m")
         damping: float = Field(
             0.2,
             gt=0.0,
             lt=1.0,
             description="least sᵀy as a fraction of sᵀBs (Nocedal and Wright, Procedure 18.2)",
         )
-
-    def __init__(self, config: Config | None = None, **options: Any) -> None:
-        super().__init__(config, **options)
-        self.pairs = SecantPairs(self.config.memory)
 
     def model(self, problem: Problem, point: Point) -> Spectral:
         """The convex quadratic model at ``point``."""
@@ -63,14 +56,6 @@ class LBFGS(Hessian):
             return 1.0
         return float(self.pairs.yy[-1, -1] / self.pairs.sy[-1, -1])
 
-    def prepare(self, like: torch.Tensor) -> None:
-        """Allocate the memory."""
-        self.pairs.prepare(like)
-
-    def measure(self, geometry: Geometry) -> None:
-        """Take inner products in ``geometry``."""
-        self.pairs.geometry = geometry
-
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Store the pair, with y moved towards Bs where the curvature is too small."""
         sy = self.pairs.geometry.dot(s, y)
@@ -84,19 +69,7 @@ class LBFGS(Hessian):
                 y = theta * y + (1.0 - theta) * product
         elif sy <= 0.0:
             return
-        self.pairs.push(s, y)
-
-    def reset(self) -> None:
-        """Forget all pairs."""
-        self.pairs.reset()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The pairs and their inner products."""
-        return self.pairs.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the pairs."""
-        self.pairs.load_state_dict(state)
+        super().update(s, y)
 
 
 @one_thread()

@@ -11,22 +11,20 @@ Legend: k pairs, r <= k the rank of Ψ; S, Y, Ψ hold vectors as columns, (n, k)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from ddopt.blas import one_thread
-from ddopt.component import Settings
-from ddopt.hessian.hessian import Hessian
-from ddopt.hessian.secant import SecantPairs
+from ddopt.hessian.limited import LimitedMemory
 from ddopt.hessian.selection import informative_pairs
 from ddopt.hessian.spectral import Spectral
 
 if TYPE_CHECKING:
+    from ddopt.hessian.secant import SecantPairs
     from ddopt.problem import Point, Problem
-    from ddopt.vectors import Geometry
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -35,7 +33,7 @@ EPS = float(np.finfo(np.float64).eps)
 WELL_CONDITIONED = 1e-10
 
 
-class LSR1(Hessian):
+class LSR1(LimitedMemory):
     """L-SR1 with a seed γ below the smallest curvature seen, and without negative eigenvalues.
 
     Stale pairs of a non-quadratic function leave negative eigenvalues that the function does not
@@ -45,10 +43,9 @@ class LSR1(Hessian):
 
     name = "lsr1"
 
-    class Config(Settings):
+    class Config(LimitedMemory.Config):
         """Size of the memory, and the rule for γ."""
 
-        memory: int = Field(100, ge=1, description="number of secant pairs m")
         fraction: float = Field(
             0.01, gt=0.0, description="γ as a fraction of the smallest positive sᵀy/sᵀs in memory"
         )
@@ -58,10 +55,6 @@ class LSR1(Hessian):
             "signed: the SR1 matrix as it is",
         )
         first_gamma: float = Field(1e-4, gt=0.0, description="γ before any pair has sᵀy > 0")
-
-    def __init__(self, config: Config | None = None, **options: Any) -> None:
-        super().__init__(config, **options)
-        self.pairs = SecantPairs(self.config.memory)
 
     def model(self, problem: Problem, point: Point) -> Spectral:
         """The quadratic model at ``point``."""
@@ -78,30 +71,6 @@ class LSR1(Hessian):
         if not len(positive):
             return float(self.config.first_gamma)
         return float(self.config.fraction * positive.min())
-
-    def prepare(self, like: torch.Tensor) -> None:
-        """Allocate the memory."""
-        self.pairs.prepare(like)
-
-    def measure(self, geometry: Geometry) -> None:
-        """Take inner products in ``geometry``."""
-        self.pairs.geometry = geometry
-
-    def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
-        """Store a pair; one that is not finite is refused."""
-        self.pairs.push(s, y)
-
-    def reset(self) -> None:
-        """Forget all pairs."""
-        self.pairs.reset()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The pairs and their inner products."""
-        return self.pairs.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the pairs."""
-        self.pairs.load_state_dict(state)
 
 
 @one_thread()

@@ -1,7 +1,9 @@
 """The memory of secant pairs: the last m pairs (s, y) and all their inner products.
 
-A curvature model needs the vectors twice per step (one pass to project a gradient, one to combine a
-step) and otherwise only the Gram matrices, kept here in float64 whatever the vectors' precision.
+A curvature model needs the vectors twice per step: one pass takes in a pair and projects the next
+gradient, one combines a step. Otherwise it needs only the Gram matrices, kept here in float64
+whatever the vectors' precision. What a pass costs is the conversion of float32.
+
 Every block of inner products goes through a :class:`ddopt.vectors.Geometry`, so the same code
 serves vectors sharded over ranks.
 
@@ -11,6 +13,7 @@ whose rows are the steps s and the gradient differences y, oldest first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -19,10 +22,9 @@ from torch import Tensor
 
 from ddopt.vectors import LOCAL, Geometry
 
-# float64 numbers a chunk of converted vectors may hold: the second-level cache of a CPU core, and
-# on an accelerator enough work to hide a launch. A vector or two more does no harm, hence the n in
-# _chunks.
-CHUNK = {"cpu": 1 << 16, "other": 1 << 22}
+# float64 numbers a chunk of converted vectors may hold: about the second-level cache of a CPU core,
+# and on an accelerator enough work to hide a launch.
+CHUNK = {"cpu": 1 << 18, "other": 1 << 22}
 
 
 class Products(NamedTuple):
@@ -31,6 +33,11 @@ class Products(NamedTuple):
     sg: Tensor  # (k,)  S g
     yg: Tensor  # (k,)  Y g
     gg: float  # gᵀg
+
+
+def length(v: Tensor) -> float:
+    """‖v‖, without a copy of v; infinite or NaN where an entry is."""
+    return float(torch.linalg.vector_norm(v, dtype=torch.float64))
 
 
 class SecantPairs:
@@ -58,6 +65,7 @@ class SecantPairs:
         self._count = 0
         self._oldest = 0
         self._dim = 0
+        self._known: tuple[Tensor, Tensor] | None = None  # a vector and its products, (2k + 1,)
 
     def prepare(self, like: Tensor) -> None:
         """Allocate the memory for vectors like ``like`` (n,)."""
@@ -74,57 +82,59 @@ class SecantPairs:
         return self._dim
 
     @torch.no_grad()
-    def push(self, s: Tensor, y: Tensor) -> bool:
+    def push(self, s: Tensor, y: Tensor, upcoming: Tensor | None = None) -> bool:
         """Store a pair, at the price of one pass over [S Y]; a zero or non-finite one is refused.
 
         Args:
             s: step, shape (n,).
             y: gradient difference along it, shape (n,).
+            upcoming: the vector (n,) whose products are asked for next; it shares the pass.
 
         Returns:
             Whether the pair was stored. The answer is the same on all ranks.
         """
-        new = torch.stack((s, y))
-
-        def piece(cols: slice) -> Tensor:
-            part = new[:, cols]
-            size = torch.full((1,), part.shape[1], dtype=torch.float64, device=s.device)
-            products = (self._with_memory(part, cols), self._inner(part, part), size)
-            return torch.cat([product.flatten() for product in products])
-
-        block = self.geometry.total(piece).cpu()
-        own = block[-5:-1].view(2, 2)
-        if not bool(torch.isfinite(block).all()) or float(own[0, 0]) <= 0.0:
+        if not self.geometry.sharded and not (0.0 < length(s) < math.inf > length(y)):
+            self._known = None
             return False
         if self._pairs is None or self._gram is None:
             self.prepare(s)
         assert self._pairs is not None
         assert self._gram is not None
-        slot = self._oldest if self._count == self.capacity else self._count
-        cross = block[:-5].view(self._count, 2, 2)
-        self._gram[: self._count, :, slot, :] = cross
-        self._gram[slot, :, : self._count, :] = cross.permute(2, 0, 1)
-        self._gram[slot, :, slot, :] = own
-        self._pairs[slot] = new
-        self._dim = int(block[-1])
-        if self._count == self.capacity:
+        full = self._count == self.capacity
+        slot, count = (self._oldest if full else self._count), self._count + (not full)
+        # Only together can the ranks tell, after the pass, that one of them has a useless piece.
+        before = self._pairs[slot].clone() if self.geometry.sharded else None
+        self._pairs[slot, 0], self._pairs[slot, 1] = s, y
+        vectors = [s, y] if upcoming is None else [s, y, upcoming]
+        block = self._inner(vectors, count)
+        useless = not bool(torch.isfinite(block[:2]).all()) or float(block[0, 2 * slot]) <= 0.0
+        if before is not None and useless:
+            self._pairs[slot], self._known = before, None
+            return False
+        cross = block[:2, : 2 * count].view(2, count, 2)
+        self._gram[slot, :, :count, :] = cross
+        self._gram[:count, :, slot, :] = cross.permute(1, 2, 0)
+        self._gram[slot, 1, slot, 0] = self._gram[slot, 0, slot, 1]
+        self._dim = int(block[0, -1])
+        self._known = None if upcoming is None else (upcoming, block[2])
+        self._count = count
+        if full:
             self._oldest = (self._oldest + 1) % self.capacity
-        else:
-            self._count += 1
         return True
 
     @torch.no_grad()
     def products(self, g: Tensor) -> Products:
-        """S g, Y g and gᵀg in one pass and one reduction; g has shape (n,)."""
+        """S g, Y g and gᵀg in one pass and one reduction, or for nothing after ``push``.
 
-        def piece(cols: slice) -> Tensor:
-            row = g[cols].unsqueeze(0)
-            parts = (self._with_memory(row, cols), self._inner(row, row))
-            return torch.cat([part.flatten() for part in parts])
-
-        block = self.geometry.total(piece).cpu()
-        ordered = block[:-1].view(self._count, 2)[self._order()]
-        return Products(ordered[:, 0], ordered[:, 1], float(block[-1]))
+        Args:
+            g: shape (n,); the ``upcoming`` one must not have been written to since.
+        """
+        if self._known is not None and self._known[0] is g:
+            block = self._known[1]
+        else:
+            block = self._inner([g], self._count)[0]
+        ordered = block[:-2].view(self._count, 2)[self._order()]
+        return Products(ordered[:, 0], ordered[:, 1], float(block[-2]))
 
     @torch.no_grad()
     def combine(self, a: float, g: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -146,13 +156,10 @@ class SecantPairs:
 
     def _combine(self, a: float, g: Tensor, rows: Tensor, weights: Tensor, result: Tensor) -> None:
         """Write a g + rowsᵀ weights into ``result``, all of one block."""
-        if g.dtype == torch.float64:
-            torch.addmv(g, rows.T, weights, beta=a, out=result)
-            return
         # Large coefficients of opposite sign are usual here: sum them in float64, round once.
-        for cols in self._chunks(rows):
-            part = torch.addmv(g[cols].double(), rows[:, cols].double().T, weights, beta=a)
-            result[cols] = part.to(g.dtype)
+        for cols, part in self._chunks(rows):
+            sums = torch.addmv(g[cols].double(), part.T, weights, beta=a)
+            result[cols] = sums
 
     @property
     def ss(self) -> Tensor:
@@ -208,29 +215,42 @@ class SecantPairs:
         order = self._order()
         return self._gram[:, a, :, b][order[:, None], order]
 
-    def _rows(self) -> Tensor:
+    def _rows(self, count: int | None = None) -> Tensor:
         assert self._pairs is not None
-        return self._pairs[: self._count].flatten(0, 1)
+        return self._pairs[: self._count if count is None else count].flatten(0, 1)
 
-    def _with_memory(self, columns: Tensor, cols: slice) -> Tensor:
-        """Inner products of all stored vectors' piece with the given ones: (2k, q) from (q, n)."""
-        if self._count == 0:
-            return torch.zeros(0, len(columns), dtype=torch.float64, device=columns.device)
-        return self._inner(self._rows()[:, cols], columns)
+    def _inner(self, vectors: list[Tensor], count: int) -> Tensor:
+        """Of each vector with the first ``count`` slots, with itself, and its length: (q, 2k + 2).
 
-    def _inner(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """rows columnsᵀ accumulated in float64, without a float64 copy of ``rows``: (p, q)."""
-        if rows.dtype == torch.float64:
-            return rows @ columns.T
-        total = torch.zeros(len(rows), len(columns), dtype=torch.float64, device=rows.device)
-        for cols in self._chunks(rows):
-            total += rows[:, cols].double() @ columns[:, cols].double().T
-        return total
+        Accumulated in float64. A row depends on its own vector only, to the last bit: the products
+        of a gradient are the same whether it shared the pass of a pair or not, as after a restart.
+        """
+
+        def piece(block: slice) -> Tensor:
+            own = [vector[block] for vector in vectors]
+            sums = torch.zeros(len(own), 2 * count + 2, dtype=torch.float64, device=own[0].device)
+            sums[:, -1] = len(own[0])
+            rows = self._rows(count)[:, block] if count else own[0].new_zeros(0, len(own[0]))
+            for cols, part in self._chunks(rows):
+                for total, vector in zip(sums, own, strict=True):
+                    v = vector[cols].double()
+                    total[:-2] += torch.mv(part, v)
+                    total[-2] += torch.dot(v, v)
+            return sums
+
+        return self.geometry.total(piece).cpu()
 
     @staticmethod
-    def _chunks(rows: Tensor) -> Iterator[slice]:
-        """Slices of the parameter dim whose float64 copies stay small."""
+    def _chunks(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Slices of the parameter dim with the rows there in float64; valid until the next one."""
         n = rows.shape[1]
+        if rows.dtype == torch.float64:
+            yield slice(0, n), rows
+            return
         budget = CHUNK["cpu" if rows.device.type == "cpu" else "other"]
-        width = max(budget // len(rows), 256)
-        return (slice(start, min(start + width, n)) for start in range(0, n, width))
+        width = min(max(budget // max(len(rows), 1), 256), n)
+        # One buffer for all: fresh ones of this size come from the operating system, page by page.
+        buffer = torch.empty(len(rows), width, dtype=torch.float64, device=rows.device)
+        for start in range(0, n, width):
+            cols = slice(start, min(start + width, n))
+            yield cols, buffer[:, : cols.stop - start].copy_(rows[:, cols])

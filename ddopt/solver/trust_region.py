@@ -64,6 +64,7 @@ class TrustRegion(Solver):
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
         """Learn the change of the gradient along the step."""
         if accepted or self.config.learn_from_rejected:
+            self.hessian.expect(trial.gradient if accepted else point.gradient)
             self.hessian.update(candidate.step, trial.gradient - point.gradient)
 
     def prepare(self, like: torch.Tensor) -> None:

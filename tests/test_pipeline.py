@@ -112,6 +112,34 @@ def test_a_stage_objective_is_linear_in_its_output_and_the_last_one_is_the_loss(
     assert first.objective(problem, point).at(moved).value == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_products_are_those_with_the_hessian_of_the_network_in_one_piece(chunks):
+    problem = staged(Serial(), 3, chunks)
+    theta = problem.initial()
+    v = problem.initial(seed=1)
+    expected = torch.autograd.functional.vhp(plain_loss, flat(problem, theta), flat(problem, v))[1]
+    torch.testing.assert_close(flat(problem, problem.curvature(theta)(v)), expected)
+
+
+def test_products_of_a_stage_are_those_of_its_objective():
+    problem = staged(Serial(), 3, 2)
+    point = problem.at(problem.initial())
+    point.gradient  # noqa: B018
+    for subdomain in Stages().split(problem):
+        local = subdomain.objective(problem, point)
+        theta = subdomain.restrict(point.theta)
+        v, h = subdomain.restrict(problem.initial(seed=1)), 1e-6
+        ahead, behind = (local.at(theta + e * v).gradient for e in (h, -h))
+        found = local.curvature(theta)(v)
+        torch.testing.assert_close(found, (ahead - behind) / (2 * h), rtol=1e-6, atol=1e-8)
+
+
+def test_gauss_newton_over_stages_is_refused_with_its_reason():
+    problem = staged(Serial(), 2)
+    with pytest.raises(ValueError, match="cotangent of its output alone"):
+        problem.residuals(problem.initial())
+
+
 def region(**options):
     return TrustRegion.Config(
         hessian=LSR1(memory=4),

@@ -39,11 +39,23 @@ VARIANTS = {
         "strategy.recombination=coarse",
     ],
     "napts": ["strategy=napts", "strategy.subdomains=3"],
+    "napts of stages": ["strategy=napts", "strategy.subdomains=3", "strategy.cut=stages"],
+    "sapts_ip, exact": [
+        "strategy=sapts_ip",
+        "strategy.subdomains=3",
+        "strategy.chunks=2",
+        'solver={name="trust_region", hessian="exact", subproblem="steihaug"}',
+    ],
     "sapts_p": ["strategy=sapts_p", "strategy.subdomains=3"],
     "sapts_ip": ["strategy=sapts_ip", "strategy.subdomains=3", "strategy.chunks=2"],
     "hybrid": ["strategy=hybrid"],
     "hybrid, coarse": ["strategy=hybrid", "strategy.recombination=coarse"],
     "hybrid of stages": ["strategy=hybrid", "strategy.cut=stages", "strategy.overlap=0.2"],
+    "hybrid of stages, coarse": [
+        "strategy=hybrid",
+        "strategy.cut=stages",
+        "strategy.recombination=coarse",
+    ],
     "trust_region": ["strategy=trust_region", "strategy.subdomains=4"],
     "one share": ["strategy=trust_region", "strategy.subdomains=1"],
 }

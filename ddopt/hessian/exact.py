@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ddopt.hessian.hessian import Hessian, Model
+from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 class OperatorModel(Model):
     """B is known by its products with vectors."""
 
-    def __init__(self, gradient: torch.Tensor, product: Operator) -> None:
-        self.gradient, self._product = gradient, product
+    def __init__(
+        self, gradient: torch.Tensor, product: Operator, geometry: Geometry = LOCAL
+    ) -> None:
+        self.gradient, self._product, self.geometry = gradient, product, geometry
 
     def mv(self, vector: torch.Tensor) -> torch.Tensor:
         """B v, shape (n,)."""
@@ -33,4 +36,5 @@ class Exact(Hessian):
 
     def model(self, problem: Problem, point: Point) -> OperatorModel:
         """The second-order Taylor model at ``point``."""
-        return OperatorModel(point.gradient, problem.curvature(point.theta))
+        product = problem.curvature(point.theta)
+        return OperatorModel(point.gradient, product, problem.geometry)

@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ddopt.executor.sharded import ALIGNMENT
-from ddopt.problem import Point, Problem
+from ddopt.problem import Operator, Point, Problem
 from ddopt.space import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Tensors = tuple[torch.Tensor, ...]
+NO_RESIDUALS = (
+    "hessian 'gauss_newton' needs the residuals of the whole network, and a stage of a pipeline "
+    "knows the loss through the cotangent of its output alone; choose hessian = 'lsr1' or "
+    "'exact', or decompose layers (sapts_p, or cut = 'layers')"
+)
 
 
 class Stage:
@@ -124,6 +130,26 @@ class StageObjective(Problem):
             return total
 
         return Point(theta, value, gradient)
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """There are none."""
+        raise ValueError(NO_RESIDUALS)
+
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """v ↦ ∇²f_d(θ_d) v: of this stage alone, with its output's cotangent held."""
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            leaf = theta.detach().requires_grad_()
+            total = torch.zeros_like(theta)
+            for m, inputs in enumerate(self._inputs):
+                with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+                    value = self._values(m, self._stage(leaf, inputs))
+                    (g,) = torch.autograd.grad(value, leaf, create_graph=True)
+                    if g.requires_grad:  # a linear stage has none
+                        total += torch.autograd.grad(g, leaf, v)[0]
+            return total
+
+        return product
 
 
 def linearised(cotangents: list[Tensors], outputs: list[Tensors]) -> Callable[..., torch.Tensor]:

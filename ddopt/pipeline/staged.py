@@ -18,7 +18,8 @@ import torch
 
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
-from ddopt.pipeline.stage import Stage, StageObjective, Tensors, linearised, padded
+from ddopt.pipeline.curvature import StagedCurvature
+from ddopt.pipeline.stage import NO_RESIDUALS, Stage, StageObjective, Tensors, linearised, padded
 from ddopt.problem import Point, Problem, Samples
 from ddopt.space import Indices, Layout
 from ddopt.vectors import LOCAL, fingerprint
@@ -137,6 +138,14 @@ class StagedProblem(Problem):
         """Forward through the stages; backward when the gradient is asked for (by all)."""
         return StagedPoint(self, theta)
 
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """No process has them all."""
+        raise ValueError(NO_RESIDUALS)
+
+    def curvature(self, theta: torch.Tensor) -> StagedCurvature:
+        """v ↦ ∇²f(θ) v; a product sends what a gradient sends."""
+        return StagedCurvature(self.at(theta))
+
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """What one of this process's stages minimises around ``point``."""
         if indices is None:
@@ -202,7 +211,7 @@ class StagedPoint(Point):
         problem, executor = self.problem, self.problem.executor
         own, last = problem._stages, problem.count - 1
         losses: list[float] = []
-        for m, d in self._order():
+        for m, d in self.order:
             if d == 0:
                 fed = problem._feed(self._indices[m])
                 inputs = fed if isinstance(fed, tuple) else (fed,)
@@ -227,7 +236,7 @@ class StagedPoint(Point):
         """The wavefronts of the forward pass, in the opposite order."""
         executor, last = self.problem.executor, self.problem.count - 1
         gradients = {d: torch.zeros_like(leaf) for d, leaf in self._leaves.items()}
-        for m, d in reversed(self._order()):
+        for m, d in reversed(self.order):
             found = self._graphs.pop((m, d))
             cotangents: Tensors = (torch.ones_like(found[0]),)  # ∂f/∂f
             if d < last:
@@ -251,7 +260,8 @@ class StagedPoint(Point):
         executor.settle()
         return torch.cat(list(gradients.values()))
 
-    def _order(self) -> list[tuple[int, int]]:
+    @property
+    def order(self) -> list[tuple[int, int]]:
         """(chunk, stage) of this process's work, by time and then by stage.
 
         The order is the same for all: whoever waits for a message waits for one that will come.

@@ -8,11 +8,18 @@ from pydantic import Field
 
 from ddopt.component import Chosen, Settings
 from ddopt.decomposition.layers import Layers
+from ddopt.decomposition.stages import Stages
 from ddopt.strategy import Strategy
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
+from ddopt_sapts.stages import stages_of
 
 if TYPE_CHECKING:
+    import torch
+
     from ddopt.engine import Parts
+    from ddopt.executor import Executor
+    from ddopt.problem import Problem
+    from ddopt.task import Task
 
 
 class LayerSettings(PreconditionedSettings):
@@ -56,7 +63,8 @@ class NAPTS(Strategy):
 
     Source: arXiv 2605.14860. The coarse space holds the local steps, the gradient and the last
     step; a problem must multiply with its Hessian for it. The loss may rise for a while, never
-    above the largest of the last values in the window.
+    above the largest of the last values in the window. The subdomains are those of ``sapts_p``, or
+    with ``cut = "stages"`` those of ``sapts_ip``.
     """
 
     name = "napts"
@@ -70,7 +78,27 @@ class NAPTS(Strategy):
         acceptance: Annotated[Settings, Chosen("acceptance")] = Field(
             "window", validate_default=True, description="whether the recombined step is taken"
         )
+        cut: Literal["layers", "stages"] = Field(
+            "layers",
+            description="layers: every process holds the whole model; stages: its own stages",
+        )
+        chunks: int = Field(
+            1, ge=1, description="micro-batches, on which the stages work at the same time"
+        )
+
+    @property
+    def shares(self) -> int:
+        """N, or with stages 1: every stage sees all samples."""
+        return self.subdomains if self.config.cut == "layers" else 1
+
+    def place(self, task: Task, executor: Executor) -> tuple[Problem, torch.Tensor]:
+        """With stages, each process holds its own, and vectors of their parameters alone."""
+        if self.config.cut == "layers":
+            return super().place(task, executor)
+        return stages_of(task, self.config.subdomains, self.config.chunks, executor)
 
     def parts(self, solver: Settings) -> Parts:
-        """Groups of layers, the coarse minimiser over their steps, a window, one global step."""
-        return assemble_layers(self.config, solver)
+        """Layers or stages, the coarse minimiser over their steps, a window, one global step."""
+        if self.config.cut == "layers":
+            return assemble_layers(self.config, solver)
+        return assemble(self.config, Stages(), solver, consistency=False)

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from ddopt.task import Task
 
 
+def stages_of(
+    task: Task, count: int, chunks: int, executor: Executor
+) -> tuple[Problem, torch.Tensor]:
+    """The task in stages, each on the process that owns it, and the first parameters there."""
+    problem = task.staged(count, chunks, executor)
+    return problem, problem.initial()
+
+
 class SaptsIP(Strategy):
     """Inexact layer-wise SAPTS: between two synchronisations a stage needs nothing from the others.
 
@@ -44,8 +52,7 @@ class SaptsIP(Strategy):
 
     def place(self, task: Task, executor: Executor) -> tuple[Problem, torch.Tensor]:
         """Each process holds its own stages, and vectors of their parameters alone."""
-        problem = task.staged(self.config.subdomains, self.config.chunks, executor)
-        return problem, problem.initial()
+        return stages_of(task, self.config.subdomains, self.config.chunks, executor)
 
     def parts(self, solver: Settings) -> Parts:
         """The stages, the sum of their steps (they move different parameters), one global step."""

@@ -141,11 +141,22 @@ class Engine:
             self.solvers[d].prepare(subdomains[d].restrict(like))
 
     def reset(self) -> None:
-        """Forget all curvature and all earlier values; the problem has changed. Radii stay."""
-        for solver in self.solvers.values():
+        """Forget all curvature and all earlier values; the problem is another. Radii stay."""
+        for solver in self._all_solvers():
             solver.reset()
-        if self.parts.global_pass is not None:
-            self.parts.global_pass.solver.reset()
+        self._forget_values()
+
+    def renew(self) -> None:
+        """Forget earlier values, for a problem that is near enough to keep the curvature."""
+        for solver in self._all_solvers():
+            solver.renew()
+        self._forget_values()
+
+    def _all_solvers(self) -> list[Solver]:
+        parts = self.parts.global_pass
+        return [*self.solvers.values(), *([parts.solver] if parts is not None else [])]
+
+    def _forget_values(self) -> None:
         if self.parts.preconditioner is not None:
             self.parts.preconditioner.acceptance.reset()
             self.parts.preconditioner.recombination.reset()

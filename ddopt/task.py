@@ -38,6 +38,7 @@ class Task(Component):
 
     problem: Problem
     initial: torch.Tensor  # the first parameters, shape (n,)
+    keeps_curvature: bool = False  # whether that of the old f is worth something after ``renew``
 
     @abstractmethod
     def prepare(self, setting: Setting) -> None:
@@ -56,8 +57,8 @@ class Task(Component):
     def renew(self, theta: torch.Tensor, evaluations: float) -> float | None:
         """Before an iteration: make f another function (new points), or None if f stays.
 
-        ``self.problem`` is then the new one; curvature and acceptance forget the old one, and f and
-        g are evaluated anew. It must depend on nothing but the seed, θ (n,), the parallel
+        ``self.problem`` is then the new one, on which f and g are evaluated anew; acceptance
+        forgets the old values. It must depend on nothing but the seed, θ (n,), the parallel
         ``evaluations`` so far, and the task's own state. Returns what it has cost, in full
         gradients.
         """

@@ -120,7 +120,10 @@ class Run:
         if cost is None:
             return
         self._take(self.task.problem)
-        self.engine.reset()
+        if self.task.keeps_curvature:
+            self.engine.renew()
+        else:
+            self.engine.reset()
         again = self.engine.start(self.problem, self.theta)
         self.tally.parallel += cost + again / self.engine.shares
         self.tally.total += cost + again

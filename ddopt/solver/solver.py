@@ -59,6 +59,9 @@ class Solver(Component):
     def reset(self) -> None:
         """Forget the curvature and the radius: the problem has changed."""
 
+    def renew(self) -> None:
+        """Forget earlier values of f, and keep the curvature: f has changed a little."""
+
     def state_dict(self) -> dict[str, Any]:
         """The memory of the solver: tensors and plain numbers."""
         return {}

@@ -82,6 +82,10 @@ class TrustRegion(Solver):
     def reset(self) -> None:
         """Forget the curvature and earlier values; the radius finds its way by itself."""
         self.hessian.reset()
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget earlier values alone."""
         self.region.acceptance.reset()
 
     def state_dict(self) -> dict[str, Any]:

@@ -63,6 +63,10 @@ class TrustRegionAdam(Solver):
     def reset(self) -> None:
         """Forget the moments and earlier values."""
         self.moments.reset()
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget earlier values alone."""
         self.region.acceptance.reset()
 
     def state_dict(self) -> dict[str, Any]:

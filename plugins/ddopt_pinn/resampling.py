@@ -34,6 +34,11 @@ class Resampling(Component):
             description="random points whose residuals are asked for, in multiples of the interior "
             "points; their cost is counted",
         )
+        keep_curvature: bool = Field(
+            True,
+            description="keep the secant pairs of the old points, but no values of the old loss "
+            "(docs/design/resampling.md)",
+        )
 
     def due(self, evaluations: float, last: float) -> bool:
         """Whether it is time again, by the evaluations now and when the points last changed."""

@@ -126,6 +126,7 @@ class PDETask(Task):
         self.initial = torch.cat([tensor.detach().reshape(-1) for tensor in first.values()])
         self.problem = PDEProblem(layout, self._net, self.equation, collocation)
         self.resampling: Any = self.config.resampling.build()
+        self.keeps_curvature = getattr(self.resampling.config, "keep_curvature", False)
         self._first = collocation.counts[0]
         self._changes, self._changed = 0, 0.0  # how often the points have moved, and when last
 

@@ -9,32 +9,33 @@ from pydantic import Field
 from ddopt.component import Settings
 from ddopt.decomposition.boxes import Boxes, BoxSettings
 from ddopt.strategy import Strategy
-from ddopt_sapts.data import SaptsD
-from ddopt_sapts.preconditioned import assemble
+from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 
 if TYPE_CHECKING:
     from ddopt.engine import Parts
 
 
 class SaptsPINN(Strategy):
-    """SAPTS over space (and time): overlapping boxes of collocation points, and the best end.
+    """SAPTS over space (and time): overlapping boxes of points, the mean of their steps.
 
-    Everything but the cut is as in ``sapts_d``. For any problem that says where its samples lie.
+    The best end, as in ``sapts_d``, does not pay here: what is best for one box is bad for the
+    others (docs/design/boxes.md). For any problem that says where its samples lie.
     """
 
     name = "sapts_pinn"
 
-    class Config(BoxSettings, SaptsD.Config):
-        """Options of the boxes and of the data-parallel strategy."""
+    class Config(BoxSettings, PreconditionedSettings):
+        """Options of the boxes and of every preconditioned strategy."""
 
+        consistency: bool = Field(True, description="first-order consistent local objectives")
         overlap: float = Field(
-            0.5,
+            0.25,
             ge=0.0,
             description="how far a box reaches beyond its faces, as a fraction of its width",
         )
 
     def parts(self, solver: Settings) -> Parts:
-        """Boxes of points, and the best of the points that their solvers reach."""
+        """Boxes of points, the mean of their steps, one global step."""
         options = self.config
         decomposition = Boxes(**{key: getattr(options, key) for key in BoxSettings.model_fields})
         return assemble(options, decomposition, solver, consistency=options.consistency)

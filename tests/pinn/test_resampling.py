@@ -97,19 +97,25 @@ def test_the_points_move_to_where_the_residual_is_large():
     assert torch.equal(twin.problem.coordinates(0), task.problem.coordinates(0))
 
 
-def test_curvature_and_windows_forget_the_old_loss():
+@pytest.mark.parametrize("keep", [False, True])
+def test_values_are_forgotten_and_curvature_if_it_is_stale(keep):
     task = prepared("burgers")
     solver = TrustRegion(acceptance=Window(length=5))
     engine = Engine(Parts(None, GlobalPass(solver)), Serial())
     engine.start(task.problem, task.initial)
     for _ in range(4):
         engine.step(task.problem)
-    engine.reset()
-    fresh = TrustRegion(acceptance=Window(length=5))
-    found, expected = solver.state_dict(), fresh.state_dict()
-    assert found["hessian"] == expected["hessian"]
+    before = solver.state_dict()
+    assert before["region"]["acceptance"]["earlier"]
+    (engine.renew if keep else engine.reset)()
+    expected = TrustRegion(acceptance=Window(length=5)).state_dict()
+    found = solver.state_dict()
     assert found["region"]["acceptance"] == expected["region"]["acceptance"]
-    assert found["region"]["radius"] > 0.0
+    assert found["region"]["radius"] == before["region"]["radius"]
+    if keep:
+        assert str(found["hessian"]) == str(before["hessian"])
+    else:
+        assert found["hessian"] == expected["hessian"]
 
 
 def test_every_change_is_paid_for_and_starts_from_the_new_loss(tmp_path):

@@ -51,6 +51,11 @@ COMPONENTS = {
         "full": "ddopt.sampling.full:Full",
         "batches": "ddopt.sampling.batches:Batches",
     },
+    "baseline": {
+        "adam": "ddopt.compare.descent:Adam",
+        "sgd": "ddopt.compare.descent:SGD",
+        "lbfgs": "ddopt.compare.lbfgs:LBFGS",
+    },
     "executor": {
         "serial": "ddopt.executor.serial:Serial",
         "distributed": "ddopt.executor.distributed:Distributed",

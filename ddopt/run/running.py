@@ -39,7 +39,7 @@ class Run:
         self.config, self.executor, self.folder = config, executor, folder
         chance.seed(config.seed)
         self.task = cast("Task", config.problem.build())
-        self.task.prepare(_setting(config))
+        self.task.prepare(setting(config))
         strategy = cast("Strategy", config.strategy.build())
         self.subdomains, self._shares = strategy.subdomains, strategy.shares
         self.sampling = cast("Sampling", config.sampling.build())
@@ -230,7 +230,8 @@ class Run:
         return why(self.config.stop, self.tally, None, self._due_error())
 
 
-def _setting(config: RunConfig) -> Setting:
+def setting(config: RunConfig) -> Setting:
+    """What a config decides for its task."""
     return Setting(config.seed, getattr(torch, config.dtype), device_of(config))
 
 

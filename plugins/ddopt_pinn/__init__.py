@@ -37,6 +37,7 @@ RESAMPLINGS = {
     "rar": "ddopt_pinn.resampling:RAR",
     "rar-d": "ddopt_pinn.resampling:RARD",
 }
+BASELINES = {"nncg": "ddopt_pinn.nncg:NNCG"}
 LAZY = {
     "ModelProblem": "ddopt_pinn.model",
     "PDETask": "ddopt_pinn.task",
@@ -47,8 +48,9 @@ LAZY = {
 
 @hookimpl
 def ddopt_register(register: Any) -> None:
-    """Register the problems and the resamplings; each is imported when a run names it."""
-    for seam, components in (("problem", PROBLEMS), ("resampling", RESAMPLINGS)):
+    """Register problems, resamplings and a baseline; each is imported when a run names it."""
+    seams = {"problem": PROBLEMS, "resampling": RESAMPLINGS, "baseline": BASELINES}
+    for seam, components in seams.items():
         for name, where in components.items():
             register(where, seam=seam, name=name)
 

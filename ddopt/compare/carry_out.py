@@ -1,0 +1,86 @@
+"""One run of a comparison: a folder with ``metrics.jsonl`` and ``summary.json``, kept once done."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from ddopt.blas import one_thread
+from ddopt.compare.objective import Objective, Spent
+from ddopt.config import plain
+from ddopt.run import chance, files, record
+from ddopt.run.execution import execute
+from ddopt.run.folder import CONFIG, Folder, load_again, refuse_changes
+from ddopt.run.running import setting
+from ddopt.run.stopping import StopReason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ddopt.compare.baseline import Baseline
+    from ddopt.compare.entry import Opponent, Strategy
+    from ddopt.config import Stop
+    from ddopt.sampling import Sampling
+    from ddopt.task import Task
+
+LIMITS = ("evaluations", "seconds")
+
+
+def done(folder: Path, stop: Stop) -> bool:
+    """Whether a finished run lies there whose budget was no smaller."""
+    path = folder / record.SUMMARY
+    if not path.exists():
+        return False
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    if summary["stop_reason"] not in LIMITS:
+        return bool(summary["stop_reason"] != StopReason.INTERRUPTED.key)
+    budget = summary.get("budget") or load_again(folder).stop.model_dump()
+    return all((budget[key] or 0.0) >= (getattr(stop, key) or 0.0) for key in LIMITS)
+
+
+def own(strategy: Strategy, folder: Path) -> bool:
+    """Run a strategy, or go on with a run that was interrupted; False if it was again."""
+    config = strategy.config
+    begun = (folder / CONFIG).exists()
+    if begun:
+        refuse_changes(folder, load_again(folder), config)
+    with contextlib.redirect_stdout(io.StringIO()):  # the comparison has lines of its own
+        reason = execute(config, Folder(folder), resume=begun)
+    return reason is not StopReason.INTERRUPTED
+
+
+def other(opponent: Opponent, folder: Path, every: float) -> None:
+    """Run a baseline; its record is written when it is over, the summary last."""
+    config = opponent.config
+    torch.set_num_threads(config.threads)
+    chance.seed(config.seed)
+    task = cast("Task", config.problem.build())
+    task.prepare(setting(config))
+    baseline = cast("Baseline", opponent.settings.build())
+    sampling = cast("Sampling", config.sampling.build()) if baseline.mini else None
+    if sampling is not None:
+        sampling.prepare(config.seed)
+    f = Objective(task, sampling, config.stop, every)
+    with one_thread():
+        try:
+            reason = baseline.minimise(f)
+        except Spent as spent:
+            reason = str(spent)
+        f.finish()
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(record.strict(line)) + "\n" for line in f.lines)
+    files.write_text(folder / record.METRICS, lines)
+    last = f.lines[-1]
+    summary = {
+        "problem": config.problem.component.name,
+        "baseline": {"name": opponent.name, **plain(opponent.settings.model_dump())},
+        "seed": config.seed,
+        "stop_reason": reason,
+        "budget": config.stop.model_dump(),
+        **last,
+    }
+    record.write_summary(folder, summary)

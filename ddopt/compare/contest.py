@@ -1,0 +1,96 @@
+"""A comparison: every entry at every seed, in folders that a second call finds again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import tomli_w
+
+from ddopt.compare import carry_out
+from ddopt.compare.entry import Opponent, Strategy, slug
+from ddopt.compare.score import MERITS, Outcome, Row, read
+from ddopt.config import Output, RunConfig, Stop, plain
+from ddopt.run import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+COMMON = ("problem", "sampling", "dtype", "device", "threads", "reduction")
+CLAIM = "problem.toml"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What all entries have in common; ``every`` is the evaluations between two measurements."""
+
+    folder: Path
+    stop: Stop
+    seeds: int
+    rates: Sequence[float]
+    every: int
+    say: Callable[[str], None]
+
+    def claim(self, config: RunConfig) -> None:
+        """Make the folder this problem's; raises ``ValueError`` if it is another one's."""
+        settings = plain(config.model_dump(include=set(COMMON)))
+        text, path = tomli_w.dumps(settings), self.folder / CLAIM
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            raise ValueError(
+                f"{self.folder} holds a comparison on something else: see {CLAIM} in it; give "
+                "another folder with --out"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files.write_text(path, text)
+
+    def strategy(self, entry: Strategy) -> Row | None:
+        """Run one of our own at every seed; None if it was interrupted."""
+        # An outer iteration of a decomposed strategy costs about as much as ten others.
+        output = Output(measure_every=1 if entry.subdomains > 1 else self.every, figures=False)
+        outcomes = []
+        for seed in range(entry.config.seed, entry.config.seed + self.seeds):
+            changes = {"seed": seed, "stop": self.stop, "output": output}
+            one = replace(entry, config=entry.config.model_copy(update=changes))
+            folder = self.folder / slug(entry.label) / f"seed-{seed}"
+            kept = carry_out.done(folder, self.stop)
+            if not kept and not carry_out.own(one, folder):
+                return None
+            outcomes.append(read(folder, self.stop))
+            self._tell(entry.label, seed, outcomes[-1], kept)
+        return Row(entry.label, outcomes, entry.subdomains)
+
+    def opponent(self, entry: Opponent) -> Row:
+        """Run a baseline at every seed, at the rate with the smallest last loss on the first."""
+        first = entry.config.seed
+        tried: dict[float, float] = {}
+        outcomes: list[Outcome] = []
+        if entry.tuned:
+            known = {rate: self._once(entry.at(rate), first) for rate in self.rates}
+            tried = {rate: outcome.loss for rate, outcome in known.items()}
+            rate = min(tried, key=lambda rate: tried[rate])
+            entry, outcomes = entry.at(rate), [known[rate]]
+        for seed in range(first + len(outcomes), first + self.seeds):
+            outcomes.append(self._once(entry, seed))
+        return Row(entry.name, outcomes, rate=entry.rate, tried=tried)
+
+    def _once(self, entry: Opponent, seed: int) -> Outcome:
+        config = entry.config.model_copy(update={"seed": seed, "stop": self.stop})
+        folder, label = self.folder / slug(entry.name), entry.name
+        if entry.rate is not None:
+            folder, label = folder / f"rate-{entry.rate:.3e}", f"{label}, rate {entry.rate:.1e}"
+        folder /= f"seed-{seed}"
+        kept = carry_out.done(folder, self.stop)
+        if not kept:
+            carry_out.other(replace(entry, config=config), folder, self.every)
+        outcome = read(folder, self.stop)
+        self._tell(label, seed, outcome, kept)
+        return outcome
+
+    def _tell(self, label: str, seed: int, outcome: Outcome, kept: bool) -> None:
+        merit = next(merit for merit in MERITS if merit.key in outcome.lines[0])
+        self.say(
+            f"{label}, seed {seed}: {merit.label} {merit.show(outcome.last(merit.key))}, loss "
+            f"{outcome.last('loss'):.2e}, {outcome.last('evaluations'):.6g} evaluations, "
+            f"{outcome.last('seconds'):.3g} s{' (kept)' if kept else ''}"
+        )

@@ -1,0 +1,87 @@
+"""The entries of a comparison: who takes part, and under which name it is written down."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from ddopt.component import lookup
+from ddopt.config import load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ddopt.compare.baseline import Baseline
+    from ddopt.component import Settings
+    from ddopt.config import RunConfig
+    from ddopt.strategy import Strategy as Method
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One of our own strategies, with the run that it describes."""
+
+    config: RunConfig
+
+    @property
+    def label(self) -> str:
+        """The strategy's name, with its number of subdomains."""
+        name = self.config.strategy.component.name
+        return name if self.subdomains == 1 else f"{name}, N = {self.subdomains}"
+
+    @property
+    def subdomains(self) -> int:
+        """N; a process for each of them is what parallel evaluations stand for."""
+        return cast("Method", self.config.strategy.build()).subdomains
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """A baseline, with the learning rate that it is run at, if it has one."""
+
+    settings: Settings
+    config: RunConfig
+    rate: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The baseline's name."""
+        return self.settings.component.name
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it has a learning rate, which is chosen for it."""
+        return cast("type[Baseline]", self.settings.component).tuned
+
+    def at(self, rate: float) -> Opponent:
+        """The same baseline at another learning rate."""
+        settings = type(self.settings).model_validate({**self.settings.model_dump(), "rate": rate})
+        return Opponent(settings, self.config, rate)
+
+
+def slug(label: str) -> str:
+    """A label as the name of a folder."""
+    return re.sub(r"[^a-z0-9_.]+", "-", label.lower()).strip("-")
+
+
+def strategies(
+    file: Path, changes: Sequence[str], plugin_files: Sequence[Path], others: Sequence[str]
+) -> list[Strategy]:
+    """The configured strategy, then the ``others``: names, or ``name:N`` with N subdomains."""
+    found = [Strategy(load(file, changes, plugin_files))]
+    for other in others:
+        name, colon, count = other.partition(":")
+        if colon and not count.isdecimal():
+            raise ValueError(
+                f"a strategy is given by its name, or as NAME:N for N subdomains, not {other!r}"
+            )
+        change = f"strategy={{name='{name}'{f', subdomains={count}' if colon else ''}}}"
+        found.append(Strategy(load(file, [*changes, change], plugin_files)))
+    return list({one.label: one for one in found}.values())
+
+
+def opponents(config: RunConfig, names: Sequence[str]) -> list[Opponent]:
+    """The baselines of these names; raises ``ValueError`` with the nearest one if there is none."""
+    return [Opponent(lookup("baseline", name).Config(), config) for name in dict.fromkeys(names)]

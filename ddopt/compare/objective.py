@@ -1,0 +1,112 @@
+"""The function that a baseline minimises: it counts, records, and ends when the budget is spent."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from ddopt.config import Stop
+    from ddopt.problem import Point, Problem
+    from ddopt.sampling import Sampling
+    from ddopt.task import Task
+
+REMEMBERED = 32  # points whose value is known: what one line search may visit
+
+
+class Spent(Exception):  # noqa: N818 - it is how a baseline ends, no error
+    """Nothing more may be evaluated; the message is the reason."""
+
+
+class Objective:
+    """f of a task, with the budget of a ``Stop``.
+
+    ``at`` and ``loss`` evaluate, ``iterate`` says which point a baseline would hand out now; only
+    those are recorded and measured. Measuring is not counted, but takes time, as in a run.
+    """
+
+    def __init__(self, task: Task, sampling: Sampling | None, stop: Stop, every: float) -> None:
+        self.task, self.stop = task, stop
+        self.start = task.initial
+        self.lines: list[dict[str, Any]] = []
+        self._sampling, self._every = sampling, every
+        self._spent, self._iterations, self._measured = 0.0, 0, -math.inf
+        self._latest = task.initial
+        self._known: deque[Point] = deque(maxlen=REMEMBERED)
+        self._problem = self._sampled()
+        self._began = perf_counter()
+
+    def at(self, theta: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """f(θ) and ∇f(θ), shape (n,); a point that was just visited costs nothing."""
+        for point in self._known:
+            if torch.equal(point.theta, theta):
+                return point.value, point.gradient
+        self.count(self._problem.cost)
+        point = self._problem.both(theta.detach().clone())
+        found = point.value, point.gradient  # the gradient is computed here
+        self._known.append(point)
+        return found
+
+    def loss(self, theta: torch.Tensor) -> torch.Tensor:
+        """f(θ) as a 0-d tensor with a graph, where the problem can give one."""
+        expression = getattr(self._problem, "loss", None)
+        if expression is None:
+            raise ValueError(
+                f"{type(self._problem).__name__} has no 'loss' that can be differentiated twice; "
+                "compare with another baseline"
+            )
+        self.count(self._problem.cost)
+        found: torch.Tensor = expression(theta)
+        return found
+
+    def count(self, evaluations: float) -> None:
+        """Pay for something; raises ``Spent`` if that is too much."""
+        stop = self.stop
+        if stop.evaluations is not None and self._spent + evaluations > stop.evaluations + 1e-9:
+            raise Spent("evaluations")
+        if stop.seconds is not None and perf_counter() - self._began >= stop.seconds:
+            raise Spent("seconds")
+        self._spent += evaluations
+
+    def iterate(self, theta: torch.Tensor, value: float) -> bool:
+        """Record an iterate and f there; True if f is another function from now on."""
+        self._latest = theta.detach().clone()
+        line = self._line(value)
+        if self._spent - self._measured >= self._every:
+            self._measured = self._spent
+            line |= self.task.measure(self._latest)
+        self.lines.append(line)
+        if not math.isfinite(value):
+            raise Spent("non_finite")
+        self._iterations += 1
+        cost = self.task.renew(self._latest, self._spent)
+        draw = self._problem.draw
+        self._problem = self._sampled()
+        changed = cost is not None or draw != self._problem.draw
+        if cost is not None:
+            self.count(cost)
+        if changed:
+            self._known.clear()
+        return cost is not None
+
+    def finish(self) -> None:
+        """Measure the last iterate."""
+        if self.lines:
+            self.lines[-1] |= self.task.measure(self._latest)
+
+    def _line(self, value: float) -> dict[str, Any]:
+        return {
+            "iteration": self._iterations,
+            "loss": value,
+            "evaluations": self._spent,
+            "evaluations_total": self._spent,
+            "seconds": round(perf_counter() - self._began, 4),
+        }
+
+    def _sampled(self) -> Problem:
+        whole = self.task.problem
+        return whole if self._sampling is None else self._sampling.problem(whole, self._iterations)

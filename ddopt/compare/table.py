@@ -1,0 +1,137 @@
+"""The table of a comparison: on the terminal, as markdown, as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from ddopt.compare.score import geometric, mean, merit_of, spread
+from ddopt.run import files
+from ddopt.run.record import strict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ddopt.compare.score import Merit, Row
+    from ddopt.config import Stop
+
+COUNTING = (
+    "An evaluation is one loss with its gradient on all samples; a trial of a line search and a "
+    "product with the Hessian count whole. Evaluations are those on the longest path, one process "
+    "for each of the N subdomains; *in all* is what the N processes did together. All processes "
+    "run here one after the other, so seconds are those of one process, measuring included."
+)
+
+
+WIDTH = 120  # where there is no terminal
+
+
+def ranked(rows: Sequence[Row], merit: Merit) -> list[Row]:
+    """The rows, the best first; what has no number comes last."""
+
+    def key(row: Row) -> float:
+        value = mean(row.values(merit.key)) if merit.higher else geometric(row.values(merit.key))
+        return math.inf if math.isnan(value) else -value if merit.higher else value
+
+    return sorted(rows, key=key)
+
+
+def cells(rows: Sequence[Row], merit: Merit) -> tuple[list[str], list[list[str]]]:
+    """Head and body of the table."""
+    head = ["method", merit.label, "mean ± std", "training loss", "evaluations", "in all", "s"]
+    if merit.key == "loss":
+        head[3] = "best seed"
+    body = []
+    for row in ranked(rows, merit):
+        values, losses = row.values(merit.key), row.values("loss")
+        centre = mean(values) if merit.higher else geometric(values)
+        body.append(
+            [
+                row.title,
+                merit.show(centre),
+                f"{merit.show(mean(values))} ± {merit.show(spread(values))}",
+                f"{min(losses) if merit.key == 'loss' else geometric(losses):.2e}",
+                f"{mean(row.values('evaluations')):,.0f}",
+                f"{mean(row.values('evaluations_total')):,.0f}",
+                f"{mean(row.values('seconds')):.3g}",
+            ]
+        )
+    return head, body
+
+
+def notes(rows: Sequence[Row], stop: Stop, seeds: Sequence[int]) -> list[str]:
+    """What one must know to read the table."""
+    limit = f"{stop.seconds:g} s" if stop.seconds else f"{stop.evaluations:,.0f} evaluations"
+    kind = "arithmetic" if merit_of(rows).higher else "geometric"
+    said = [
+        f"Budget: {limit} for each run; seeds {', '.join(map(str, seeds))}. The last measurement "
+        f"within the budget counts. The first figure is the {kind} mean over the seeds, the "
+        "training loss the geometric one.",
+        COUNTING,
+    ]
+    for row in rows:
+        if row.tried:
+            said.append(
+                f"{row.label}: the best of {len(row.tried)} learning rates from "
+                f"{min(row.tried):.1e} to {max(row.tried):.1e}, by the training loss at the end of "
+                f"seed {seeds[0]}; the {len(row.tried) - 1} other runs are not in the table."
+            )
+    return said
+
+
+def markdown(rows: Sequence[Row], title: str, remarks: Sequence[str]) -> str:
+    """The table as markdown."""
+    head, body = cells(rows, merit_of(rows))
+    lines = [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *body)]
+    return "\n".join([f"# {title}", "", *lines, "", *(f"{r}\n" for r in remarks)])
+
+
+def record(rows: Sequence[Row], title: str, remarks: Sequence[str]) -> dict[str, Any]:
+    """Everything that the table is made of."""
+    merit = merit_of(rows)
+    keys = (merit.key, "loss", "evaluations", "evaluations_total", "seconds")
+    return {
+        "title": title,
+        "merit": merit.key,
+        "higher_is_better": merit.higher,
+        "remarks": list(remarks),
+        "rows": [
+            {
+                "method": row.label,
+                "subdomains": row.subdomains,
+                "rate": row.rate,
+                "tried_rates": {f"{rate:.3e}": loss for rate, loss in row.tried.items()},
+                "mean": mean(row.values(merit.key)),
+                "std": spread(row.values(merit.key)),
+                "geometric_mean": geometric(row.values(merit.key)),
+                "seeds": {key: row.values(key) for key in keys},
+            }
+            for row in ranked(rows, merit)
+        ],
+    }
+
+
+def write(folder: Path, rows: Sequence[Row], title: str, remarks: Sequence[str]) -> None:
+    """Write ``table.md`` and ``table.json``."""
+    files.write_text(folder / "table.md", markdown(rows, title, remarks))
+    found = json.dumps(strict(record(rows, title, remarks)), indent=2) + "\n"
+    files.write_text(folder / "table.json", found)
+
+
+def show(rows: Sequence[Row], title: str) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    head, body = cells(rows, merit_of(rows))
+    table = Table(title=title, title_justify="left")
+    for column, name in enumerate(head):
+        table.add_column(name, justify="right" if column else "left", overflow="fold")
+    for line in body:
+        table.add_row(*line)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(table)

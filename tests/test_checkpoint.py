@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from ddopt.run import chance, checkpoint, files, record
+from ddopt.config import load
+from ddopt.executor import Serial
+from ddopt.run import chance, checkpoint, execution, files, record, shards
+from ddopt.run.folder import Folder
+from ddopt.run.running import Run
+from ddopt.testing.ranks import run_ranks
+from tests.test_variants import RELAY, RUN_FILE
 
 
 def state(number):
@@ -103,3 +109,55 @@ def test_the_summary_is_written_as_a_whole(tmp_path):
     record.write_summary(tmp_path, {"loss": math.nan, "evaluations": {"total": 3.0}})
     written = json.loads((tmp_path / "summary.json").read_text())
     assert written == {"loss": None, "evaluations": {"total": 3.0}}
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize(
+    ("strategy", "after"),
+    [("sapts_ip", 1), ("sapts_ip", 3), ("hybrid", 1), ("hybrid", 4), ("hybrid", 2)],
+)
+def test_stages_are_saved_by_all_and_resumed_on_any_number_of_processes(strategy, after, tmp_path):
+    file = tmp_path / "relay.toml"
+    file.write_text(RUN_FILE.format(relay=RELAY.as_posix()))
+    options = ["strategy.subdomains=3"] if strategy == "sapts_ip" else ["strategy.cut=stages"]
+    changes = [f"strategy={strategy}", *options, "output.keep_best=true"]
+    changes += ["output.checkpoint_every=2", "output.measure_every=1"]
+
+    def train(executor, iterations, place, resume):
+        config = load(file, (*changes, f"stop.iterations={iterations}"))
+        folder = Folder(place)
+        run = Run(config, executor, folder if executor.rank == 0 else None)
+        state = execution._saved(folder, run) if resume else None
+        if executor.rank == 0:
+            folder.open(config, state["tally"]["iterations"] if state else -1)
+        execution.finish(run, run.train(state))
+        folder.close()
+
+    train(Serial(), 6, tmp_path / "whole", False)
+    run_ranks(train, 2, 4, tmp_path / "two", False)
+    if after == 1:
+        train(Serial(), 6, tmp_path / "two", True)
+    else:
+        run_ranks(train, after, 6, tmp_path / "two", True)
+    apart = ("seconds", "bytes_sent", "collectives")
+    whole, two = (
+        [{k: v for k, v in line.items() if k not in apart} for line in record.read(place)]
+        for place in (tmp_path / "whole", tmp_path / "two")
+    )
+    assert two == whole
+    model = [checkpoint.load(tmp_path / place) for place in ("whole", "two")]
+    thetas = [
+        shards.parameters(tmp_path / place, state)
+        for place, state in zip(("whole", "two"), model, strict=True)
+    ]
+    assert thetas[0].numel() == 113
+    assert torch.equal(*thetas)
+    best = [torch.load(tmp_path / place / "best.pt")["theta"] for place in ("whole", "two")]
+    assert best[0].numel() == 113
+    assert torch.equal(*best)
+    summary = json.loads((tmp_path / "two" / "summary.json").read_text())
+    assert summary["parameters"] == 113
+    damaged = sorted((tmp_path / "two" / "checkpoints" / "00000006").iterdir())[0]
+    damaged.write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match=r"its piece stage-0000.pt is missing or differs"):
+        assert checkpoint.load(tmp_path / "two")["tally"]["iterations"] == 4

@@ -35,13 +35,13 @@ class Sharded(Geometry):
         count: int,
         copies: Executor | None = None,
     ) -> None:
-        self._executor, self._owned, self.count = executor, owned, count
+        self._executor, self.owned, self.count = executor, owned, count
         self.copies = copies or Serial()  # the processes that hold the same pieces
         self.blocks = tuple(owned.values())
 
     def total(self, part: Callable[[slice], torch.Tensor]) -> torch.Tensor:
         """Σ over all blocks, in one collective."""
-        own = {d: part(block) for d, block in self._owned.items()}
+        own = {d: part(block) for d, block in self.owned.items()}
         shape = next(iter(own.values())).shape
         rows = self._executor.numbers({d: p.flatten().tolist() for d, p in own.items()}, self.count)
         total = torch.zeros(shape.numel(), dtype=torch.float64)
@@ -51,5 +51,5 @@ class Sharded(Geometry):
 
     def dot(self, a: torch.Tensor, b: torch.Tensor) -> float:
         """<a, b>, in one collective."""
-        own = {d: [dot(a[block], b[block])] for d, block in self._owned.items()}
+        own = {d: [dot(a[block], b[block])] for d, block in self.owned.items()}
         return sum(value for (value,) in self._executor.numbers(own, self.count))

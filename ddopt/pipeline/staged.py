@@ -65,6 +65,7 @@ class StagedProblem(Problem):
                 "one process for each stage, or cut the network into more"
             )
         self.sizes = [padded(stage) for stage in stages]
+        self.lengths = [sum(p.numel() for p in stage.parameters()) for stage in stages]
         self._stages = {
             d: Stage(stages[d], dtype, torch.device(device))
             for d in self.executor.owned(self.count)

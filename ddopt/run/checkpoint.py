@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,23 @@ def save(folder: Path, iteration: int, state: dict[str, Any]) -> Path:
     path = place / f"{iteration:08d}.pt"
     draft = path.with_suffix(".draft")
     files.write(draft, lambda stream: torch.save(state, stream))
-    files.write_text(_seal(path), _digest(draft) + "\n")
+    files.write_text(_seal(path), digest(draft) + "\n")
     draft.replace(path)
     for old in _all(folder)[KEPT:]:
         old.unlink()
         _seal(old).unlink(missing_ok=True)
+        shutil.rmtree(pieces_of(folder, int(old.stem)), ignore_errors=True)
     return path
+
+
+def pieces_of(folder: Path, iteration: int) -> Path:
+    """Where the pieces of a model that no process holds are; see :mod:`ddopt.run.shards`."""
+    return folder / FOLDER / f"{iteration:08d}"
+
+
+def read(path: Path, device: torch.device | str = "cpu") -> Any:
+    """What is in a file, its tensors on this process's device."""
+    return torch.load(path, map_location=_moves(torch.device(device)), weights_only=True)
 
 
 def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
@@ -46,9 +58,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | N
     for path in found:
         reason = _damage(path)
         if not reason:
-            state: dict[str, Any] = torch.load(
-                path, map_location=_moves(torch.device(device)), weights_only=True
-            )
+            state: dict[str, Any] = read(path, device)
             return state
         warnings.warn(f"{path} is damaged ({reason}); trying the one before", stacklevel=2)
     if found:
@@ -72,14 +82,21 @@ def _seal(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _damage(path: Path) -> str:
-    """What is wrong with a checkpoint; empty if nothing is."""
+    """What is wrong with a checkpoint or its pieces; empty if nothing is."""
     seal = _seal(path)
     if not seal.exists():
         return "its checksum is missing"
-    return "" if seal.read_text().strip() == _digest(path) else "its checksum differs"
+    if seal.read_text().strip() != digest(path):
+        return "its checksum differs"
+    for name, expected in read(path).get("pieces", {}).items():
+        piece = path.with_suffix("") / name
+        if not piece.exists() or digest(piece) != expected:
+            return f"its piece {name} is missing or differs"
+    return ""

@@ -11,8 +11,9 @@ from ddopt.blas import one_thread
 from ddopt.executor.launch import connect
 from ddopt.extras import remedy
 from ddopt.plugins import manager
-from ddopt.run import checkpoint
+from ddopt.run import checkpoint, shards
 from ddopt.run.running import Run, device_of
+from ddopt.task import Task
 
 if TYPE_CHECKING:
     from ddopt.config import RunConfig
@@ -38,21 +39,35 @@ def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -
 
 
 def _saved(folder: Folder, run: Run) -> dict[str, Any] | None:
-    return checkpoint.load(folder.path, run.initial.device)
+    state = checkpoint.load(folder.path, run.initial.device)
+    return shards.load(folder.path, run, state) if state and "pieces" in state else state
 
 
 def finish(run: Run, reason: StopReason) -> None:
     """Write the summary, tell the plugins, draw the figures."""
     summary = summarise(run, reason)
     if run.folder is not None:
-        run.folder.finish(summary, run.best)
+        run.folder.finish(summary, _whole(run, "best") if run.best else {})
     manager().call("ddopt_after_run", run=run, summary=summary)
     if run.folder is not None and run.config.output.figures:
         try:
-            run.task.draw(run.theta, run.folder.metrics(), run.folder.path)
+            if type(run.task).draw is not Task.draw:
+                theta = _whole(run, "point")["theta"]
+                run.task.draw(theta, run.folder.metrics(), run.folder.path)
         except Exception as error:  # the results are there; a picture is not worth losing them
             kind = type(error).__name__
             warnings.warn(f"no figures: {kind}: {error}.{remedy(error)}", stacklevel=2)
+
+
+def _whole(run: Run, what: str) -> dict[str, Any]:
+    """The last point, or the best one, with θ of the whole model."""
+    assert run.folder is not None
+    own = run.best if what == "best" else {"theta": run.theta}
+    if not run.problem.geometry.sharded:
+        return own
+    saved = checkpoint.load(run.folder.path)  # the run has ended, so all stages are there
+    assert saved is not None
+    return {**own, "theta": shards.parameters(run.folder.path, saved, what)}
 
 
 def summarise(run: Run, reason: StopReason) -> dict[str, Any]:
@@ -78,7 +93,7 @@ def summarise(run: Run, reason: StopReason) -> dict[str, Any]:
         "collectives": tally.collectives,
         "stop_reason": reason.key,
         "stop_message": reason.value,
-        "parameters": run.theta.numel(),
+        "parameters": run.parameters,
         "dtype": config.dtype,
         "device": str(run.theta.device),
         "threads": torch.get_num_threads(),

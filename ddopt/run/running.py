@@ -13,7 +13,7 @@ from ddopt.executor import Split
 from ddopt.executor.sharded import Sharded
 from ddopt.plugins import manager
 from ddopt.problem import Problem
-from ddopt.run import chance, checkpoint, record
+from ddopt.run import chance, checkpoint, record, shards
 from ddopt.run.interrupt import Interrupt
 from ddopt.run.stopping import StopReason, why
 from ddopt.run.tally import Tally
@@ -150,6 +150,12 @@ class Run:
         return self.engine.point.theta
 
     @property
+    def parameters(self) -> int:
+        """The number of parameters of the whole model."""
+        lengths = getattr(self.whole, "lengths", None)
+        return sum(lengths) if lengths else self.theta.numel()
+
+    @property
     def theta_value(self) -> float:
         """f at the current parameters."""
         assert self.engine.point is not None, "the run has not begun"
@@ -200,21 +206,26 @@ class Run:
             self.folder.write(record.line(self.tally, report, shown))
 
     def _save(self) -> None:
+        """Write a checkpoint; by all processes, for each may hold something of its own."""
         state = self.engine.state_dict()
-        state["solvers"] = _collected(self.executor, state["solvers"])
-        if self.folder is None:
-            return
         state["point"] = {**state["point"], "theta": state["point"]["theta"].detach()}
         bundle = {"engine": state, "tally": asdict(self.tally), "random": chance.state()}
         bundle |= {"best": self.best, "sampling": self.sampling.state_dict()}
         bundle["task"] = self.task.state_dict()
-        checkpoint.save(self.folder.path, self.tally.iterations, bundle)
+        folder = self.folder.path if self.folder is not None else None
+        if self.problem.geometry.sharded:
+            shards.save(folder, self, bundle)
+            return
+        state["solvers"] = _collected(self.executor, state["solvers"])
+        if folder is not None:
+            checkpoint.save(folder, self.tally.iterations, bundle)
 
     def _continue(self, bundle: dict[str, Any]) -> StopReason | None:
         state, executor = bundle["engine"], self.executor
         before = getattr(self.task, "problem", None)
         solvers = state["solvers"]
-        owned = solvers if len(solvers) == 1 else executor.owned(max(solvers, default=-1) + 1)
+        whole = len(solvers) == 1 or "pieces" in bundle  # else those of all processes
+        owned = solvers if whole else executor.owned(max(solvers, default=-1) + 1)
         own = {d: solvers[d] for d in owned}
         self.engine.load_state_dict({**state, "solvers": own})
         self.tally = Tally(**bundle["tally"])

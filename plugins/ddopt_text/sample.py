@@ -51,7 +51,7 @@ def trained(folder: Path, plugin_files: Sequence[Path] = ()) -> tuple[Any, torch
     """The prepared task of a run, and the parameters of its last checkpoint, on the CPU."""
     import torch
 
-    from ddopt.run import checkpoint
+    from ddopt.run import checkpoint, shards
     from ddopt.run.folder import load_again
     from ddopt.task import Setting
 
@@ -61,4 +61,4 @@ def trained(folder: Path, plugin_files: Sequence[Path] = ()) -> tuple[Any, torch
         raise ValueError(f"{folder} has no checkpoint yet; let the run end, or save more often")
     task: Any = config.problem.build()
     task.prepare(Setting(config.seed, getattr(torch, config.dtype)))
-    return task, state["engine"]["point"]["theta"]
+    return task, shards.parameters(folder, state)

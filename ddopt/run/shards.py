@@ -1,0 +1,135 @@
+"""Checkpoints of a model that no process holds: one file for each stage and each subdomain.
+
+Process 0 writes them one after the other as their owners send them, so that it never holds more
+than one piece beside its own; whoever resumes, on any number of processes, reads what it owns.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from ddopt.executor.sharded import Sharded
+from ddopt.run import checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ddopt.executor import Executor
+    from ddopt.run.running import Run
+
+MARK = "piece:"  # stands where a vector was, with its number
+
+
+def take_apart(tree: Any, geometry: Sharded) -> tuple[Any, dict[int, list[torch.Tensor]]]:
+    """A state without its vectors (..., n), and those cut at this process's stages."""
+    owned = geometry.owned
+    length = sum(block.stop - block.start for block in owned.values())
+    pieces: dict[int, list[torch.Tensor]] = {stage: [] for stage in owned}
+    count = 0
+
+    def walk(node: Any) -> Any:
+        nonlocal count
+        if isinstance(node, dict):
+            return {key: walk(value) for key, value in node.items()}
+        vector = isinstance(node, torch.Tensor) and node.is_floating_point() and node.ndim
+        if not vector or node.shape[-1] != length:  # small matrices are the same on every process
+            return node
+        for stage, block in owned.items():
+            pieces[stage].append(node.detach()[..., block].clone())
+        count += 1
+        return f"{MARK}{count - 1}"
+
+    return walk(tree), pieces
+
+
+def put_together(tree: Any, pieces: list[list[torch.Tensor]]) -> Any:
+    """The state with its vectors, from the pieces of stages in order."""
+    if isinstance(tree, dict):
+        return {key: put_together(value, pieces) for key, value in tree.items()}
+    if isinstance(tree, str) and tree.startswith(MARK):
+        number = int(tree.removeprefix(MARK))
+        return torch.cat([stage[number] for stage in pieces], dim=-1)
+    return tree
+
+
+def save(folder: Path | None, run: Run, bundle: dict[str, Any]) -> None:
+    """Write the checkpoint of an iteration; by all processes, ``folder`` on process 0 alone."""
+    executor, geometry, whole = run.executor, staged(run), run.whole
+    solvers = bundle["engine"].pop("solvers")
+    bare, own = take_apart(bundle, geometry)
+    row = min(geometry.count, executor.size)  # the processes of the first copy of the stages
+    parcels = [(f"stage-{j:04d}.pt", j % row, own.get(j)) for j in range(geometry.count)]
+    parcels += [
+        (f"subdomain-{d:04d}.pt", executor.owner(d), solvers.get(d)) for d in range(run.subdomains)
+    ]
+    place = None if folder is None else checkpoint.pieces_of(folder, run.tally.iterations)
+    if place is not None:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+    digests = {}
+    for name, owner, piece in parcels:
+        state = _handed(executor, piece, owner)
+        if place is not None:
+            torch.save(state, place / name)
+            digests[name] = checkpoint.digest(place / name)
+    if folder is not None:
+        bare |= {"pieces": digests, "lengths": getattr(whole, "lengths", [])}
+        checkpoint.save(folder, run.tally.iterations, bare)
+
+
+def load(folder: Path, run: Run, bundle: dict[str, Any]) -> dict[str, Any]:
+    """The bundle with the vectors and the local solvers of this process."""
+    device, owned = run.initial.device, run.executor.owned(run.subdomains)
+
+    def read(name: str) -> Any:
+        return checkpoint.read(checkpoint.pieces_of(folder, run_at(bundle)) / name, device)
+
+    bundle = put_together(bundle, [read(f"stage-{j:04d}.pt") for j in staged(run).owned])
+    solvers = {d: read(f"subdomain-{d:04d}.pt") for d in owned}
+    bundle["engine"]["solvers"] = {d: state for d, state in solvers.items() if state is not None}
+    return bundle
+
+
+def parameters(folder: Path, bundle: dict[str, Any], what: str = "point") -> torch.Tensor:
+    """θ of the whole model, where one process has room for it: to draw, to generate, to export.
+
+    ``what`` is the last "point" or the "best" one.
+    """
+    theta = (bundle["best"] if what == "best" else bundle["engine"]["point"])["theta"]
+    if not isinstance(theta, str):
+        return cast("torch.Tensor", theta)
+    place = checkpoint.pieces_of(folder, run_at(bundle))
+    stages = []
+    for j, length in enumerate(bundle["lengths"]):
+        vectors = checkpoint.read(place / f"stage-{j:04d}.pt")
+        stages.append(vectors[int(theta.removeprefix(MARK))][:length].clone())
+    return torch.cat(stages)
+
+
+def staged(run: Run) -> Sharded:
+    """Where the stages of a run are."""
+    geometry = run.problem.geometry
+    assert isinstance(geometry, Sharded)
+    return geometry
+
+
+def run_at(bundle: dict[str, Any]) -> int:
+    """The iteration of a checkpoint."""
+    return int(bundle["tally"]["iterations"])
+
+
+def _handed(executor: Executor, state: Any, owner: int) -> Any:
+    """The state of the process ``owner``, on process 0."""
+    if owner == 0 or executor.rank not in (0, owner):
+        return state
+    import torch.distributed as dist
+
+    parcel, cpu = [state], torch.device("cpu")
+    if executor.rank == 0:
+        dist.recv_object_list(parcel, owner, device=cpu)
+    else:
+        dist.send_object_list(parcel, 0, device=cpu)
+    return parcel[0]

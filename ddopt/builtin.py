@@ -18,6 +18,7 @@ COMPONENTS = {
     "solver": {
         "trust_region": "ddopt.solver.trust_region:TrustRegion",
         "trust_region_adam": "ddopt.solver.trust_region_adam:TrustRegionAdam",
+        "lssr1": "ddopt.solver.lssr1:LSSR1",
         "adam": "ddopt.solver.adam:Adam",
         "sgd": "ddopt.solver.sgd:SGD",
     },
@@ -45,11 +46,13 @@ COMPONENTS = {
         "window": "ddopt.acceptance.window:Window",
         "toint": "ddopt.acceptance.toint:Toint",
         "averaged": "ddopt.acceptance.averaged:Averaged",
+        "asntr": "ddopt.acceptance.asntr:ASNTR",
     },
     "radius": {"stepwise": "ddopt.radius.stepwise:Stepwise"},
     "sampling": {
         "full": "ddopt.sampling.full:Full",
         "batches": "ddopt.sampling.batches:Batches",
+        "adaptive": "ddopt.sampling.adaptive:Adaptive",
     },
     "baseline": {
         "adam": "ddopt.compare.descent:Adam",

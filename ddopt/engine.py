@@ -78,6 +78,7 @@ class StepReport:
     total: float = 0.0  # full gradients over all processes
     bytes_sent: int = 0
     collectives: int = 0
+    refuted: int = 0  # steps that independent samples have rejected
 
 
 class Engine:
@@ -226,7 +227,12 @@ class Engine:
         report: StepReport,
     ) -> None:
         """Accept or reject the recombined step, and let the radius follow (step 4)."""
-        verdict = parts.acceptance.judge(point.value, trial.value, recombined.predicted)
+        verdict = parts.acceptance.consider(
+            problem, point, trial, recombined.predicted, self.radius
+        )
+        report.refuted += verdict.refuted
+        report.parallel += verdict.cost
+        report.total += verdict.cost
         length = problem.geometry.norm(recombined.step)
         self.radius = parts.radius.update(
             Trial(
@@ -320,6 +326,7 @@ class Engine:
         report.global_ratio = answer.ratio
         report.global_radius = getattr(parts.solver, "radius", None)
         report.global_accepted, report.global_rejected = answer.accepted, answer.rejected
+        report.refuted += answer.refuted
         report.parallel += answer.evaluations / self.shares
         report.total += answer.evaluations
         if self.parts.preconditioner is None:

@@ -91,6 +91,7 @@ class Problem(ABC):
     cost: float = 1.0  # of one evaluation, in full gradients of the problem that is solved
     geometry: Geometry = LOCAL  # inner products; over processes where each holds a piece
     draw: int = 0  # which samples and random numbers were drawn; one draw is one function
+    extra: Problem | None = None  # the loss on independent samples that test its steps
 
     @abstractmethod
     def at(self, theta: torch.Tensor) -> Point:

@@ -11,6 +11,7 @@ from ddopt.hessian.exact import Exact
 from ddopt.hessian.lbfgs import LBFGS
 from ddopt.hessian.lsr1 import LSR1
 from ddopt.hessian.none import NoCurvature
+from ddopt.solver.lssr1 import LSSR1
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.solver.trust_region_adam import TrustRegionAdam
 from ddopt.subproblem.cauchy import Cauchy
@@ -46,7 +47,7 @@ def test_hessians_conform(hessian):
     check_hessian(hessian())
 
 
-@pytest.mark.parametrize("solver", [TrustRegion, TrustRegionAdam])
+@pytest.mark.parametrize("solver", [TrustRegion, TrustRegionAdam, LSSR1])
 def test_solvers_conform(solver):
     check_solver(solver())
 

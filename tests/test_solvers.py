@@ -21,6 +21,8 @@ SOLVERS = {
     "toint": {"name": "trust_region", "acceptance": "toint"},
     "averaged": {"name": "trust_region", "acceptance": "averaged"},
     "window": {"name": "trust_region", "acceptance": "window"},
+    "asntr": {"name": "trust_region", "acceptance": "asntr"},
+    "lssr1": {"name": "lssr1"},
     "trust-region adam": {"name": "trust_region_adam"},
     "adam": {"name": "adam", "lr": 0.03},
     "sgd": {"name": "sgd", "lr": 0.01},
@@ -49,7 +51,10 @@ def test_it_goes_down_and_reports_what_it_did(solver, problem):
     assert answer.end.value < 0.5 * start.value
     assert answer.decrease == start.value - answer.end.value
     assert torch.equal(answer.step, answer.end.theta - theta)
-    assert answer.evaluations == answer.accepted + answer.rejected <= 40
+    iterations = answer.accepted + answer.rejected
+    searched = solver == "lssr1"  # whose line searches visit more points
+    assert iterations <= 40
+    assert answer.evaluations >= iterations if searched else answer.evaluations == iterations
     assert f.at(answer.end.theta).value == answer.end.value
 
 

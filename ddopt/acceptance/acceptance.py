@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from ddopt.component import Component, Settings
+
+if TYPE_CHECKING:
+    from ddopt.problem import Point, Problem
 
 ROUND_OFF = 10 * 2.0**-52  # units in the last place of a float64 loss; see Acceptance.judge
 
@@ -23,6 +26,8 @@ class Verdict:
 
     accepted: bool
     ratio: float
+    refuted: bool = False  # taken by the samples of the problem, rejected by independent ones
+    cost: float = 0.0  # of the judgement itself, in full gradients
 
 
 class Acceptance(Component):
@@ -40,6 +45,12 @@ class Acceptance(Component):
         threshold: float = Field(
             1e-4, ge=0.0, lt=1.0, description="accept a step whose ratio is at least this (η1)"
         )
+
+    def consider(
+        self, problem: Problem, point: Point, trial: Point, predicted: float, radius: float
+    ) -> Verdict:
+        """Judge a trial in a ball of ``radius``; a policy that needs more than values overrides."""
+        return self.judge(point.value, trial.value, predicted)
 
     def judge(self, value: float, trial: float, predicted: float) -> Verdict:
         """Judge the trial value f(θ + s) against f(θ) = ``value`` and pred = ``predicted``.

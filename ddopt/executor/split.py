@@ -27,6 +27,7 @@ class Split(Problem):
         self.problem, self.executor, self.count = problem, executor, shares
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
         self.draw, self.geometry = problem.draw, problem.geometry
+        self.extra = problem.extra  # few samples: every process evaluates all of them
         dealt = deal(problem.samples.counts, shares)
         self._shares: dict[int, Problem] = {}
         for d in executor.owned(shares):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field
@@ -12,6 +13,8 @@ from ddopt.radius import Trial
 from ddopt.solver.solver import Answer
 
 if TYPE_CHECKING:
+    import torch
+
     from ddopt.acceptance import Verdict
     from ddopt.problem import Point, Problem
     from ddopt.subproblem import Candidate
@@ -34,6 +37,11 @@ class Proposer(Protocol):
         """Learn from a trial whose value is finite."""
 
 
+Searched = tuple["Candidate", "Point", int]  # the step to judge, its end, and the points visited
+Visit = Callable[["torch.Tensor"], "Point"]
+Search = Callable[[Visit, "Point", "Candidate", "Geometry"], Searched]
+
+
 class RegionSettings(Settings):
     """What every trust region has: a policy, a rule for its radius, and a first radius."""
 
@@ -51,7 +59,8 @@ class RegionSettings(Settings):
 class Region:
     """Conn, Gould and Toint, Trust-Region Methods, Algorithm 6.1.1, for any source of steps."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, search: Search | None = None) -> None:
+        self._search = search or whole_step
         self.acceptance: Any = config.acceptance.build()
         self.rule: Any = config.radius.build()
         # Kept from call to call; NaN until the first point is known.
@@ -64,15 +73,20 @@ class Region:
         if math.isnan(self.radius):
             self.radius = first_radius(start, problem.geometry.norm(start.gradient))
         point, room = start, ball
-        accepted = rejected = 0
+        accepted = rejected = refuted = visits = 0
+        judging = 0.0
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
             candidate = proposer.propose(problem, point, min(self.radius, room))
             if not candidate.predicted > 0.0:
                 break  # the model sees nothing to gain: a stationary point
-            trial = (problem.both if asked else problem.at)(point.theta + candidate.step)
-            verdict = self.acceptance.judge(point.value, trial.value, candidate.predicted)
-            ratio = verdict.ratio
+            visit = problem.both if asked else problem.at
+            candidate, trial, visited = self._search(visit, point, candidate, problem.geometry)
+            verdict = self.acceptance.consider(
+                problem, point, trial, candidate.predicted, min(self.radius, room)
+            )
+            ratio, refuted = verdict.ratio, refuted + verdict.refuted
+            visits, judging = visits + visited, judging + verdict.cost
             if math.isfinite(trial.value):
                 proposer.observe(point, trial, candidate, verdict.accepted)
             self._adapt(point, trial, candidate, verdict, room, problem.geometry)
@@ -92,8 +106,9 @@ class Region:
             end=point,
             accepted=accepted,
             rejected=rejected,
-            evaluations=(accepted + rejected) * problem.cost,
+            evaluations=visits * problem.cost + judging,
             ratio=ratio,
+            refuted=refuted,
         )
 
     def _adapt(
@@ -128,6 +143,11 @@ class Region:
         """Restore what ``state_dict`` gave."""
         self.radius = float(state["radius"])
         self.acceptance.load_state_dict(state["acceptance"])
+
+
+def whole_step(visit: Visit, point: Point, candidate: Candidate, geometry: Geometry) -> Searched:
+    """Try the candidate as it is."""
+    return candidate, visit(point.theta + candidate.step), 1
 
 
 def first_radius(start: Point, slope: float) -> float:

@@ -29,6 +29,7 @@ class Answer:
     rejected: int = 0
     evaluations: float = 0.0  # in full gradients of the problem that is solved
     ratio: float | None = None  # of the last iteration, where there is one
+    refuted: int = 0  # steps that independent samples have rejected
 
 
 class Solver(Component):

@@ -33,9 +33,12 @@ _noise: ContextVar[_Noise | None] = ContextVar("noise", default=None)
 
 
 @contextmanager
-def dropping(draw: int, samples: torch.Tensor) -> Iterator[None]:
-    """Let :class:`Dropout` layers drop, for these ``samples`` (batch,) in this ``draw``."""
-    token = _noise.set(_Noise(draw, samples))
+def dropping(draw: int, samples: torch.Tensor, before: int = 0) -> Iterator[None]:
+    """Let :class:`Dropout` layers drop, for these ``samples`` (batch,) in this ``draw``.
+
+    ``before`` is how often the stages before this one drop, where a network is cut.
+    """
+    token = _noise.set(_Noise(draw, samples, before))
     try:
         yield
     finally:
@@ -49,9 +52,9 @@ class Dropout(nn.Module):
     not ask (a measurement, a generated text) gets none.
     """
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: float, uses: int = 1) -> None:
         super().__init__()
-        self.p = p
+        self.p, self.uses = p, uses  # how often one pass through the network comes by
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``x`` (batch, ...) with the masks of its samples."""

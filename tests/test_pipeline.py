@@ -285,3 +285,9 @@ def test_what_skips_a_stage_cannot_be_cut_there():
     model = Long().double()
     with pytest.raises(ValueError, match="needs more than the stage before it gives"):
         cut_at(model, ["blocks.0", "blocks.2"], X[:2])
+
+
+def test_dropout_of_torch_is_refused():
+    stages = [nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.1))]
+    with pytest.raises(ValueError, match=r"ddopt.dropout.Dropout"):
+        StagedProblem(stages, lambda i: X[i], squares, Samples.all(3))

@@ -83,7 +83,7 @@ class StagedCurvature:
         self, m: int, d: int, leaf: torch.Tensor, inputs: Tensors
     ) -> tuple[Tensors, Tensors]:
         """What (m, d) hands on that can be differentiated, and its cotangents as leaves."""
-        found = self.problem._stages[d](leaf, inputs)
+        found = self.point.outputs_of(m, d, leaf, inputs)
         if d == self.problem.count - 1:
             loss = self.point.loss_of(m, found)
             return (loss,), (torch.ones_like(loss).requires_grad_(),)

@@ -19,7 +19,7 @@ from ddopt.problem import Operator, Point, Problem
 from ddopt.space import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 Tensors = tuple[torch.Tensor, ...]
 NO_RESIDUALS = (
@@ -39,6 +39,13 @@ class Stage:
                 "a stage with batch statistics would change at every trial; use GroupNorm or "
                 "LayerNorm in place of BatchNorm"
             )
+        for name, layer in module.named_modules():
+            if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p and layer.training:
+                raise ValueError(
+                    f"layer {name!r} drops at random, and another set at every trial; use "
+                    "ddopt.dropout.Dropout, whose masks belong to the iteration and the sample, or "
+                    "call eval()"
+                )
         names, shapes = [n for n, _ in named], [p.shape for _, p in named]
         self.padding = padded(module) - sum(p.numel() for _, p in named)
         if self.padding:  # zeros that nothing depends on; see Sharded
@@ -105,22 +112,19 @@ class StageObjective(Problem):
 
     def __init__(
         self,
-        stage: Stage,
-        inputs: list[Tensors],
-        values: Callable[[int, Tensors], torch.Tensor],
+        layout: Layout,
+        values: Sequence[Callable[[torch.Tensor], torch.Tensor]],
         offset: float,
         cost: float,
     ) -> None:
-        self.layout, self.cost = stage.layout, cost
-        self._stage, self._inputs, self._values, self._offset = stage, inputs, values, offset
+        self.layout, self.cost = layout, cost
+        self._values, self._offset = values, offset  # θ_d ↦ what a chunk contributes
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate, chunk by chunk; the graph is kept until the gradient is taken."""
         leaf = theta.detach().requires_grad_()
         with torch.enable_grad():
-            chunks = [
-                self._values(m, self._stage(leaf, inputs)) for m, inputs in enumerate(self._inputs)
-            ]
+            chunks = [value(leaf) for value in self._values]
         value = self._offset + sum(float(chunk.detach()) for chunk in chunks)
 
         def gradient() -> torch.Tensor:
@@ -141,10 +145,9 @@ class StageObjective(Problem):
         def product(v: torch.Tensor) -> torch.Tensor:
             leaf = theta.detach().requires_grad_()
             total = torch.zeros_like(theta)
-            for m, inputs in enumerate(self._inputs):
+            for value in self._values:
                 with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-                    value = self._values(m, self._stage(leaf, inputs))
-                    (g,) = torch.autograd.grad(value, leaf, create_graph=True)
+                    (g,) = torch.autograd.grad(value(leaf), leaf, create_graph=True)
                     if g.requires_grad:  # a linear stage has none
                         total += torch.autograd.grad(g, leaf, v)[0]
             return total
@@ -152,15 +155,11 @@ class StageObjective(Problem):
         return product
 
 
-def linearised(cotangents: list[Tensors], outputs: list[Tensors]) -> Callable[..., torch.Tensor]:
-    """(m, φ) ↦ <c, φ − a> over all tensors that a stage hands on, in float64."""
-
-    def value(m: int, found: Tensors) -> torch.Tensor:
-        terms = [
-            ((new - old) * c).sum(dtype=torch.float64)
-            for new, old, c in zip(found, outputs[m], cotangents[m], strict=True)
-            if new.is_floating_point()
-        ]
-        return torch.stack(terms).sum()
-
-    return value
+def linearised(cotangents: Tensors, outputs: Tensors, found: Tensors) -> torch.Tensor:
+    """<c, φ − a> over all tensors that a stage hands on, in float64."""
+    terms = [
+        ((new - old) * c).sum(dtype=torch.float64)
+        for new, old, c in zip(found, outputs, cotangents, strict=True)
+        if new.is_floating_point()
+    ]
+    return torch.stack(terms).sum()

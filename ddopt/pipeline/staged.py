@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.dropout import Dropout, dropping
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
 from ddopt.pipeline.curvature import StagedCurvature
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from ddopt.executor import Executor
 
 Feed = Callable[[torch.Tensor], Any]  # sample indices -> the first stage's input, or a tuple
+Redraw = Callable[[int], tuple[Feed, int]]  # draw -> its feed, and the number of its dropout masks
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # output, indices -> sum of losses
 
 
@@ -43,6 +46,7 @@ class StagedProblem(Problem):
         samples: D, one term.
         executor: who owns which stage.
         chunks: M; processes work on different chunks at the same time.
+        redraw: what is random in a draw, where anything is.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class StagedProblem(Problem):
         chunks: int = 1,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        redraw: Redraw | None = None,
     ) -> None:
         self.executor = executor or Serial()
         self.count = len(stages)
@@ -79,6 +84,10 @@ class StagedProblem(Problem):
         alone = self.count == 1
         self.geometry = LOCAL if alone else Sharded(self.executor, self._blocks, self.count)
         self._feed, self._loss, self._chunks = feed, loss, chunks
+        self._redraw = redraw
+        self._noise: int | None = None  # of the dropout masks
+        drops = [sum(m.uses for m in s.modules() if isinstance(m, Dropout)) for s in stages]
+        self._drops = [sum(drops[:d]) for d in range(self.count)]  # before each stage
         self.samples = samples
         self._total = len(samples)  # f is the sum of the losses over this
 
@@ -122,8 +131,19 @@ class StagedProblem(Problem):
     def _over(self, samples: Samples, total: int) -> StagedProblem:
         assert self.samples is not None
         other = copy.copy(self)
-        other.samples, other._total, other._last = samples, total, None
+        other.samples, other._total = samples, total
+        other._last = other._revisited = None
         other.cost = self.cost * len(samples) / len(self.samples)
+        return other
+
+    def drawn(self, number: int) -> StagedProblem:
+        """The same samples with random numbers of their own; ``redraw`` knows which."""
+        if self._redraw is None:
+            return self
+        assert self.samples is not None
+        other = self._over(self.samples, self._total)
+        other._feed, other._noise = self._redraw(number)
+        other.draw = number + 1
         return other
 
     def scored(self, feed: Feed, loss: Loss, samples: Samples) -> StagedProblem:
@@ -132,7 +152,7 @@ class StagedProblem(Problem):
         ``scored(...).at(theta).value`` is the mean score, on every process.
         """
         other = self._over(samples, len(samples))
-        other._feed, other._loss = feed, loss
+        other._feed, other._loss, other._noise = feed, loss, None
         return other
 
     def at(self, theta: torch.Tensor) -> StagedPoint:
@@ -154,12 +174,18 @@ class StagedProblem(Problem):
         (d,) = (d for d, block in self._blocks.items() if block == indices)
         if not isinstance(point, StagedPoint) or point.problem is not self:
             point = self._revisit(point.theta)
-        if d == self.count - 1:
-            values, offset = point.loss_of, 0.0
-        else:
-            values, offset = linearised(point.cotangents[d], point.outputs[d]), point.value
+        seen, last = point, d == self.count - 1
+
+        def value(m: int, theta: torch.Tensor) -> torch.Tensor:
+            found = seen.outputs_of(m, d, theta, seen.inputs[d][m])
+            if last:
+                return seen.loss_of(m, found)
+            return linearised(seen.cotangents[d][m], seen.outputs[d][m], found)
+
+        values = [partial(value, m) for m in range(self._chunks)]
         cost = self.cost * self.sizes[d] / sum(self.sizes)
-        return StageObjective(self._stages[d], point.inputs[d], values, offset, cost)
+        offset = 0.0 if last else point.value
+        return StageObjective(self._stages[d].layout, values, offset, cost)
 
     _revisited: StagedPoint | None = None
 
@@ -202,6 +228,14 @@ class StagedPoint(Point):
         }
         super().__init__(theta, self._forward(), self._backward)
 
+    def outputs_of(self, m: int, d: int, theta: torch.Tensor, inputs: Tensors) -> Tensors:
+        """φ_d of chunk m, with the masks of its samples where there is dropout."""
+        problem, stage = self.problem, self.problem._stages[d]
+        if problem._noise is None:
+            return stage(theta, inputs)
+        with dropping(problem._noise, self._indices[m], problem._drops[d]):
+            return stage(theta, inputs)
+
     def loss_of(self, m: int, outputs: Tensors) -> torch.Tensor:
         """Chunk m's contribution to the mean loss."""
         (output,) = outputs
@@ -220,7 +254,7 @@ class StagedPoint(Point):
                 inputs = executor.receive(d - 1, d, self._device)
             inputs = tuple(_leaf(tensor, moving=d > 0) for tensor in inputs)
             with torch.enable_grad():
-                found = own[d](self._leaves[d], inputs)
+                found = self.outputs_of(m, d, self._leaves[d], inputs)
                 if d == last:
                     loss = self.loss_of(m, found)
                     losses.append(float(loss.detach()))

@@ -22,6 +22,9 @@ from ddopt_pinn.problem import UNKNOWN, PDEProblem
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ddopt.executor import Executor
+    from ddopt.pipeline import StagedProblem
+
 BATCH = 20_000  # points of one forward pass when a solution is looked at
 RESOLUTION = {1: 1001, 2: 101, 3: 41}  # points along an axis of the grid that errors are taken on
 
@@ -162,6 +165,18 @@ class PDETask(Task):
         if state:
             self._changes, self._changed = int(state["changes"]), float(state["changed"])
             self.problem = self.problem.moved(state["points"].numpy())
+
+    def staged(self, stages: int, chunks: int, executor: Executor) -> StagedProblem:
+        """There are none.
+
+        Raises ``ValueError``: the last stage would have to differentiate the solution by the
+        coordinates, which enter at the first one.
+        """
+        raise ValueError(
+            f"problem {self.name!r} cannot be cut into stages: its equation differentiates the "
+            "network by its input, through all stages at once; choose strategy = 'sapts_p', "
+            "'napts' or 'hybrid', which decompose layers, or 'sapts_d', 'sapts_pinn'"
+        )
 
     @property
     def _space(self) -> Any:

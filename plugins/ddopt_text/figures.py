@@ -36,7 +36,7 @@ def draw(
     task: Language, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path
 ) -> list[Path]:
     """All figures."""
-    measured = task.measure(theta)
+    measured = task.validate(theta)
     loss, perplexity = measured["validation_loss"], measured["perplexity"]
     said = f"validation loss {loss:.3f}, perplexity {perplexity:.2f}"
     written = task.generate(theta, "\n", 700)

@@ -7,6 +7,7 @@ are Unsupervised Multitask Learners, 2019, section 2.3). Legend: B sequences, T 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
@@ -74,7 +75,7 @@ class Block(nn.Module):
             nn.GELU(),
             nn.Linear(4 * shape.width, shape.width, bias=shape.bias),
         )
-        self.drop = Dropout(shape.dropout)
+        self.drop = Dropout(shape.dropout, uses=2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``x`` (B, T, C) to (B, T, C)."""
@@ -150,7 +151,10 @@ class GPT(nn.Module):
         if count > len(pieces):
             raise ValueError(f"{len(pieces)} pieces make no {count} stages; use {len(pieces)}")
         sizes = [sum(p.numel() for p in piece.parameters()) for piece in pieces]
-        return [nn.Sequential(*(pieces[i] for i in group)) for group in balanced(sizes, count)]
+        return [
+            nn.Sequential(OrderedDict((str(i), pieces[i]) for i in group))
+            for group in balanced(sizes, count)
+        ]
 
     def _initialise(self) -> None:
         """Normal weights; those that end a residual branch are smaller the more there are."""

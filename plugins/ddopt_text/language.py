@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from ddopt.autograd import AutogradProblem, Named, TermSums
 from ddopt.component import Settings
 from ddopt.dropout import dropping
+from ddopt.pipeline import StagedProblem
 from ddopt.problem import Samples
 from ddopt.randomness import generator, key
 from ddopt.space import Parameters
@@ -22,6 +23,10 @@ from ddopt.storage import alone, data_root, fetch, missing
 from ddopt.task import Setting, Task
 from ddopt_text.corpus import Corpus, Windows
 from ddopt_text.gpt import GPT, Shape
+
+if TYPE_CHECKING:
+    from ddopt.executor import Executor
+    from ddopt.pipeline.staged import Feed, Loss
 
 FILE = "tinyshakespeare.txt"
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -104,21 +109,60 @@ class Language(Task):
 
     def _loss(self, named: Named, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The sum over sequences of the mean over their characters."""
-        scores = functional_call(self.model, dict(named), (inputs,))
-        total = cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="sum")
-        return total / inputs.shape[1]
+        return sum_of_means(functional_call(self.model, dict(named), (inputs,)), targets)
 
-    @torch.no_grad()
+    def staged(self, stages: int, chunks: int, executor: Executor) -> StagedProblem:
+        """The network cut between its blocks; validated where its stages are.
+
+        Raises ``ValueError`` for tied weights, and for more stages than blocks and their ends.
+        """
+        setting = self._setting
+        self._cut = StagedProblem(
+            list(self.model.stages(stages)),
+            *self._halves(self.train),
+            Samples.all(len(self.train)),
+            executor,
+            chunks=chunks,
+            dtype=setting.dtype,
+            device=setting.device,
+            redraw=self._redrawn if self.config.dropout else None,
+        )
+        return self._cut
+
+    _cut: StagedProblem | None = None
+
+    def _redrawn(self, draw: int) -> tuple[Feed, int]:
+        return self._halves(self.train)[0], key(self._setting.seed, "draw", draw)
+
+    def _halves(self, windows: Windows) -> tuple[Feed, Loss]:
+        """What the first stage is given, and what the last one makes of its scores."""
+
+        def feed(index: torch.Tensor) -> torch.Tensor:
+            return windows.pair(index.to(self._setting.device))[0]
+
+        def loss(scores: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+            return sum_of_means(scores, windows.pair(index.to(self._setting.device))[1])
+
+        return feed, loss
+
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """Loss and perplexity on the part of the text that is not trained on."""
+        if self._cut is None:
+            return self.validate(theta)
+        count = min(len(self.validation), self.config.validation_samples or len(self.validation))
+        scored = self._cut.scored(*self._halves(self.validation), Samples.all(count))
+        return found(scored.at(theta).value)
+
+    @torch.no_grad()
+    def validate(self, theta: torch.Tensor) -> dict[str, float]:
+        """The same, where ``theta`` holds the whole network."""
         named = self.problem.named(theta.to(self._setting.device))
         count = min(len(self.validation), self.config.validation_samples or len(self.validation))
         index = torch.arange(count, device=self._setting.device)
         losses = [
             float(self._loss(named, *self.validation.pair(some))) for some in index.split(VIEW)
         ]
-        loss = math.fsum(losses) / count
-        return {"validation_loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        return found(math.fsum(losses) / count)
 
     @torch.no_grad()
     def generate(
@@ -148,6 +192,17 @@ class Language(Task):
         from ddopt_text import figures
 
         return figures.draw(self, theta, metrics, folder)
+
+
+def sum_of_means(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The sum over sequences of the mean over their characters, from (B, T, alphabet), (B, T)."""
+    total = cross_entropy(scores.flatten(0, 1), targets.flatten(), reduction="sum")
+    return total / targets.shape[1]
+
+
+def found(loss: float) -> dict[str, float]:
+    """A validation loss, and what it means."""
+    return {"validation_loss": loss, "perplexity": math.exp(min(loss, 700.0))}
 
 
 class Shakespeare(Language):

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from ddopt.autograd import AutogradProblem, Named, TermSums
 from ddopt.component import Settings
 from ddopt.dropout import dropping
+from ddopt.pipeline import StagedProblem, cut
 from ddopt.problem import Samples
 from ddopt.randomness import key
 from ddopt.space import Parameters
@@ -24,6 +25,9 @@ from ddopt_vision.images import Images, Raw
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ddopt.executor import Executor
+    from ddopt.pipeline.staged import Feed
 
 CHUNKS = {"mlp": 65_536, "cnn": 4_096}  # samples of one pass; about a gigabyte of activations
 DEEP = 256
@@ -115,6 +119,45 @@ class Classification(Task):
             redraw=self._sums if options.augment or options.dropout else None,
         )
 
+    def staged(self, stages: int, chunks: int, executor: Executor) -> StagedProblem:
+        """The network cut between its layers; measured where its stages are.
+
+        Raises ``ValueError`` for more stages than layers, and for batch normalisation.
+        """
+        setting, options = self._setting, self.config
+        self._cut = StagedProblem(
+            cut(networks.in_line(self.model), stages),
+            self._inputs(self.train, None),
+            lambda scores, i: cross_entropy(
+                scores, self.train.labels[i.to(setting.device)], reduction="sum"
+            ),
+            Samples.all(len(self.train)),
+            executor,
+            chunks=chunks,
+            dtype=setting.dtype,
+            device=setting.device,
+            redraw=self._redrawn if options.augment or options.dropout else None,
+        )
+        return self._cut
+
+    _cut: StagedProblem | None = None
+
+    def _redrawn(self, draw: int) -> tuple[Feed, int]:
+        number = key(self._setting.seed, "draw", draw)
+        return self._inputs(self.train, number), number
+
+    def _inputs(self, images: Images, number: int | None) -> Feed:
+        """Sample indices to images; of a draw, augmented where that is wanted."""
+
+        def feed(index: torch.Tensor) -> torch.Tensor:
+            index = index.to(self._setting.device)
+            found = images.inputs(index)
+            if number is None or not self.config.augment:
+                return found
+            return augmented(found, index, number, self.padding, self.reflect)
+
+        return feed
+
     def _loaded(self) -> tuple[Raw, Raw]:
         root = data_root(self.config.root)
         try:
@@ -143,9 +186,7 @@ class Classification(Task):
 
         def sums(named: Named, samples: Samples) -> tuple[torch.Tensor, ...]:
             index = samples.terms[0].to(self.train.labels.device)
-            images, labels = self.train.inputs(index), self.train.labels[index]
-            if number is not None and self.config.augment:
-                images = augmented(images, index, number, self.padding, self.reflect)
+            images, labels = self._inputs(self.train, number)(index), self.train.labels[index]
             if number is None:
                 scores = self._scores(named, images)
             else:
@@ -188,10 +229,27 @@ class Classification(Task):
 
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """Accuracy and loss on the test set."""
+        if self._cut is not None:
+            return self._measure_stages(self._cut, theta)
         scores = self.predict(theta)
         right = (scores.argmax(1) == self.test.labels).double().mean()
         loss = cross_entropy(scores, self.test.labels)
         return {"accuracy": float(right), "test_loss": float(loss)}
+
+    def _measure_stages(self, network: StagedProblem, theta: torch.Tensor) -> dict[str, float]:
+        """The same, where ``theta`` holds this process's stages."""
+        samples, feed = Samples.all(len(self.test)), self._inputs(self.test, None)
+
+        def labels(i: torch.Tensor) -> torch.Tensor:
+            return self.test.labels[i.to(self._setting.device)]
+
+        right = network.scored(
+            feed, lambda s, i: (s.argmax(1) == labels(i)).double().sum(), samples
+        )
+        loss = network.scored(
+            feed, lambda s, i: cross_entropy(s, labels(i), reduction="sum"), samples
+        )
+        return {"accuracy": right.at(theta).value, "test_loss": loss.at(theta).value}
 
     def draw(self, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
         """Predictions on test images, the confusion matrix, and the course of the run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -42,6 +43,15 @@ def cnn(shape: Shape, classes: int, dropout: float = 0.0) -> nn.Sequential:
         *([Dropout(dropout)] if dropout else []),
         nn.Linear(128, classes),
     )
+
+
+def in_line(network: nn.Module) -> nn.Sequential:
+    """The network as a sequence of layers, which can be cut into stages; names and order stay."""
+    if isinstance(network, nn.Sequential):
+        return network
+    layers = OrderedDict(network.named_children())
+    head = layers.pop("fc")  # torchvision flattens in front of it
+    return nn.Sequential(OrderedDict([*layers.items(), ("flatten", nn.Flatten(1)), ("fc", head)]))
 
 
 def resnet(name: str, shape: Shape, classes: int, norm: str) -> nn.Module:

@@ -246,3 +246,16 @@ def test_shakespeare_is_cut_as_nanogpt_cuts_it():
     for k in range(8):
         engine.step(sampling.problem(task.problem, k))
     assert task.measure(engine.point.theta)["validation_loss"] < 3.5
+
+
+def test_a_network_in_stages_is_the_same_function(file):
+    task = prepared(file, dropout=0.2)
+    cut = task.staged(3, 2, Serial())
+    theta = cut.initial()
+    for number in (None, 5):
+        whole, pieces = (p if number is None else p.drawn(number) for p in (task.problem, cut))
+        a, b = whole.at(task.initial), pieces.at(theta)
+        assert b.value == pytest.approx(a.value, rel=1e-12)
+        gradient = torch.cat([piece.flatten() for piece in cut.named(b.gradient).values()])
+        torch.testing.assert_close(gradient, a.gradient)
+    assert task.measure(theta) == pytest.approx(task.validate(task.initial), rel=1e-12)

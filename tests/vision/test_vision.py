@@ -277,3 +277,40 @@ def test_real_images_are_normalised():
         pixels = task.train.inputs(slice(None))
         assert pixels.mean((0, 2, 3)).abs().max() < 1e-3
         assert (pixels.std((0, 2, 3)) - 1.0).abs().max() < 2e-3
+
+
+def without_padding(problem, vector):
+    return torch.cat([piece.flatten() for piece in problem.named(vector).values()])
+
+
+@pytest.mark.parametrize(
+    ("options", "stages"),
+    [
+        ({"hidden": [12, 9], "dropout": 0.3, "augment": True}, 3),
+        ({"network": "cnn", "dropout": 0.3}, 2),
+    ],
+)
+def test_a_network_in_stages_is_the_same_function(options, stages):
+    task = prepared(TinyMNIST, **options)
+    cut = task.staged(stages, 2, Serial())
+    theta = cut.initial()
+    assert torch.equal(without_padding(cut, theta), task.initial)
+    for number in (None, 3):  # as it is, and with images and masks of a draw
+        whole, pieces = (p if number is None else p.drawn(number) for p in (task.problem, cut))
+        assert pieces.draw == whole.draw
+        a, b = whole.at(task.initial), pieces.at(theta)
+        assert b.value == pytest.approx(a.value, rel=1e-12)
+        torch.testing.assert_close(without_padding(cut, b.gradient), a.gradient)
+    found = task.measure(theta)
+    task._cut = None
+    assert found == pytest.approx(task.measure(task.initial), rel=1e-12)
+
+
+def test_a_residual_network_is_cut_at_its_layers_and_batch_norm_is_refused():
+    task = prepared(TinyCIFAR, torch.float32, network="resnet18", train_samples=2, test_samples=2)
+    cut = task.staged(2, 1, Serial())
+    value = cut.at(cut.initial()).value
+    assert value == pytest.approx(task.problem.at(task.initial).value, rel=1e-5)
+    batch = prepared(TinyCIFAR, torch.float32, network="resnet18", norm="batch")
+    with pytest.raises(ValueError, match="GroupNorm"):
+        batch.staged(2, 1, Serial())

@@ -21,6 +21,8 @@ COMPONENTS = {
         "lssr1": "ddopt.solver.lssr1:LSSR1",
         "adam": "ddopt.solver.adam:Adam",
         "sgd": "ddopt.solver.sgd:SGD",
+        "muon": "ddopt.solver.muon:Muon",
+        "prodigy": "ddopt.solver.prodigy:Prodigy",
     },
     "hessian": {
         "none": "ddopt.hessian.none:NoCurvature",

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ddopt.executor import Serial
+from ddopt.judging import set_aside
 from ddopt.problem import Blank, Consistent, Point
 from ddopt.radius import Trial
 from ddopt.recombination import Corrections
@@ -40,6 +42,7 @@ class Preconditioner:
     iterations: int = 5  # ν; the paper's choice
     first_radius: float = 1.0
     consistency: bool = True
+    judged: float = 0.0  # the fraction of D set aside to judge by; 0: f is compared on all of D
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,21 @@ class Engine:
         self.iteration = 0
         self._met = False
 
+    @cached_property
+    def _blind(self) -> bool:
+        """Whether nobody asks for ∇f: all solvers walk on micro-batches."""
+        parts = self.parts.preconditioner
+        if parts is None or self.parts.global_pass is not None:
+            return False
+        return bool(parts.solver.build().stochastic)
+
+    def _roles(self, problem: Problem) -> tuple[Problem, Problem]:
+        """Where f is compared, and where the subdomains work; all of D for both, by default."""
+        parts = self.parts.preconditioner
+        if parts is None or not parts.judged:
+            return problem, problem
+        return set_aside(problem, parts.judged, self.iteration)
+
     def step(self, problem: Problem) -> StepReport:
         """One outer iteration on ``problem`` from ``self.point``.
 
@@ -108,12 +126,13 @@ class Engine:
         self._meet(problem, point.theta)
         sent = (self.executor.bytes_sent, self.executor.collectives)
         report = StepReport(iteration=self.iteration)
-        if problem.draw != self.draw:
-            point = problem.both(point.theta)
+        judge, work = self._roles(problem)
+        if problem.draw != self.draw or judge is not problem:
+            point = (judge.at if self._blind else judge.both)(point.theta)
             self.draw = problem.draw
-            self._charge(report, problem)
+            self._charge(report, judge)
         if self.parts.preconditioner is not None:
-            point = self._precondition(self.parts.preconditioner, problem, point, report)
+            point = self._precondition(self.parts.preconditioner, judge, work, point, report)
         if self.parts.global_pass is not None:
             point = self._improve(self.parts.global_pass, problem, point, report)
         self.point = point
@@ -173,8 +192,10 @@ class Engine:
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
         self._meet(problem, theta)
-        self.point, self.draw = problem.both(theta), problem.draw
-        return problem.cost
+        judge, _ = self._roles(problem)
+        self.point = (judge.at if self._blind else judge.both)(theta)
+        self.draw = problem.draw
+        return judge.cost
 
     def _meet(self, problem: Problem, theta: torch.Tensor) -> None:
         """Before anything else: does every process see the same method and problem?"""
@@ -187,13 +208,19 @@ class Engine:
             self.parts.global_pass.solver.measure(problem.geometry)
 
     def _precondition(
-        self, parts: Preconditioner, problem: Problem, point: Point, report: StepReport
+        self,
+        parts: Preconditioner,
+        problem: Problem,
+        work: Problem,
+        point: Point,
+        report: StepReport,
     ) -> Point:
-        subdomains = parts.decomposition.split(problem)
-        point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
-        ball = parts.recombination.ball(self.radius, subdomains, problem)
+        subdomains = parts.decomposition.split(work)
+        if not self._blind:
+            point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
+        ball = parts.recombination.ball(self.radius, subdomains, work)
         answers = {
-            d: self._solve(parts, problem, point, subdomains[d], ball)
+            d: self._solve(parts, work, point, subdomains[d], ball)
             for d in self._sharing(subdomains).owned(len(subdomains))
         }
         corrections = self._collect(problem, point, subdomains, answers, report)
@@ -201,7 +228,7 @@ class Engine:
         if not recombined.predicted > 0.0:
             report.radius = self.radius
             return point  # no subdomain found anything better: there is nothing to judge
-        if len(subdomains) == 1 and subdomains[0].whole and 0 in answers:
+        if subdomains[0].whole and 0 in answers and not self.solvers[0].stochastic:
             trial = answers[0].end  # f̃_1 is f, and its end has been evaluated
         elif recombined.trial is not None:
             trial = recombined.trial
@@ -211,6 +238,8 @@ class Engine:
             trial = problem.at(point.theta + recombined.step)
             self._charge(report, problem)
         self._judge(parts, problem, point, trial, recombined, report)
+        for d in answers:
+            self.solvers[d].judged(report.accepted)
         if not report.accepted:
             return point
         if self.parts.global_pass is not None:
@@ -241,7 +270,9 @@ class Engine:
                 ratio=verdict.ratio,
                 accepted=verdict.accepted,
                 predicted=recombined.predicted,
-                slope=problem.geometry.dot(point.gradient, recombined.step),
+                slope=math.nan
+                if self._blind
+                else problem.geometry.dot(point.gradient, recombined.step),
                 change=trial.value - point.value,
             )
         )
@@ -258,6 +289,10 @@ class Engine:
     ) -> Answer:
         """The local iterations of one subdomain (step 2)."""
         solver = self.solvers.setdefault(subdomain.index, parts.solver.build())
+        if solver.stochastic:  # neither value nor gradient of f_d is looked at, nor made consistent
+            local = subdomain.objective(problem, point)
+            start = Point(subdomain.restrict(point.theta), math.nan, _unknown)
+            return solver.solve(local, start, math.inf, parts.iterations)
         if subdomain.whole:  # f̃_d is f: the solver judges each step on f itself, no ball is needed
             return solver.solve(problem, point, math.inf, parts.iterations)
         wanted = subdomain.restrict(point.gradient)
@@ -287,7 +322,12 @@ class Engine:
                     answer.decrease,
                     float(answer.accepted),
                     float(answer.rejected),
-                    answer.evaluations + self._origin_cost(problem, subdomains[d]),
+                    answer.evaluations
+                    + (
+                        0.0
+                        if self.solvers[d].stochastic
+                        else self._origin_cost(problem, subdomains[d])
+                    ),
                 ]
                 for d, answer in answers.items()
             },
@@ -336,7 +376,8 @@ class Engine:
         return answer.end
 
     def _charge(self, report: StepReport, problem: Problem) -> None:
-        report.parallel += problem.cost / self.shares
+        judged = self.parts.preconditioner is not None and self.parts.preconditioner.judged
+        report.parallel += problem.cost / (1 if judged else self.shares)  # each judges by itself
         report.total += problem.cost
 
     def state_dict(self) -> dict[str, Any]:
@@ -372,3 +413,7 @@ class Engine:
                 self.solvers[int(d)].load_state_dict(saved)
         if parts.global_pass is not None:
             parts.global_pass.solver.load_state_dict(state["global"])
+
+
+def _unknown() -> torch.Tensor:
+    raise AssertionError("a solver on micro-batches asked for a gradient over the whole")

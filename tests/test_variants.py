@@ -47,6 +47,7 @@ VARIANTS = {
         'solver={name="trust_region", hessian="exact", subproblem="steihaug"}',
     ],
     "sapts_p": ["strategy=sapts_p", "strategy.subdomains=3"],
+    "sapts_m": ["strategy=sapts_m", "strategy.subdomains=3", "strategy.judged=0.2"],
     "sapts_ip": ["strategy=sapts_ip", "strategy.subdomains=3", "strategy.chunks=2"],
     "hybrid": ["strategy=hybrid"],
     "hybrid, coarse": ["strategy=hybrid", "strategy.recombination=coarse"],

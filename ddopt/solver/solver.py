@@ -40,6 +40,7 @@ class Solver(Component):
     """
 
     seam = "solver"
+    stochastic: bool = False  # walks on micro-batches, and never looks at f as a whole
 
     @abstractmethod
     def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
@@ -56,6 +57,9 @@ class Solver(Component):
 
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Take in a secant pair that somebody else paid for."""
+
+    def judged(self, accepted: bool) -> None:
+        """Learn whether the recombined step, of which the last answer was a part, was taken."""
 
     def reset(self) -> None:
         """Forget the curvature and the radius: the problem has changed."""

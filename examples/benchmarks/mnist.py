@@ -18,6 +18,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -30,10 +31,23 @@ from ddopt.sampling.full import Full
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting, Task
 from ddopt_sapts.data import SaptsD
+from ddopt_sapts.layers import SaptsP
+from ddopt_sapts.micro import SaptsM
 from ddopt_sapts.trust_region import TrustRegion as Plain
 from ddopt_vision.datasets import CIFAR10, MNIST
 
-RATES = torch.logspace(-4, 0, 13, dtype=torch.float64).tolist()
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ddopt.strategy import Strategy
+
+RATES = torch.logspace(-4, 0, 13, dtype=torch.float64).tolist()  # every third of a decade
+
+STRATEGIES: dict[str, Callable[[int, int], Strategy]] = {
+    "sapts_m": lambda count, local: SaptsM(subdomains=count),
+    "sapts_d": lambda count, local: SaptsD(subdomains=count, local_iterations=local),
+    "sapts_p": lambda count, local: SaptsP(subdomains=count),
+}
 
 
 @dataclass
@@ -82,6 +96,9 @@ def trust_region(
         gradients += f.draw != engine.draw  # the new samples' gradient at the old point
         report = engine.step(f)
         total, parallel = total + report.total, parallel + report.parallel
+        if parts.preconditioner is not None and parts.preconditioner.judged:
+            gradients = engine.iteration  # the walks need no gradient of the whole: one sum each
+            continue
         gradients += report.accepted + report.global_accepted + report.global_rejected
         if parts.preconditioner is None:
             gradients -= report.accepted  # the global pass is all there is
@@ -113,6 +130,10 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--budget", type=float, default=200.0, help="full gradients")
     parser.add_argument("--subdomains", type=int, nargs="*", default=[2, 4, 6])
+    parser.add_argument(
+        "--methods", nargs="*", default=["adam", "trust_region", "sapts_m", "sapts_d"]
+    )
+    parser.add_argument("--rates", type=float, nargs="*", default=RATES, help="Adam's")
     parser.add_argument("--local", type=int, default=10, help="local iterations")
     parser.add_argument("--memory", type=int, default=10, help="secant pairs")
     parser.add_argument("--seed", type=int, default=0)
@@ -143,18 +164,23 @@ def main() -> None:
         f"{'total':>8} {'parallel':>9} {'syncs':>6} {'seconds':>8}"
     )
     own = given.adam_batch
-    rows = [
-        adam(task, sampling(own, 0.0) if own else sampling(given.batch), rate, given.budget)
-        for rate in RATES
-    ]
-    best = max(rows, key=lambda row: row.accuracy)
-    best.method += ", best"
-    show(best)
+    rows = []
+    if "adam" in given.methods:
+        rows = [
+            adam(task, sampling(own, 0.0) if own else sampling(given.batch), rate, given.budget)
+            for rate in given.rates
+        ]
+        best = max(rows, key=lambda row: row.accuracy)
+        best.method += ", best"
+        show(best)
     solver = TrustRegion.Config(hessian=LSR1.Config(memory=given.memory))
-    methods: list[tuple[str, Parts, int]] = [("trust region", Plain().parts(solver), 1)]
-    for count in given.subdomains:
-        strategy = SaptsD(subdomains=count, local_iterations=given.local)
-        methods.append((f"SAPTS_D, N = {count}", strategy.parts(solver), count))
+    methods: list[tuple[str, Parts, int]] = []
+    if "trust_region" in given.methods:
+        methods.append(("trust region", Plain().parts(solver), 1))
+    for name in given.methods:
+        for count in given.subdomains if name in STRATEGIES else ():
+            strategy = STRATEGIES[name](count, given.local)
+            methods.append((f"{name}, N = {count}", strategy.parts(solver), count))
     for name, parts, shares in methods:
         rows.append(trust_region(name, parts, shares, task, sampling(given.batch), given.budget))
         show(rows[-1])

@@ -14,6 +14,7 @@ STRATEGIES = {
     "sapts": "ddopt_sapts.sapts:Sapts",
     "sapts_d": "ddopt_sapts.data:SaptsD",
     "sapts_ip": "ddopt_sapts.stages:SaptsIP",
+    "sapts_m": "ddopt_sapts.micro:SaptsM",
     "sapts_p": "ddopt_sapts.layers:SaptsP",
     "sapts_pinn": "ddopt_sapts.boxes:SaptsPINN",
     "trust_region": "ddopt_sapts.trust_region:TrustRegion",

@@ -38,6 +38,13 @@ class PreconditionedSettings(Settings):
     global_solver: Annotated[Settings, Chosen("solver")] | None = Field(
         None, description="solver of the global pass; the run's solver where none is given"
     )
+    judged: float = Field(
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="fraction of the samples set aside, anew in every iteration, on which f is "
+        "compared; for local solvers that walk on micro-batches. 0: f is compared on all samples",
+    )
 
 
 def assemble(
@@ -53,6 +60,7 @@ def assemble(
         iterations=options.local_iterations,
         first_radius=options.first_radius,
         consistency=consistency,
+        judged=options.judged,
     )
     if options.global_iterations == 0:
         return Parts(preconditioner, None)

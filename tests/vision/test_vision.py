@@ -14,7 +14,9 @@ from ddopt.sampling.batches import Batches
 from ddopt.sampling.full import Full
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting
+from ddopt.testing.ranks import run_ranks
 from ddopt_sapts.data import SaptsD
+from ddopt_sapts.micro import SaptsM
 from ddopt_vision import networks
 from ddopt_vision.augmentation import augmented
 from ddopt_vision.datasets import CIFAR10, MNIST, FashionMNIST
@@ -267,6 +269,29 @@ def test_real_images_are_learned(cls, least):
     for _ in range(10):
         engine.step(task.problem)
     assert task.measure(engine.point.theta)["accuracy"] >= least
+
+
+def walked(executor):
+    """Four walks on MNIST; the parameters where they ended, and what they cost."""
+    task = prepared(MNIST, torch.float32, train_samples=2_000, test_samples=100, hidden=[32])
+    strategy = SaptsM(subdomains=4)
+    engine = Engine(strategy.parts(TrustRegion.Config()), executor, 4)
+    sampling = Batches(size=500)
+    engine.start(sampling.problem(task.problem, 0), task.initial)
+    reports = [engine.step(sampling.problem(task.problem, k)) for k in range(6)]
+    return engine.point.theta, sum(report.total for report in reports)
+
+
+@pytest.mark.data
+@pytest.mark.ranks
+@pytest.mark.skipif("DDOPT_DATA_ROOT" not in os.environ, reason="DDOPT_DATA_ROOT is not set")
+def test_walks_on_real_images_have_the_same_bits_again_and_on_two_processes():
+    first, cost = walked(Serial())
+    again, _ = walked(Serial())
+    assert torch.equal(first, again)
+    for theta, spent in run_ranks(walked, 2):
+        assert torch.equal(theta, first)
+        assert spent == cost
 
 
 @pytest.mark.data

@@ -1,0 +1,132 @@
+"""A walk on micro-batches without a learning rate, and the mean of its path."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+
+from ddopt.component import Settings
+from ddopt.solver.distance import Distance, copied
+from ddopt.solver.micro import micro_batches
+from ddopt.solver.solver import Answer, Solver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ddopt.problem import Point, Problem
+    from ddopt.space import Layout
+
+
+class WalkSettings(Settings):
+    """Micro-batches, momentum, and the mean."""
+
+    batch: int = Field(32, ge=1, description="samples of a micro-batch")
+    momentum: float = Field(0.9, ge=0.0, lt=1.0, description="decay of the mean gradient")
+    first_length: float = Field(
+        1e-4, gt=0.0, description="root mean square of the first step; it grows by itself"
+    )
+    averaging: float = Field(
+        9.0, ge=0.0, description="p: the larger, the shorter the mean over the path"
+    )
+
+
+class AveragedWalk(Solver):
+    """x ← x − d·O(g), θ ← θ + c_j (x − θ): a direction O, its adapted length d, the mean path θ.
+
+    One iteration is a pass over the samples in micro-batches; ``decrease`` is what the gradients
+    promised. The answer is the mean θ of the fast iterates x, with weights that grow with j as
+    c_j = (p + 1)/(j + p) has them (Shamir and Zhang, ICML 2013, section 4): a mean over about the
+    last j/p steps takes the place of a learning rate that decays. x is kept for the next call, as
+    its distance to the end, and forgotten when the end was rejected; d is then halved.
+    """
+
+    stochastic = True
+    distance: Distance
+    ahead: torch.Tensor | None = None  # x − θ, shape: (n_d,)
+    steps: int
+    passes: int
+
+    def __init__(self, config: Any = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.reset()
+
+    @abstractmethod
+    def direction(self, layout: Layout, g: torch.Tensor) -> torch.Tensor:
+        """O(g), shape (n_d,), of root mean square about 1; may remember g."""
+
+    @abstractmethod
+    def steepest(self, layout: Layout, u: torch.Tensor) -> torch.Tensor:
+        """The step of length 1, in the norm of the directions, along which <u, .> grows most."""
+
+    @property
+    def radius(self) -> float:
+        """The length of the steps."""
+        return self.distance.d
+
+    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+        """Walk; length, momentum and fast iterate are kept for the next call."""
+        x = start.theta if self.ahead is None else start.theta + self.ahead
+        theta, promised, spent, taken = start.theta, 0.0, 0.0, 0
+        for f in self._functions(problem, iterations):
+            point = f.at(x)
+            spent += f.cost
+            if not math.isfinite(point.value):
+                break
+            g, layout = point.gradient, f.layout
+            self.distance.update(x, g, f.geometry.dot, partial(self.steepest, layout))
+            along = self.direction(layout, g)
+            promised += self.distance.d * f.geometry.dot(g, along)
+            x, taken = torch.sub(x, along, alpha=self.distance.d), taken + 1
+            self.steps += 1
+            weight = (self.config.averaging + 1.0) / (self.steps + self.config.averaging)
+            theta = torch.lerp(theta, x, weight)
+        self.ahead = x - theta
+        step = theta - start.theta
+        if math.isfinite(ball) and (length := problem.geometry.norm(step)) > ball:
+            step = step * (ball / length)
+        # Nobody has evaluated the end; the judge will.
+        return Answer(step, max(promised, math.ulp(0.0)), start, taken, evaluations=spent)
+
+    def _functions(self, problem: Problem, iterations: int) -> Iterator[Problem]:
+        for _ in range(iterations):
+            yield from micro_batches(problem, self.config.batch, self.passes)
+            self.passes += 1
+
+    def judged(self, accepted: bool) -> None:
+        """A rejected end: shorter steps, from where they began."""
+        if not accepted:
+            self.distance.d *= 0.5
+            self.ahead = None
+            self.forget()
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Drop the momentum."""
+
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate the vectors."""
+        self.distance.prepare(like)
+        self.ahead = torch.zeros_like(like)
+
+    def reset(self) -> None:
+        """Forget everything: the problem has changed."""
+        self.distance = Distance(self.config.first_length)
+        self.ahead = None
+        self.steps = self.passes = 0
+        self.forget()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Length, fast iterate, and their counts."""
+        state = {"distance": self.distance.state_dict(), "steps": self.steps, "passes": self.passes}
+        return state if self.ahead is None else {**state, "ahead": self.ahead}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+        self.distance.load_state_dict(state["distance"])
+        self.steps, self.passes = int(state["steps"]), int(state["passes"])
+        self.ahead = copied(state, "ahead")

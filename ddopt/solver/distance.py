@@ -1,0 +1,71 @@
+"""Distance adaptation: the length of the steps from the distance that they have to go.
+
+Source: Mishchenko and Defazio, Prodigy, arXiv 2306.06101: by convexity Σ <g_j, x_0 − x_j> is a
+lower bound of what the distance to the minimiser times the dual norm of Σ g_j can be; the length
+is the largest bound seen. Legend: d the length, r and s the two decaying sums, x_0 the origin.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVERY = 10  # steps between two looks at the dual norm, which costs as much as a direction
+DECAY = 0.995
+
+
+class Distance:
+    """d, and what it is estimated from; starts at ``first`` and grows by itself."""
+
+    def __init__(self, first: float) -> None:
+        self.d = first
+        self.r = 0.0
+        self.count = 0
+        self.origin: torch.Tensor | None = None  # x_0, shape: (n_d,)
+        self.sum: torch.Tensor | None = None  # s, shape: (n_d,)
+
+    def prepare(self, like: torch.Tensor) -> None:
+        """Allocate both vectors."""
+        self.origin, self.sum = torch.zeros_like(like), torch.zeros_like(like)
+
+    def update(
+        self,
+        x: torch.Tensor,
+        g: torch.Tensor,
+        dot: Callable[[torch.Tensor, torch.Tensor], float],
+        steepest: Callable[[torch.Tensor], torch.Tensor],
+    ) -> None:
+        """Learn the gradient ``g`` at ``x``, both (n_d,); <s, steepest(s)> is the dual norm."""
+        if self.origin is None or self.sum is None:
+            self.origin, self.sum = torch.empty_like(x), torch.zeros_like(x)
+        if self.count == 0:
+            self.origin.copy_(x)
+        self.count += 1
+        weight = (1.0 - DECAY) * self.d * self.d
+        self.r = DECAY * self.r + weight * dot(g, self.origin - x)
+        self.sum.mul_(DECAY).add_(g, alpha=weight)
+        if self.r > 0.0 and (self.count % EVERY == 0 or self.count < EVERY):
+            dual = dot(self.sum, steepest(self.sum))
+            if dual > 0.0:
+                self.d = max(self.d, self.r / dual)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything."""
+        state = {"d": self.d, "r": self.r, "count": self.count}
+        return state if self.sum is None else {**state, "origin": self.origin, "sum": self.sum}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+        self.d, self.r = float(state["d"]), float(state["r"])
+        self.count = int(state["count"])
+        self.origin, self.sum = copied(state, "origin"), copied(state, "sum")
+
+
+def copied(state: dict[str, Any], name: str) -> torch.Tensor | None:
+    """A vector of a state, to be written into; None where it has not been made yet."""
+    vector = state.get(name)
+    return None if vector is None else vector.clone()

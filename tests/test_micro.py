@@ -1,0 +1,90 @@
+"""Walks on micro-batches: every sample once, judged on samples set aside, exact after a resume."""
+
+import math
+
+import pytest
+import torch
+
+from ddopt.component import lookup
+from ddopt.engine import Engine
+from ddopt.executor import Serial
+from ddopt.judging import set_aside
+from ddopt.problem import Point
+from ddopt.solver.micro import micro_batches
+from ddopt.solver.spectral import orthogonal
+from ddopt.solver.trust_region import TrustRegion
+from ddopt_sapts.micro import SaptsM
+
+WALKS = ["prodigy", "muon"]
+
+
+def test_a_pass_sees_every_sample_once_in_an_order_of_its_own(small_regression):
+    problem, _ = small_regression
+    passes = []
+    for number in (0, 1, 1):
+        seen = [f.samples.terms[0] for f in micro_batches(problem, 5, number)]
+        assert all(4 <= len(some) <= 5 for some in seen)
+        assert torch.equal(torch.cat(seen).sort().values, problem.samples.terms[0])
+        passes.append(torch.cat(seen))
+    assert torch.equal(passes[1], passes[2])
+    assert not torch.equal(passes[0], passes[1])
+
+
+def test_the_judge_shares_no_sample_with_the_work(small_regression):
+    problem, _ = small_regression
+    judge, work = set_aside(problem, 0.2, 3)
+    assert len(judge.samples) == 7
+    both = torch.cat([judge.samples.terms[0], work.samples.terms[0]])
+    assert torch.equal(both.sort().values, problem.samples.terms[0])
+    again, _ = set_aside(problem, 0.2, 4)
+    assert not torch.equal(again.samples.terms[0], judge.samples.terms[0])
+
+
+def test_the_orthogonal_factor_has_singular_values_near_one():
+    torch.manual_seed(0)
+    for shape in ((6, 20), (20, 6)):
+        made = orthogonal(torch.randn(shape, dtype=torch.float64))
+        values = torch.linalg.svdvals(made)
+        assert 0.6 < values.min() <= values.max() < 1.3
+    assert torch.equal(orthogonal(torch.zeros(2, 3)), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("walk", WALKS)
+@pytest.mark.parametrize("subdomains", [1, 3])
+def test_it_learns_and_resumes_with_the_same_bits(small_regression, walk, subdomains):
+    problem, theta = small_regression
+
+    def engine():
+        strategy = SaptsM(
+            subdomains=subdomains, judged=0.1, local_solver={"name": walk, "batch": 4}
+        )
+        return Engine(strategy.parts(TrustRegion.Config()), Serial(), subdomains)
+
+    through, first = engine(), problem.at(theta).value
+    through.start(problem, theta)
+    for k in range(20):
+        if k == 12:
+            saved = through.state_dict()
+            resumed = engine()
+            resumed.prepare(problem.layout)
+            resumed.load_state_dict(saved)
+        report = through.step(problem)
+        if k >= 12:
+            other = resumed.step(problem)
+            assert torch.equal(resumed.point.theta, through.point.theta)
+            assert other == report
+    assert problem.at(through.point.theta).value < first
+    # 33 of the 37 samples are walked over, and 4 are looked at twice
+    assert report.total == pytest.approx((33 + 2 * 4) / 37)
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_a_rejected_end_leaves_the_point_and_halves_the_steps(small_regression, walk):
+    problem, theta = small_regression
+    solver = lookup("solver", walk)(batch=4)
+    start = Point(theta, math.nan, lambda: pytest.fail("nobody needs the whole gradient"))
+    solver.solve(problem, start, math.inf, 1)
+    length = solver.radius
+    solver.judged(accepted=False)
+    assert solver.radius == 0.5 * length
+    assert solver.ahead is None

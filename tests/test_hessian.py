@@ -167,6 +167,55 @@ def test_gauss_newton_with_a_gradient_outside_the_range():
     )
 
 
+class Curved(LeastSquares):
+    """f(x) = ‖r(x)‖² with r_i(x) = (J x)_i − t_i + ½ c (J x)_i²: curved along every direction."""
+
+    def residuals(self, theta):
+        linear = self.J @ theta
+        return linear - self.t + 0.3 * linear**2
+
+    def at(self, theta):
+        theta = theta.detach().requires_grad_()
+        f = self.residuals(theta).square().sum()
+        return Point(theta.detach(), f.item(), torch.autograd.grad(f, theta)[0])
+
+
+def test_gauss_newton_bends_the_step_until_the_promised_residuals_are_met():
+    generator = torch.Generator().manual_seed(0)
+    J = torch.randn(5, N, generator=generator, dtype=torch.float64)
+    problem = Curved(J, 0.4 * torch.randn(5, generator=generator, dtype=torch.float64))
+    point = problem.at(torch.zeros(N, dtype=torch.float64))
+    missed = []
+    for corrections in (0, 1, 3, 20):
+        hessian = GaussNewton(corrections=corrections)
+        model = hessian.model(problem, point)
+        plain = OBS().solve(model, 1e6)
+        bent = hessian.refine(problem, point, plain, 1e6)
+        promised = model.residuals + J @ plain.step
+        missed.append(float((problem.residuals(bent.step) - promised).norm()))
+        assert bent.predicted == plain.predicted
+        assert bent.cost <= corrections
+    assert missed[0] > 3 * missed[1] > 9 * missed[2]
+    assert missed[3] < 1e-9
+    # no further than the ball around the start reaches
+    kept = GaussNewton()
+    kept.model(problem, point)
+    plain = OBS().solve(kept.model(problem, point), 1e6)
+    assert torch.equal(kept.refine(problem, point, plain, 1e-6).step, plain.step)
+
+
+def test_gauss_newton_keeps_its_model_after_a_rejection(monkeypatch):
+    problem = Curved(torch.eye(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
+    calls = []
+    monkeypatch.setattr(
+        Curved, "jacobian", lambda self, theta: calls.append(1) or Problem.jacobian(self, theta)
+    )
+    point, hessian = problem.at(torch.zeros(3, dtype=torch.float64)), GaussNewton()
+    assert hessian.model(problem, point) is hessian.model(problem, point)
+    hessian.model(problem, problem.at(torch.ones(3, dtype=torch.float64)))
+    assert len(calls) == 2
+
+
 def boundary_minimiser(B, g, radius):
     """Bisection on ‖(B + σI)⁻¹ g‖ = radius, with the dense eigen-decomposition."""
     values, Q = np.linalg.eigh(B)

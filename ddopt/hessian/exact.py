@@ -33,6 +33,7 @@ class Exact(Hessian):
     """
 
     name = "exact"
+    learns = False
 
     def model(self, problem: Problem, point: Point) -> OperatorModel:
         """The second-order Taylor model at ``point``."""

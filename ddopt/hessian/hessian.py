@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from ddopt.problem import Point, Problem
+    from ddopt.subproblem import Candidate
     from ddopt.subproblem.secular import BallMinimum
 
 
@@ -41,10 +42,17 @@ class Hessian(Component):
     """
 
     seam = "hessian"
+    learns = True  # from pairs; otherwise the gradients of rejected trials are not asked for
 
     @abstractmethod
     def model(self, problem: Problem, point: Point) -> Model:
         """The quadratic model of ``problem`` at ``point``."""
+
+    def refine(
+        self, problem: Problem, point: Point, candidate: Candidate, room: float
+    ) -> Candidate:
+        """A better step than the model's minimiser, of norm at most ``room``, if there is one."""
+        return candidate
 
     def prepare(self, like: torch.Tensor) -> None:
         """Allocate the memory for vectors like ``like`` (n,)."""

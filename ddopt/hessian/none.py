@@ -28,6 +28,7 @@ class NoCurvature(Hessian):
     """The model knows the gradient alone."""
 
     name = "none"
+    learns = False
 
     def model(self, problem: Problem, point: Point) -> Linear:
         """The linear model at ``point``."""

@@ -65,6 +65,7 @@ class Region:
         self.rule: Any = config.radius.build()
         # Kept from call to call; NaN until the first point is known.
         self.radius: float = config.first_radius or math.nan
+        self.room = math.inf  # from the current point to the boundary of the ball of this call
 
     def solve(
         self, problem: Problem, start: Point, ball: float, iterations: int, proposer: Proposer
@@ -72,24 +73,25 @@ class Region:
         """Run at most ``iterations`` iterations; the accumulated step stays within ``ball``."""
         if math.isnan(self.radius):
             self.radius = first_radius(start, problem.geometry.norm(start.gradient))
-        point, room = start, ball
+        point, self.room = start, ball
         accepted = rejected = refuted = visits = 0
-        judging = 0.0
+        beside = 0.0  # full gradients that steps and judgements took beside the trials
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
-            candidate = proposer.propose(problem, point, min(self.radius, room))
+            candidate = proposer.propose(problem, point, min(self.radius, self.room))
+            beside += candidate.cost
             if not candidate.predicted > 0.0:
                 break  # the model sees nothing to gain: a stationary point
             visit = problem.both if asked else problem.at
             candidate, trial, visited = self._search(visit, point, candidate, problem.geometry)
             verdict = self.acceptance.consider(
-                problem, point, trial, candidate.predicted, min(self.radius, room)
+                problem, point, trial, candidate.predicted, min(self.radius, self.room)
             )
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
-            visits, judging = visits + visited, judging + verdict.cost
+            visits, beside = visits + visited, beside + verdict.cost
             if math.isfinite(trial.value):
                 proposer.observe(point, trial, candidate, verdict.accepted)
-            self._adapt(point, trial, candidate, verdict, room, problem.geometry)
+            self._adapt(point, trial, candidate, verdict, problem.geometry)
             asked = verdict.accepted or proposer.learns_always  # most likely as the last one's
             if not verdict.accepted:
                 rejected += 1
@@ -97,8 +99,8 @@ class Region:
             accepted += 1
             point = trial
             if math.isfinite(ball):
-                room = ball - problem.geometry.norm(point.theta - start.theta)
-                if room <= REACHED * ball:
+                self.room = ball - problem.geometry.norm(point.theta - start.theta)
+                if self.room <= REACHED * ball:
                     break
         return Answer(
             step=point.theta - start.theta,
@@ -106,7 +108,7 @@ class Region:
             end=point,
             accepted=accepted,
             rejected=rejected,
-            evaluations=visits * problem.cost + judging,
+            evaluations=visits * problem.cost + beside,
             ratio=ratio,
             refuted=refuted,
         )
@@ -117,13 +119,12 @@ class Region:
         trial: Point,
         candidate: Candidate,
         verdict: Verdict,
-        room: float,
         geometry: Geometry,
     ) -> None:
         """Let the radius follow the trial; a step cut short by the ball is no reason to shrink."""
         updated = self.rule.update(
             Trial(
-                radius=min(self.radius, room),
+                radius=min(self.radius, self.room),
                 step_norm=candidate.norm,
                 ratio=verdict.ratio,
                 accepted=verdict.accepted,
@@ -132,7 +133,7 @@ class Region:
                 change=trial.value - point.value,
             )
         )
-        cut = verdict.accepted and room < self.radius
+        cut = verdict.accepted and self.room < self.radius
         self.radius = max(updated, self.radius) if cut else updated
 
     def state_dict(self) -> dict[str, Any]:

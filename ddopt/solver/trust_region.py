@@ -45,7 +45,7 @@ class TrustRegion(Solver):
     @property
     def learns_always(self) -> bool:
         """Whether every trial's gradient is taken."""
-        return bool(self.config.learn_from_rejected)
+        return bool(self.config.learn_from_rejected and self.hessian.learns)
 
     @property
     def radius(self) -> float:
@@ -57,13 +57,14 @@ class TrustRegion(Solver):
         return self.region.solve(problem, start, ball, iterations, self)
 
     def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
-        """The minimiser of the model in the ball."""
+        """The minimiser of the model in the ball, refined where the curvature knows how."""
         candidate: Candidate = self.subproblem.solve(self.hessian.model(problem, point), radius)
+        candidate = self.hessian.refine(problem, point, candidate, self.region.room)
         return candidate
 
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
         """Learn the change of the gradient along the step."""
-        if accepted or self.config.learn_from_rejected:
+        if self.hessian.learns and (accepted or self.config.learn_from_rejected):
             self.hessian.expect(trial.gradient if accepted else point.gradient)
             self.hessian.update(candidate.step, trial.gradient - point.gradient)
 

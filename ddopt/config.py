@@ -57,6 +57,9 @@ class Output(Settings):
         default=50, ge=0, description="iterations between two checkpoints; 0: only at the end"
     )
     figures: bool = Field(default=True, description="draw figures at the end; needs matplotlib")
+    frames: int = Field(
+        default=0, ge=0, description="frames of an animation, for problems in time; 0: none"
+    )
     keep_best: bool = Field(
         default=False, description="keep the parameters of the smallest loss in best.pt"
     )

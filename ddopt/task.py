@@ -81,3 +81,7 @@ class Task(Component):
         ``metrics`` are the lines of ``metrics.jsonl``. Needs matplotlib; called on one process.
         """
         return []
+
+    def animate(self, theta: torch.Tensor, frames: int, folder: Path) -> list[Path]:
+        """Draw a solution that moves, in so many frames, into ``folder``; returns the files."""
+        return []

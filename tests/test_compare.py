@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from ddopt.compare.descent import SGD
 from ddopt.compare.lbfgs import LBFGS
 from ddopt.compare.objective import Objective, Spent
 from ddopt.config import Stop
@@ -79,6 +80,18 @@ def test_another_problem_does_not_mix_with_a_comparison(tmp_path):
     done = compare(tmp_path, "problem.size=5", "--against", "lbfgs")
     assert done.exit_code == 2
     assert "holds a comparison on something else" in done.output
+
+
+def test_a_baseline_that_stands_still_spends_its_budget():
+    task = Bowl()
+    task.prepare(Setting())
+    task.initial = task.solution.clone()  # the gradient is zero there
+    f = Objective(task, None, Stop(evaluations=7), 10)
+    with pytest.raises(Spent):
+        SGD(rate=0.1).minimise(f)
+    assert f.lines[-1]["evaluations"] == 7.0
+    ended = Objective(task, None, Stop(evaluations=7), 10)
+    assert LBFGS().minimise(ended) == "line_search"
 
 
 def test_lbfgs_is_that_of_torch_closure_by_closure():

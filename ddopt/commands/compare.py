@@ -38,7 +38,9 @@ RATES = "1e-4:1:13"
     metavar="NAMES",
     help="More strategies; NAME:N is one with N subdomains, for example sapts_d:4.",
 )
-@click.option("--evaluations", type=click.FloatRange(min=1), help="Budget of each run.")
+@click.option(
+    "--evaluations", type=click.FloatRange(min=0, min_open=True), help="Budget of each run."
+)
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget in seconds.")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option(
@@ -50,10 +52,8 @@ RATES = "1e-4:1:13"
 )
 @click.option(
     "--every",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="Evaluations between two measurements.",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Evaluations between two measurements; by default 1 % of the budget, or 10.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder.")
 @options.plugin_files
@@ -66,7 +66,7 @@ def command(
     seconds: float | None,
     seeds: int,
     rates: str,
-    every: int,
+    every: float | None,
     out: Path | None,
     plugin_files: tuple[Path, ...],
 ) -> None:
@@ -78,6 +78,7 @@ def command(
     """
     with courteous():
         from ddopt.compare import entry, figure, table
+        from ddopt.compare.carry_out import warm
         from ddopt.compare.contest import Contest
 
         if evaluations is not None and seconds is not None:
@@ -85,9 +86,11 @@ def command(
         ours = entry.strategies(config, changes, plugin_files, split(others))
         theirs = entry.opponents(ours[0].config, split(against))
         stop = budget(ours[0].config.stop, evaluations, seconds)
+        every = every or (stop.evaluations or 1000.0) / 100
         folder = out or Path("comparisons") / config.stem
         contest = Contest(folder, stop, seeds, learning_rates(rates), every, click.echo)
         contest.claim(ours[0].config)
+        warm(ours[0].config)
         rows: list[Row] = []
         for one in ours:
             row = contest.strategy(one)

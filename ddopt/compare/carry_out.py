@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ddopt.compare.baseline import Baseline
     from ddopt.compare.entry import Opponent, Strategy
-    from ddopt.config import Stop
+    from ddopt.config import RunConfig, Stop
     from ddopt.sampling import Sampling
     from ddopt.task import Task
 
@@ -40,6 +40,14 @@ def done(folder: Path, stop: Stop) -> bool:
         return bool(summary["stop_reason"] != StopReason.INTERRUPTED.key)
     budget = summary.get("budget") or load_again(folder).stop.model_dump()
     return all((budget[key] or 0.0) >= (getattr(stop, key) or 0.0) for key in LIMITS)
+
+
+def warm(config: RunConfig) -> None:
+    """Evaluate once, and make an optimizer: what is imported on first use is nobody's time."""
+    task = cast("Task", config.problem.build())
+    task.prepare(setting(config))
+    assert task.problem.both(task.initial).gradient is not None
+    torch.optim.SGD([torch.nn.Parameter(task.initial.clone())], lr=1.0)
 
 
 def own(strategy: Strategy, folder: Path) -> bool:

@@ -29,7 +29,7 @@ class Contest:
     stop: Stop
     seeds: int
     rates: Sequence[float]
-    every: int
+    every: float
     say: Callable[[str], None]
 
     def claim(self, config: RunConfig) -> None:
@@ -47,7 +47,8 @@ class Contest:
     def strategy(self, entry: Strategy) -> Row | None:
         """Run one of our own at every seed; None if it was interrupted."""
         # An outer iteration of a decomposed strategy costs about as much as ten others.
-        output = Output(measure_every=1 if entry.subdomains > 1 else self.every, figures=False)
+        each = 1 if entry.subdomains > 1 else max(1, round(self.every))
+        output = Output(measure_every=each, figures=False)
         outcomes = []
         for seed in range(entry.config.seed, entry.config.seed + self.seeds):
             changes = {"seed": seed, "stop": self.stop, "output": output}

@@ -33,7 +33,7 @@ class LBFGS(Baseline):
         optimizer = self._optimizer(theta)
 
         def closure() -> torch.Tensor:
-            value, theta.grad = f.at(theta.detach())
+            value, theta.grad = f.at(theta.detach(), known=True)
             return torch.tensor(value, dtype=theta.dtype)
 
         f.iterate(theta, float(closure()))
@@ -42,7 +42,7 @@ class LBFGS(Baseline):
             before = theta.detach().clone()
             optimizer.step(closure)
             if not torch.equal(theta.detach(), before):
-                fresh = f.iterate(theta, f.at(theta.detach())[0])
+                fresh = f.iterate(theta, f.at(theta.detach(), known=True)[0])
             elif fresh:
                 return "line_search"
             else:

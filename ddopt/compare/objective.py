@@ -40,9 +40,13 @@ class Objective:
         self._problem = self._sampled()
         self._began = perf_counter()
 
-    def at(self, theta: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """f(θ) and ∇f(θ), shape (n,); a point that was just visited costs nothing."""
-        for point in self._known:
+    def at(self, theta: torch.Tensor, *, known: bool = False) -> tuple[float, torch.Tensor]:
+        """f(θ) and ∇f(θ), shape (n,).
+
+        With ``known`` a point that was just visited costs nothing; only for a baseline that ends by
+        itself where it does not move, for nothing is ever spent there.
+        """
+        for point in self._known if known else ():
             if torch.equal(point.theta, theta):
                 return point.value, point.gradient
         self.count(self._problem.cost)
@@ -64,8 +68,11 @@ class Objective:
         return found
 
     def count(self, evaluations: float) -> None:
-        """Pay for something; raises ``Spent`` if that is too much."""
+        """Pay for something; raises ``Spent`` if that is too much. The first evaluation is not."""
         stop = self.stop
+        if not self._spent:
+            self._spent = evaluations
+            return
         if stop.evaluations is not None and self._spent + evaluations > stop.evaluations + 1e-9:
             raise Spent("evaluations")
         if stop.seconds is not None and perf_counter() - self._began >= stop.seconds:

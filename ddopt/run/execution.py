@@ -54,6 +54,8 @@ def finish(run: Run, reason: StopReason) -> None:
             if type(run.task).draw is not Task.draw:
                 theta = _whole(run, "point")["theta"]
                 run.task.draw(theta, run.folder.metrics(), run.folder.path)
+                if run.config.output.frames:
+                    run.task.animate(theta, run.config.output.frames, run.folder.path)
         except Exception as error:  # the results are there; a picture is not worth losing them
             kind = type(error).__name__
             warnings.warn(f"no figures: {kind}: {error}.{remedy(error)}", stacklevel=2)

@@ -31,6 +31,7 @@ PROBLEMS = {
     "poisson2d": "ddopt_pinn.poisson:Poisson2D",
     "poisson3d": "ddopt_pinn.poisson:Poisson3D",
 }
+OPERATORS = {"antiderivative": "ddopt_pinn.operator:Antiderivative"}
 RESAMPLINGS = {
     "none": "ddopt_pinn.resampling:Fixed",
     "rad": "ddopt_pinn.resampling:RAD",
@@ -49,7 +50,7 @@ LAZY = {
 @hookimpl
 def ddopt_register(register: Any) -> None:
     """Register problems, resamplings and a baseline; each is imported when a run names it."""
-    seams = {"problem": PROBLEMS, "resampling": RESAMPLINGS, "baseline": BASELINES}
+    seams = {"problem": PROBLEMS | OPERATORS, "resampling": RESAMPLINGS, "baseline": BASELINES}
     for seam, components in seams.items():
         for name, where in components.items():
             register(where, seam=seam, name=name)

@@ -1,4 +1,4 @@
-"""The figure of a finished run: prediction, reference, pointwise error and convergence."""
+"""The figure of a finished run: prediction, reference, error, residual and convergence."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ddopt_pinn.convergence import convergence
+
 if TYPE_CHECKING:
     from ddopt_pinn.task import PDETask
 
-BLUE, ORANGE, GREY = "#2166ac", "#d6604d", "#666666"
+BLUE, ORANGE, GREY, PURPLE = "#2166ac", "#d6604d", "#666666", "#6a51a3"
+RESIDUAL = r"$|\mathcal{N}[u_\theta]|$"
+RANGE = 1e-3  # of residuals: below, a map shows where they change their sign, and nothing else
+TINY = 1e-16  # the smallest number on a logarithmic axis
+BATCH = 20_000  # points at which the equation is asked for at once
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -34,8 +40,25 @@ def draw(
 
     Raises ``ModuleNotFoundError`` with the command that installs matplotlib if it is missing.
     """
+    library, figure = matplotlib()
+    files = []
+    for component, name in enumerate(task.outputs):
+        file = folder / ("figure.png" if len(task.outputs) == 1 else f"figure-{name}.png")
+        with library.rc_context(STYLE):
+            sheet = figure(figsize=_size(task))
+            _Sheet(task, theta, component).fill(sheet, metrics)
+            sheet.savefig(file, dpi=DOTS)
+        files.append(file)
+    return files
+
+
+def matplotlib() -> tuple[Any, Any]:
+    """The library, and a maker of figures that need no display.
+
+    Raises ``ModuleNotFoundError`` with the command that installs it if it is missing.
+    """
     try:
-        matplotlib = import_module("matplotlib")
+        library = import_module("matplotlib")
         canvas = import_module("matplotlib.backends.backend_agg").FigureCanvasAgg
         figure = import_module("matplotlib.figure").Figure
     except ModuleNotFoundError as error:
@@ -43,23 +66,27 @@ def draw(
             f"figures need matplotlib, but there is no {error.name!r}. "
             "Install it with: pip install 'ddopt[plot]'"
         ) from None
-    files = []
-    for component, name in enumerate(task.outputs):
-        file = folder / ("figure.png" if len(task.outputs) == 1 else f"figure-{name}.png")
-        with matplotlib.rc_context(STYLE):
-            sheet = figure(figsize=_size(task))
-            canvas(sheet)
-            _Sheet(task, theta, component).fill(sheet, metrics)
-            sheet.savefig(file, dpi=DOTS)
-        files.append(file)
-    return files
+
+    def make(**options: Any) -> Any:
+        made = figure(**options)
+        canvas(made)
+        return made
+
+    return library, make
+
+
+def colours(low: float, high: float) -> dict[str, Any]:
+    """Colour map and limits: diverging about zero where both signs occur."""
+    if low < -0.05 * (high - low) and high > 0.05 * (high - low):
+        return {"cmap": "RdBu_r", "vmin": -max(-low, high), "vmax": max(-low, high)}
+    return {"cmap": "viridis", "vmin": low, "vmax": high}
 
 
 def _size(task: PDETask) -> tuple[float, float]:
     """Inches: square panels where both axes are space, flatter ones otherwise."""
     if len(task.axes) > 1 and "t" not in task.axes:
-        return 9.2, 7.8
-    return 9.6, 6.8
+        return 13.2, 7.6
+    return 13.8, 7.0
 
 
 class _Sheet:
@@ -85,7 +112,18 @@ class _Sheet:
 
         self.prediction = spread(task.predict(theta, points[inside]))
         self.reference = spread(task.solution(points[inside]))
-        self.measured = task.measure(theta)
+        self.residual = self._residuals(theta, points[inside], inside, mesh[0].shape)
+
+    def _residuals(
+        self, theta: torch.Tensor, points: np.ndarray, inside: np.ndarray, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """The size of the residuals of the equations on the mesh."""
+        where = self.task.initial
+        x = torch.as_tensor(points, dtype=where.dtype, device=where.device)
+        found = [self.task.problem.equations_at(theta, some) for some in x.split(BATCH)]
+        full = np.full(len(inside), np.nan)
+        full[inside] = torch.linalg.vector_norm(torch.cat(found), dim=1).double().cpu().numpy()
+        return full.reshape(shape)
 
     def _plane(self) -> tuple[str, str]:
         """The axes that are shown: time across if there is time, otherwise the first two."""
@@ -102,21 +140,17 @@ class _Sheet:
     def fill(self, sheet: Any, metrics: list[dict[str, Any]]) -> None:
         """Draw everything."""
         sheet.suptitle(self._title(), fontsize=13)
-        known = self.reference is not None
-        if len(self.axes) == 1:
-            places = (
-                [["prediction", "error"], ["convergence"] * 2]
-                if known
-                else [["prediction"], ["convergence"]]
-            )
-        elif known:
-            places = [["prediction", "reference"], ["error", "convergence"]]
+        if self.reference is None:
+            places = [["prediction", "residual"], ["evaluations", "seconds"]]
+        elif len(self.axes) == 1:
+            upper = [key for key in ("prediction", "error", "residual") for _ in range(2)]
+            places = [upper, ["evaluations"] * 3 + ["seconds"] * 3]
         else:
-            places = [["prediction", "convergence"]]
+            places = [["prediction", "reference", "error"], ["residual", "evaluations", "seconds"]]
         panels = sheet.subplot_mosaic(places)
         draw_fields = self._lines if len(self.axes) == 1 else self._fields
         draw_fields(sheet, panels)
-        self._convergence(panels["convergence"], metrics)
+        convergence(panels, metrics)
 
     def _lines(self, _: Any, panels: dict[str, Any]) -> None:
         (x,), u = self.ticks, self.symbol
@@ -133,20 +167,28 @@ class _Sheet:
         panel.plot(x, self.prediction, color=BLUE, lw=1.6, label=rf"network ${u}_\theta$")
         panel.set(xlabel=f"${self.axes[0]}$", ylabel=f"${u}$")
         panel.legend(frameon=False)
+        panels["residual"].semilogy(x, np.maximum(self.residual, TINY), color=PURPLE, lw=1.4)
+        panels["residual"].set_title("Residual of the equation")
+        panels["residual"].set(xlabel=f"${self.axes[0]}$", ylabel=RESIDUAL)
         for one in panels.values():
             one.grid(alpha=0.2, lw=0.6)
             one.margins(x=0.0)
+            one.locator_params(axis="x", nbins=6)
 
     def _fields(self, sheet: Any, panels: dict[str, Any]) -> None:
         u = self.symbol
         assert self.prediction is not None
         shown = self.prediction if self.reference is None else self.reference
         low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
-        scale: dict[str, Any] = {"cmap": "viridis", "vmin": low, "vmax": high}
-        if low < -0.05 * (high - low) and high > 0.05 * (high - low):
-            scale = {"cmap": "RdBu_r", "vmin": -max(-low, high), "vmax": max(-low, high)}
+        scale = colours(low, high)
         titles = {"prediction": rf"Network ${u}_\theta$", "reference": f"Reference ${u}$"}
         self._field(sheet, panels["prediction"], self.prediction, titles["prediction"], scale)
+        most = max(float(np.nanmax(self.residual)), TINY)
+        scaled = import_module("matplotlib.colors").LogNorm(most * RANGE, most)
+        log = {"cmap": "magma", "norm": scaled}
+        shown = np.clip(self.residual, most * RANGE, None)
+        title = f"Residual of the equation, {RESIDUAL}"
+        self._field(sheet, panels["residual"], shown, title, log)
         if self.reference is None:
             return
         self._field(sheet, panels["reference"], self.reference, titles["reference"], scale)
@@ -161,7 +203,9 @@ class _Sheet:
     ) -> None:
         shading = "nearest" if np.isnan(values).any() else "gouraud"
         image = panel.pcolormesh(*self.ticks, values.T, shading=shading, rasterized=True, **scale)
-        bar = sheet.colorbar(image, ax=panel, pad=0.02)
+        below, above = np.nanmin(values) < image.norm.vmin, np.nanmax(values) > image.norm.vmax
+        extend = "both" if below and above else "min" if below else "max" if above else "neither"
+        bar = sheet.colorbar(image, ax=panel, pad=0.02, extend=extend)
         bar.outline.set_visible(False)
         bar.ax.yaxis.set_offset_position("left")
         panel.set_title(title)
@@ -169,33 +213,3 @@ class _Sheet:
         panel.spines[["left", "bottom"]].set_visible(False)
         if "t" not in self.axes:
             panel.set_aspect("equal")
-
-    def _convergence(self, panel: Any, metrics: list[dict[str, Any]]) -> None:
-        """Loss and error over the evaluations; both are without units, so they share an axis."""
-        panel.set_title("Convergence")
-        for key, colour, label in (
-            ("loss", BLUE, "loss"),
-            ("error", ORANGE, r"relative $L^2$ error"),
-        ):
-            rows = [row for row in metrics if row.get(key) is not None and "evaluations" in row]
-            rows = [row for row in rows if np.isfinite(row[key]) and row[key] > 0.0]
-            if rows:
-                panel.plot(
-                    [row["evaluations"] for row in rows],
-                    [row[key] for row in rows],
-                    color=colour,
-                    lw=1.5,
-                    marker="o" if len(rows) == 1 else "",
-                    label=f"{label}: {_scientific(rows[-1][key])}",
-                )
-        if panel.lines:
-            panel.set_yscale("log")
-            panel.legend(frameon=False, loc="best")
-        panel.set_xlabel("evaluations (multiples of one full gradient)", fontsize=10)
-        panel.grid(alpha=0.25, lw=0.6)
-
-
-def _scientific(value: float) -> str:
-    """A number as it is printed: 1.2 × 10⁻³."""
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return rf"${mantissa} \times 10^{{{int(exponent)}}}$"

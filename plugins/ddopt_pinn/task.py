@@ -241,7 +241,13 @@ class PDETask(Task):
         return found
 
     def draw(self, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
-        """Draw ``figure.png``: prediction, reference, pointwise error, convergence."""
+        """Draw ``figure.png``: prediction, reference, error, residual, convergence."""
         from ddopt_pinn.figure import draw
 
         return draw(self, theta, metrics, folder)
+
+    def animate(self, theta: torch.Tensor, frames: int, folder: Path) -> list[Path]:
+        """Draw ``animation.gif``, where there is time."""
+        from ddopt_pinn.animation import animate
+
+        return animate(self, theta, frames, folder)

@@ -43,3 +43,13 @@ def test_a_missing_matplotlib_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'ddopt\[plot\]'"):
         task.draw(task.initial, METRICS, tmp_path)
+
+
+def test_an_animation_has_the_frames_that_were_asked_for(tmp_path):
+    from PIL import Image
+
+    task = prepared("burgers")
+    (file,) = task.animate(task.initial, 3, tmp_path)
+    with Image.open(file) as movie:
+        assert movie.n_frames == 3
+    assert prepared("poisson1d").animate(task.initial, 3, tmp_path) == []

@@ -1,0 +1,47 @@
+"""Panels of convergence: loss and error against evaluations and against seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+BLUE, ORANGE = "#2166ac", "#d6604d"
+CURVES = (("loss", BLUE, "loss"), ("error", ORANGE, r"relative $L^2$ error"))
+AXES = (("evaluations", "evaluations (full gradients)"), ("seconds", "seconds"))
+
+
+def convergence(panels: dict[str, Any], metrics: list[dict[str, Any]]) -> None:
+    """Fill the panels ``evaluations`` and ``seconds``.
+
+    Loss and error are both without units, so they share an axis.
+    """
+    for key, label in AXES:
+        panel = panels[key]
+        panel.set_title(f"Convergence against {key}")
+        for name, colour, text in CURVES:
+            _draw(panel, [(row.get(key), row.get(name)) for row in metrics], colour, text)
+        if panel.lines:
+            panel.set_yscale("log")
+            panel.legend(frameon=False, loc="best", fontsize=9)
+        panel.set_xlabel(label, fontsize=10)
+        panel.grid(alpha=0.25, lw=0.6)
+
+
+def _draw(panel: Any, pairs: list[tuple[Any, Any]], colour: str, text: str) -> None:
+    points = [(x, y) for x, y in pairs if x is not None and y is not None and np.isfinite(y)]
+    points = [(x, y) for x, y in points if y > 0.0]
+    if points:
+        panel.plot(
+            *zip(*points, strict=True),
+            color=colour,
+            lw=1.5,
+            marker="o" if len(points) == 1 else "",
+            label=f"{text}: {scientific(points[-1][1])}",
+        )
+
+
+def scientific(value: float) -> str:
+    """A number as it is printed: 1.2 × 10⁻³."""
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return rf"${mantissa} \times 10^{{{int(exponent)}}}$"

@@ -17,7 +17,7 @@ from ddopt.executor import Serial
 from ddopt.judging import set_aside
 from ddopt.problem import Blank, Consistent, Point
 from ddopt.radius import Trial
-from ddopt.recombination import Corrections
+from ddopt.recombination import Corrections, Found
 
 if TYPE_CHECKING:
     from ddopt.acceptance import Acceptance
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ddopt.executor import Executor
     from ddopt.problem import Problem
     from ddopt.radius import RadiusRule
-    from ddopt.recombination import Recombination, Recombined
+    from ddopt.recombination import Recombination
     from ddopt.solver import Answer, Solver
     from ddopt.space import Indices, Layout
 
@@ -228,56 +228,63 @@ class Engine:
         if not recombined.predicted > 0.0:
             report.radius = self.radius
             return point  # no subdomain found anything better: there is nothing to judge
+        found = recombined.found
         if subdomains[0].whole and 0 in answers and not self.solvers[0].stochastic:
-            trial = answers[0].end  # f̃_1 is f, and its end has been evaluated
-        elif recombined.trial is not None:
-            trial = recombined.trial
+            own = answers[0]  # f̃_1 is f, and its end has been evaluated
+            found = self._found(problem, point, own.step, own.end)
+        elif found is not None:
             report.parallel += recombined.parallel
             report.total += recombined.total
         else:
-            trial = problem.at(point.theta + recombined.step)
+            assert recombined.step is not None
+            step = recombined.step
+            found = self._found(problem, point, step, problem.at(point.theta + step))
             self._charge(report, problem)
-        self._judge(parts, problem, point, trial, recombined, report)
+        self._judge(parts, problem, point, found, recombined.predicted, report)
         for d in answers:
             self.solvers[d].judged(report.accepted)
         if not report.accepted:
             return point
+        trial = found.trial
+        trial.theta  # noqa: B018 - travels now, where one process has it
         if self.parts.global_pass is not None:
-            self.parts.global_pass.solver.learn(recombined.step, trial.gradient - point.gradient)
+            step = trial.theta - point.theta if recombined.step is None else recombined.step
+            self.parts.global_pass.solver.learn(step, trial.gradient - point.gradient)
         return trial
+
+    def _found(self, problem: Problem, point: Point, step: torch.Tensor, trial: Point) -> Found:
+        """A trial that every process has."""
+        measure = problem.geometry
+        slope = math.nan if self._blind else measure.dot(point.gradient, step)
+        return Found(trial, measure.norm(step), slope)
 
     def _judge(
         self,
         parts: Preconditioner,
         problem: Problem,
         point: Point,
-        trial: Point,
-        recombined: Recombined,
+        found: Found,
+        predicted: float,
         report: StepReport,
     ) -> None:
         """Accept or reject the recombined step, and let the radius follow (step 4)."""
-        verdict = parts.acceptance.consider(
-            problem, point, trial, recombined.predicted, self.radius
-        )
+        verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
         report.refuted += verdict.refuted
         report.parallel += verdict.cost
         report.total += verdict.cost
-        length = problem.geometry.norm(recombined.step)
         self.radius = parts.radius.update(
             Trial(
                 radius=self.radius,
-                step_norm=length,
+                step_norm=found.length,
                 ratio=verdict.ratio,
                 accepted=verdict.accepted,
-                predicted=recombined.predicted,
-                slope=math.nan
-                if self._blind
-                else problem.geometry.dot(point.gradient, recombined.step),
-                change=trial.value - point.value,
+                predicted=predicted,
+                slope=found.slope,
+                change=found.trial.value - point.value,
             )
         )
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
-        report.radius, report.step_norm = self.radius, length
+        report.radius, report.step_norm = self.radius, found.length
 
     def _solve(
         self,
@@ -345,6 +352,7 @@ class Engine:
             steps={d: answer.step for d, answer in answers.items()},
             decreases=[row[0] for row in rows],
             executor=executor,
+            blind=self._blind,
         )
 
     def _sharing(self, subdomains: list[Subdomain]) -> Executor:

@@ -18,6 +18,7 @@ from ddopt.executor import Serial, Split, pulse
 from ddopt.hessian.none import NoCurvature
 from ddopt.problem import Samples
 from ddopt.radius.stepwise import Stepwise
+from ddopt.recombination.best import Best
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum
 from ddopt.solver.trust_region import TrustRegion
@@ -115,6 +116,7 @@ def solver(**options):
 
 METHODS = {
     "data": lambda: (Data(subdomains=4), Mean()),
+    "best": lambda: (Data(subdomains=4, overlap=0.25), Best()),
     "data, sum": lambda: (Data(subdomains=4, overlap=0.3), Sum()),
     "layers": lambda: (Layers(subdomains=2), Sum()),
     "whole": lambda: (Data(subdomains=1), Sum()),
@@ -186,6 +188,43 @@ def test_an_outer_iteration_moves_two_vectors_and_a_rejected_one_no_gradient(wor
             vectors = 1 if known else 2
             assert report.bytes_sent <= vectors * (full + 64 * world_size) + numbers
             known = not report.accepted
+
+
+class EveryThird(Monotone):
+    """Accepts, rejects, rejects."""
+
+    name = "every_third"
+    trials = 0
+
+    def judge(self, value, trial, predicted):
+        self.trials += 1
+        verdict = super().judge(value, trial, predicted)
+        return Verdict(verdict.accepted and self.trials % 3 == 1, verdict.ratio)
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_the_best_end_travels_only_when_it_is_accepted(world_size):
+    def traffic(executor):
+        running = engine(executor, "best", acceptance=EveryThird)
+        problem = Split(regression(), 4, executor)
+        running.start(problem, initial())
+        running.step(problem)
+        return [running.step(problem) for _ in range(8)]
+
+    ranks = run_ranks(traffic, world_size)
+    rows = 16 * 8 * (world_size - 1) * world_size  # of one gathering of scalars, by all processes
+    vector = N * 8 * (world_size - 1)  # of one broadcast
+    for k, reports in enumerate(zip(*ranks, strict=True)):
+        accepted, calls = reports[0].accepted, reports[0].collectives
+        assert accepted == (k % 3 == 2)
+        assert reports[0].step_norm > 0.0  # the trial was judged, by its length and slope too
+        moved = sum(report.bytes_sent for report in reports)
+        if k == 0:  # the gradient where the start has led, the end of the accepted trial before
+            continue
+        if k % 3 == 1:  # rejected, and nothing is new: scalars only
+            assert moved == rows * calls
+        else:  # the end of an accepted trial, or the gradient there in the next iteration
+            assert moved == rows * (calls - 1) + vector
 
 
 @pytest.mark.parametrize("where", ["trial", "part"])

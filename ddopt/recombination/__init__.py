@@ -1,5 +1,5 @@
 """Recombinations of local steps."""
 
-from ddopt.recombination.recombination import Corrections, Recombination, Recombined
+from ddopt.recombination.recombination import Corrections, Found, Recombination, Recombined
 
-__all__ = ["Corrections", "Recombination", "Recombined"]
+__all__ = ["Corrections", "Found", "Recombination", "Recombined"]

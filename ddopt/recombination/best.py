@@ -8,16 +8,39 @@ of the ends is usually far better than their mean (docs/design/decomposition.md)
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
 
 from ddopt.problem import Point
-from ddopt.recombination.recombination import Corrections, Recombination, Recombined
+from ddopt.recombination.recombination import Corrections, Found, Recombination, Recombined
+
+
+class Distant(Point):
+    """A point of one process; θ travels when it is asked for, by all."""
+
+    def __init__(
+        self,
+        value: float,
+        theta: Callable[[], torch.Tensor],
+        gradient: Callable[[], torch.Tensor],
+    ) -> None:
+        super().__init__(torch.empty(0), value, gradient)
+        del self.theta
+        self._fetch = theta
+
+    @cached_property
+    def theta(self) -> torch.Tensor:  # type: ignore[override]
+        """θ, shape (n,)."""
+        return self._fetch()
 
 
 class Best(Recombination):
     """s = R_dᵀ s_d of the d whose end has the smallest f(·; D); pred = its own decrease.
 
-    Needs problems that every process can evaluate on all of D. One synchronisation: N numbers, then
-    the end and, once it is accepted, its gradient.
+    Needs problems that every process can evaluate on all of D. One synchronisation: 3 N numbers,
+    and once it is accepted the end and its gradient. A rejection moves no vector.
     """
 
     name = "best"
@@ -35,22 +58,35 @@ class Best(Recombination):
             d: problem.at(theta + corrections.subdomains[d].prolong(step, theta.numel()))
             for d, step in corrections.steps.items()
         }
-        values = [row[0] for row in executor.numbers({d: [p.value] for d, p in own.items()}, count)]
-        ranked = [value if math.isfinite(value) else math.inf for value in values]
-        winner = ranked.index(min(ranked))
+        measure = problem.geometry
 
-        end = executor.pick({d: p.theta for d, p in own.items()}, winner, theta)
-        trial = Point(
-            end,
-            values[winner],
+        def slope_to(end: torch.Tensor) -> float:
+            if corrections.blind:
+                return math.nan
+            return measure.dot(corrections.point.gradient, end - theta)
+
+        rows = executor.numbers(
+            {
+                d: [p.value, measure.norm(p.theta - theta), slope_to(p.theta)]
+                for d, p in own.items()
+            },
+            count,
+        )
+        ranked = [row[0] if math.isfinite(row[0]) else math.inf for row in rows]
+        winner = ranked.index(min(ranked))
+        value, length, slope = rows[winner]
+
+        trial = Distant(
+            value,
+            lambda: executor.pick({d: p.theta for d, p in own.items()}, winner, theta),
             lambda: executor.pick(
                 {d: p.gradient for d, p in own.items() if d == winner}, winner, theta
             ),
         )
         return Recombined(
-            step=end - theta,
+            step=None,
             predicted=corrections.decreases[winner],
-            trial=trial,
+            found=Found(trial, length, slope),
             parallel=problem.cost,
             total=problem.cost * count,
         )

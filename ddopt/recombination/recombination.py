@@ -33,6 +33,7 @@ class Corrections:
     steps: dict[int, torch.Tensor]  # s_d of the subdomains of this process, shape (n_d,)
     decreases: list[float]  # f̃_d(θ_{d,0}) − f̃_d(θ_{d,0} + s_d) of all subdomains
     executor: Executor
+    blind: bool = False  # whether nobody asks for ∇f
 
     def sum(self, weights: list[float] | None = None) -> torch.Tensor:
         """Σ_d w_d R_dᵀ s_d, shape (n,); all weights are 1 where none are given."""
@@ -99,12 +100,24 @@ class Corrections:
 
 
 @dataclass(frozen=True)
+class Found:
+    """A trial that has been evaluated, and what decides about it beside its value.
+
+    Where one process has it, its vectors travel when they are asked for: a rejection asks for none.
+    """
+
+    trial: Point  # θ_k + s
+    length: float  # ‖s‖
+    slope: float  # <g_k, s>
+
+
+@dataclass(frozen=True)
 class Recombined:
     """The global step and the decrease that it should bring (pred of equation 6)."""
 
-    step: torch.Tensor  # shape: (n,)
+    step: torch.Tensor | None  # shape: (n,); None where one process has it
     predicted: float
-    trial: Point | None = None  # where the recombination has evaluated θ_k + s already
+    found: Found | None = None  # where one process has evaluated θ_k + s already
     parallel: float = 0.0  # what that has cost, in full gradients on the longest path
     total: float = 0.0  # and over all processes
 

@@ -42,6 +42,7 @@ class Preconditioner:
     iterations: int = 5  # ν; the paper's choice
     first_radius: float = 1.0
     consistency: bool = True
+    norm: str = "2"  # of the recombined step's radius and of the local balls; or "inf"
     judged: float = 0.0  # the fraction of D set aside to judge by; 0: f is compared on all of D
 
 
@@ -218,7 +219,7 @@ class Engine:
         subdomains = parts.decomposition.split(work)
         if not self._blind:
             point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
-        ball = parts.recombination.ball(self.radius, subdomains, work)
+        ball = parts.recombination.ball(self.radius, subdomains, work, parts.norm)
         answers = {
             d: self._solve(parts, work, point, subdomains[d], ball)
             for d in self._sharing(subdomains).owned(len(subdomains))
@@ -252,11 +253,16 @@ class Engine:
             self.parts.global_pass.solver.learn(step, trial.gradient - point.gradient)
         return trial
 
+    @property
+    def _norm(self) -> str:
+        assert self.parts.preconditioner is not None
+        return self.parts.preconditioner.norm
+
     def _found(self, problem: Problem, point: Point, step: torch.Tensor, trial: Point) -> Found:
         """A trial that every process has."""
         measure = problem.geometry
         slope = math.nan if self._blind else measure.dot(point.gradient, step)
-        return Found(trial, measure.norm(step), slope)
+        return Found(trial, measure.length(step, self._norm), slope)
 
     def _judge(
         self,
@@ -353,6 +359,7 @@ class Engine:
             decreases=[row[0] for row in rows],
             executor=executor,
             blind=self._blind,
+            norm=self._norm,
         )
 
     def _sharing(self, subdomains: list[Subdomain]) -> Executor:

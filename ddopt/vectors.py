@@ -59,6 +59,13 @@ class Geometry:
         """The 2-norm of a vector (n,)."""
         return math.sqrt(self.dot(a, a))
 
+    def length(self, a: torch.Tensor, norm: str = "2") -> float:
+        """The length of a vector (n,) in the 2-norm or the ∞-norm, "inf"."""
+        return self.norm(a) if norm == "2" else self._largest(a)
+
+    def _largest(self, a: torch.Tensor) -> float:
+        return max_norm(a)
+
 
 LOCAL = Geometry()
 

@@ -120,6 +120,24 @@ def test_radii_of_the_recombinations(small_regression):
     assert Mean().ball(1.0, both, problem) == pytest.approx(1 / math.sqrt(3))
 
 
+def test_boxes_of_layers_nest_in_the_global_box(small_regression):
+    problem, theta = small_regression
+    box = TrustRegion.Config(
+        norm="inf", hessian="none", subproblem={"name": "cauchy", "norm": "inf"}, first_radius=9.0
+    )
+    with pytest.raises(ValueError, match=r"strategy.norm = 'inf'"):
+        SaptsP(subdomains=3).parts(box)
+    options = {"subdomains": 3, "norm": "inf", "first_radius": 1e-3, "global_iterations": 0}
+    running = Engine(SaptsP(**options).parts(box), Serial())
+    running.start(problem, theta)
+    report = running.step(problem)
+    step = (running.point.theta - theta).abs()
+    assert report.accepted
+    assert report.step_norm == pytest.approx(1e-3)  # Δ_d = Δ: every box reaches the global one's
+    assert float(step.max()) <= 1e-3 * (1 + 1e-9)
+    assert norm(step) > 3e-3
+
+
 class Trap(Problem):
     """Finite at the start only: every trial is rejected."""
 

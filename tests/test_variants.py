@@ -49,6 +49,13 @@ VARIANTS = {
     "sapts_p": ["strategy=sapts_p", "strategy.subdomains=3"],
     "sapts_m": ["strategy=sapts_m", "strategy.subdomains=3", "strategy.judged=0.2"],
     "sapts_ip": ["strategy=sapts_ip", "strategy.subdomains=3", "strategy.chunks=2"],
+    "sapts_ip, boxes": [
+        "strategy=sapts_ip",
+        "strategy.subdomains=3",
+        "strategy.norm=inf",
+        'strategy.local_solver={name="trust_region", norm="inf", hessian="none", '
+        'subproblem={name="cauchy", norm="inf"}}',
+    ],
     "hybrid": ["strategy=hybrid"],
     "hybrid, coarse": ["strategy=hybrid", "strategy.recombination=coarse"],
     "hybrid of stages": ["strategy=hybrid", "strategy.cut=stages", "strategy.overlap=0.2"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.executor.serial import Serial
-from ddopt.vectors import Geometry, dot
+from ddopt.vectors import Geometry, dot, max_norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,3 +53,8 @@ class Sharded(Geometry):
         """<a, b>, in one collective."""
         own = {d: [dot(a[block], b[block])] for d, block in self.owned.items()}
         return sum(value for (value,) in self._executor.numbers(own, self.count))
+
+    def _largest(self, a: torch.Tensor) -> float:
+        """‖a‖_∞, in one collective."""
+        own = {d: [max_norm(a[block])] for d, block in self.owned.items()}
+        return max(value for (value,) in self._executor.numbers(own, self.count))

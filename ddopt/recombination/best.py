@@ -67,7 +67,7 @@ class Best(Recombination):
 
         rows = executor.numbers(
             {
-                d: [p.value, measure.norm(p.theta - theta), slope_to(p.theta)]
+                d: [p.value, measure.length(p.theta - theta, corrections.norm), slope_to(p.theta)]
                 for d, p in own.items()
             },
             count,

@@ -44,10 +44,12 @@ class Mean(Recombination):
             return Recombined(step / movers, decrease / float(movers.max()))
         return Recombined(step / movers, decrease / movers)
 
-    def ball(self, radius: float, subdomains: list[Subdomain], problem: Problem) -> float:
+    def ball(
+        self, radius: float, subdomains: list[Subdomain], problem: Problem, norm: str = "2"
+    ) -> float:
         """Δ for copies of all parameters; Δ/√N_P for N_P disjoint groups of them.
 
         By convexity ‖s‖² <= Σ_d ‖s_d‖² / min m_p over what d moves; see :func:`cover`.
         """
         _, sheets = cover(subdomains, problem)
-        return radius / math.sqrt(sheets)
+        return radius if norm == "inf" else radius / math.sqrt(sheets)

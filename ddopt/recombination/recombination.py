@@ -34,6 +34,7 @@ class Corrections:
     decreases: list[float]  # f̃_d(θ_{d,0}) − f̃_d(θ_{d,0} + s_d) of all subdomains
     executor: Executor
     blind: bool = False  # whether nobody asks for ∇f
+    norm: str = "2"  # of the radius
 
     def sum(self, weights: list[float] | None = None) -> torch.Tensor:
         """Σ_d w_d R_dᵀ s_d, shape (n,); all weights are 1 where none are given."""
@@ -131,8 +132,10 @@ class Recombination(Component):
     def combine(self, corrections: Corrections) -> Recombined:
         """The global step from the local ones."""
 
-    def ball(self, radius: float, subdomains: list[Subdomain], problem: Problem) -> float:
-        """Δ_d, the radius that keeps the recombined step within ``radius`` (2-norm)."""
+    def ball(
+        self, radius: float, subdomains: list[Subdomain], problem: Problem, norm: str = "2"
+    ) -> float:
+        """Δ_d, the radius that keeps the recombined step within ``radius``, "2" or "inf" norm."""
         return radius
 
     def reset(self) -> None:

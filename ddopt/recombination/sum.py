@@ -21,11 +21,13 @@ class Sum(Recombination):
         """Add the steps, add the decreases."""
         return Recombined(corrections.sum(), math.fsum(corrections.decreases))
 
-    def ball(self, radius: float, subdomains: list[Subdomain], problem: Problem) -> float:
+    def ball(
+        self, radius: float, subdomains: list[Subdomain], problem: Problem, norm: str = "2"
+    ) -> float:
         """Δ/√(mN), where at most m subdomains move one parameter.
 
         Δ/N for parts of the samples, Δ/√N for disjoint parameters, Δ/(N_D √N_P) for a product: by
-        Cauchy and Schwarz, ‖s‖² <= m Σ_d ‖s_d‖².
+        Cauchy and Schwarz, ‖s‖² <= m Σ_d ‖s_d‖². Δ/m in the ∞-norm: disjoint boxes nest in Δ's.
         """
         most, _ = cover(subdomains, problem)
-        return radius / math.sqrt(most * len(subdomains))
+        return radius / (most if norm == "inf" else math.sqrt(most * len(subdomains)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -51,6 +51,9 @@ class RegionSettings(Settings):
     radius: Annotated[Settings, Chosen("radius")] = Field(
         "stepwise", validate_default=True, description="how the radius follows the ratio"
     )
+    norm: Literal["2", "inf"] = Field(
+        "2", description="norm of the ball that the accumulated step stays in"
+    )
     first_radius: float | None = Field(
         None, gt=0.0, description="the radius of the first iteration; by default min(1, |f|/‖g‖)"
     )
@@ -63,6 +66,7 @@ class Region:
         self._search = search or whole_step
         self.acceptance: Any = config.acceptance.build()
         self.rule: Any = config.radius.build()
+        self.norm: str = config.norm
         # Kept from call to call; NaN until the first point is known.
         self.radius: float = config.first_radius or math.nan
         self.room = math.inf  # from the current point to the boundary of the ball of this call
@@ -99,7 +103,7 @@ class Region:
             accepted += 1
             point = trial
             if math.isfinite(ball):
-                self.room = ball - problem.geometry.norm(point.theta - start.theta)
+                self.room = ball - problem.geometry.length(point.theta - start.theta, self.norm)
                 if self.room <= REACHED * ball:
                     break
         return Answer(

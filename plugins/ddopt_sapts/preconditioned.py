@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,10 @@ class PreconditionedSettings(Settings):
         "stepwise", validate_default=True, description="how the recombined step's radius follows"
     )
     first_radius: float = Field(1.0, gt=0.0, description="radius Δ of the first recombined step")
+    norm: Literal["2", "inf"] = Field(
+        "2",
+        description="norm of the step's radius; inf: the local boxes nest in its box",
+    )
     global_iterations: int = Field(
         1, ge=0, description="iterations of the global pass after each recombined step; 0: none"
     )
@@ -50,10 +54,20 @@ class PreconditionedSettings(Settings):
 def assemble(
     options: Any, decomposition: Decomposition, solver: Settings, *, consistency: bool
 ) -> Parts:
-    """The parts of a preconditioned strategy: its own choices around a decomposition."""
+    """The parts of a preconditioned strategy: its own choices around a decomposition.
+
+    Raises ``ValueError`` for a local solver whose box would stick out of the ball of the 2-norm.
+    """
+    local: Any = options.local_solver or solver
+    if options.norm == "2" and getattr(local, "norm", "2") == "inf":
+        raise ValueError(
+            "the local solver keeps to a box (norm = 'inf'), which sticks out of the ball of the "
+            "2-norm; set strategy.norm = 'inf' too"
+        )
     preconditioner = Preconditioner(
         decomposition=decomposition,
-        solver=options.local_solver or solver,
+        solver=local,
+        norm=options.norm,
         recombination=options.recombination.build(),
         acceptance=options.acceptance.build(),
         radius=options.radius.build(),

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Source = Callable[[Parameters], Problem]
 PATIENCE = 2  # rejections in a row after which the loss at the iterate is looked at again
-SHORT = ("d", "p", "ip", "pinn")  # variants that stand for sapts_d, ...
 SAME = 1e-9  # relative difference below which two evaluations are of one function
 
 
@@ -342,7 +341,8 @@ class SAPTS(EngineOptimizer):
         stochastic: bool | None = None,
         **options: Any,
     ) -> None:
-        name = f"sapts_{variant.lower()}" if variant.lower() in SHORT else variant
+        short = len(variant) <= 2 or variant.upper() == "PINN"  # of sapts_d, sapts_p, ...
+        name = f"sapts_{variant.lower()}" if short else variant
         chosen = _options("strategy", name, {"subdomains": subdomains, **options})
         strategy = cast("Strategy", chosen.build())
         super().__init__(

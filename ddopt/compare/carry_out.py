@@ -46,7 +46,9 @@ def warm(config: RunConfig) -> None:
     """Evaluate once, and make an optimizer: what is imported on first use is nobody's time."""
     task = cast("Task", config.problem.build())
     task.prepare(setting(config))
-    assert task.problem.both(task.initial).gradient is not None
+    sampling = cast("Sampling", config.sampling.build())
+    sampling.prepare(config.seed)
+    assert sampling.problem(task.problem, 0).both(task.initial).gradient is not None
     torch.optim.SGD([torch.nn.Parameter(task.initial.clone())], lr=1.0)
 
 

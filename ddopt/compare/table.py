@@ -53,17 +53,24 @@ def cells(rows: Sequence[Row], merit: Merit) -> tuple[list[str], list[list[str]]
                 merit.show(centre),
                 f"{merit.show(mean(values))} ± {merit.show(spread(values))}",
                 f"{min(losses) if merit.key == 'loss' else geometric(losses):.2e}",
-                f"{mean(row.values('evaluations')):,.0f}",
-                f"{mean(row.values('evaluations_total')):,.0f}",
+                _count(mean(row.values("evaluations"))),
+                _count(mean(row.values("evaluations_total"))),
                 f"{mean(row.values('seconds')):.3g}",
             ]
         )
     return head, body
 
 
+def _count(evaluations: float) -> str:
+    """Evaluations as people read them; of mini-batches there may be fractions."""
+    return f"{evaluations:,.0f}" if evaluations >= 10.0 else f"{evaluations:.3g}"
+
+
 def notes(rows: Sequence[Row], stop: Stop, seeds: Sequence[int]) -> list[str]:
     """What one must know to read the table."""
-    limit = f"{stop.seconds:g} s" if stop.seconds else f"{stop.evaluations:,.0f} evaluations"
+    limit = (
+        f"{stop.seconds:g} s" if stop.seconds else f"{_count(stop.evaluations or 0.0)} evaluations"
+    )
     kind = "arithmetic" if merit_of(rows).higher else "geometric"
     said = [
         f"Budget: {limit} for each run; seeds {', '.join(map(str, seeds))}. The last measurement "

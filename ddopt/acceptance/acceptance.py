@@ -10,6 +10,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from pydantic import Field
 
 from ddopt.component import Component, Settings
@@ -17,7 +18,7 @@ from ddopt.component import Component, Settings
 if TYPE_CHECKING:
     from ddopt.problem import Point, Problem
 
-ROUND_OFF = 10 * 2.0**-52  # units in the last place of a float64 loss; see Acceptance.judge
+ROUND_OFF = 10.0  # units in the last place of a loss; see Acceptance.judge
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Acceptance(Component):
     """
 
     seam = "acceptance"
+    epsilon = 2.0**-52  # unit round-off of the losses that are compared
 
     class Config(Settings):
         """Options of every policy."""
@@ -50,6 +52,7 @@ class Acceptance(Component):
         self, problem: Problem, point: Point, trial: Point, predicted: float, radius: float
     ) -> Verdict:
         """Judge a trial in a ball of ``radius``; a policy that needs more than values overrides."""
+        self.epsilon = torch.finfo(problem.layout.dtype).eps
         return self.judge(point.value, trial.value, predicted)
 
     def judge(self, value: float, trial: float, predicted: float) -> Verdict:
@@ -61,7 +64,7 @@ class Acceptance(Component):
         """
         if not math.isfinite(trial):
             return Verdict(accepted=False, ratio=-math.inf)
-        noise = ROUND_OFF * max(abs(value), abs(trial))
+        noise = ROUND_OFF * self.epsilon * max(abs(value), abs(trial))
         if not predicted > 0.0:  # nor NaN
             return Verdict(accepted=False, ratio=0.0)
         if abs(value - trial) <= noise and predicted <= noise:

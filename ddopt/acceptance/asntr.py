@@ -55,7 +55,7 @@ class ASNTR(Acceptance):
         summable = (self._count + 1.0) ** -DECAY
         self._count += 1
         self._allowed = self.config.slack * summable * radius
-        verdict = self.judge(point.value, trial.value, predicted)
+        verdict = super().consider(problem, point, trial, predicted, radius)
         if not verdict.accepted or problem.extra is None:
             return verdict
         extra = problem.extra

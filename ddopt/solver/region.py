@@ -6,20 +6,21 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
+import torch
 from pydantic import Field
 
+from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import Chosen, Settings
 from ddopt.radius import Trial
 from ddopt.solver.solver import Answer
 
 if TYPE_CHECKING:
-    import torch
-
     from ddopt.acceptance import Verdict
     from ddopt.problem import Point, Problem
     from ddopt.subproblem import Candidate
     from ddopt.vectors import Geometry
 
+BLIND = 20  # steps in a row whose promise is lost in the round-off of f, before it is enough
 REACHED = 1e-3  # the ball counts as reached when less than this fraction of it is left
 
 
@@ -70,6 +71,7 @@ class Region:
         # Kept from call to call; NaN until the first point is known.
         self.radius: float = config.first_radius or math.nan
         self.room = math.inf  # from the current point to the boundary of the ball of this call
+        self._blind = 0  # steps in a row that promised less than f can show
 
     def solve(
         self, problem: Problem, start: Point, ball: float, iterations: int, proposer: Proposer
@@ -86,6 +88,8 @@ class Region:
             beside += candidate.cost
             if not candidate.predicted > 0.0:
                 break  # the model sees nothing to gain: a stationary point
+            if self._gone_blind(problem, point, candidate):
+                break
             visit = problem.both if asked else problem.at
             candidate, trial, visited = self._search(visit, point, candidate, problem.geometry)
             verdict = self.acceptance.consider(
@@ -117,6 +121,12 @@ class Region:
             refuted=refuted,
         )
 
+    def _gone_blind(self, problem: Problem, point: Point, candidate: Candidate) -> bool:
+        """Whether f has long been unable to tell steps apart; a few may still improve ∇f."""
+        noise = ROUND_OFF * torch.finfo(problem.layout.dtype).eps * abs(point.value)
+        self._blind = self._blind + 1 if candidate.predicted <= noise else 0
+        return self._blind > BLIND
+
     def _adapt(
         self,
         point: Point,
@@ -142,11 +152,15 @@ class Region:
 
     def state_dict(self) -> dict[str, Any]:
         """The radius, and the acceptance policy's memory."""
-        return {"radius": self.radius, "acceptance": self.acceptance.state_dict()}
+        return {
+            "radius": self.radius,
+            "blind": self._blind,
+            "acceptance": self.acceptance.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-        self.radius = float(state["radius"])
+        self.radius, self._blind = float(state["radius"]), int(state["blind"])
         self.acceptance.load_state_dict(state["acceptance"])
 
 

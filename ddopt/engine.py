@@ -278,8 +278,8 @@ class Engine:
         report.refuted += verdict.refuted
         report.parallel += verdict.cost
         report.total += verdict.cost
-        self.radius = parts.radius.update(
-            Trial(
+        if not self._blind:  # walks on micro-batches have lengths of their own
+            trial = Trial(
                 radius=self.radius,
                 step_norm=found.length,
                 ratio=verdict.ratio,
@@ -288,7 +288,7 @@ class Engine:
                 slope=found.slope,
                 change=found.trial.value - point.value,
             )
-        )
+            self.radius = parts.radius.update(trial)
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
         report.radius, report.step_norm = self.radius, found.length
 

@@ -34,9 +34,10 @@ LONGEST = 0.375
 class JacobianModel(Diagonalised):
     """m(p) = <g, p> + ‖J p‖².
 
-    Diagonalised through the smaller of JJᵀ and JᵀJ: with fewer residuals than parameters, as in a
-    physics-informed network, through the dual system. ``gradient`` need not be 2 Jᵀr: that of a
-    consistent local objective has a part outside the range of Jᵀ, where B is zero.
+    Diagonalised by a QR factorisation of J or, with fewer residuals than parameters as in many a
+    physics-informed network, of Jᵀ (the dual system), and the singular values of its triangle.
+    ``gradient`` need not be 2 Jᵀr: that of a consistent local objective has a part outside the
+    range of Jᵀ, where B is zero.
     """
 
     def __init__(
@@ -46,14 +47,14 @@ class JacobianModel(Diagonalised):
         self.gradient, self.jacobian = gradient, jacobian
         self.residuals = jacobian.new_zeros(m) if residuals is None else residuals
         # g = 2 Jᵀr + tilt: the first part is known in eigen-coordinates without forming it.
-        self._tilt = gradient - 2.0 * (jacobian.T @ self.residuals)
+        self.tilt = gradient - 2.0 * (jacobian.T @ self.residuals)
         self._dual = m <= n
-        squares, vectors = torch.linalg.eigh(
-            jacobian @ jacobian.T if self._dual else jacobian.T @ jacobian
-        )
-        # Squaring J leaves singular values below √ε of the largest without a correct digit.
-        kept = squares > torch.finfo(squares.dtype).eps * squares[-1]
-        self._squares, self._vectors = squares[kept], vectors[:, kept]  # μ, and U or V
+        # Not JJᵀ: squaring J would leave singular values below √ε of the largest without a digit,
+        # and late in a run the damping is smaller than that.
+        tall = jacobian.T if self._dual else jacobian
+        vectors, values = torch.linalg.svd(torch.linalg.qr(tall, mode="r").R.mT)[:2]
+        kept = values > max(m, n) * torch.finfo(values.dtype).eps * values[0]
+        self._values, self._vectors = values[kept], vectors[:, kept]  # √μ, and U or V
         self._multiplier = 0.0
 
     def mv(self, vector: torch.Tensor) -> torch.Tensor:
@@ -63,29 +64,29 @@ class JacobianModel(Diagonalised):
     def _from_basis(self, weights: torch.Tensor) -> torch.Tensor:
         """V w: from eigen-coordinates (r,) to (n,)."""
         if self._dual:
-            return self.jacobian.T @ (self._vectors @ (weights / self._squares.sqrt()))
+            return self.jacobian.T @ (self._vectors @ (weights / self._values))
         return self._vectors @ weights
 
     def _to_basis(self, vector: torch.Tensor) -> torch.Tensor:
         """Vᵀ v: from (n,) to eigen-coordinates (r,)."""
         if self._dual:
-            return self._vectors.T @ (self.jacobian @ vector) / self._squares.sqrt()
+            return self._vectors.T @ (self.jacobian @ vector) / self._values
         return self._vectors.T @ vector
 
     def _pulled(self, error: torch.Tensor) -> torch.Tensor:
         """Vᵀ Jᵀ e = diag(√μ) Uᵀ e: from (m,) to eigen-coordinates (r,)."""
         if self._dual:
-            return self._squares.sqrt() * (self._vectors.T @ error)
+            return self._values * (self._vectors.T @ error)
         return self._vectors.T @ (self.jacobian.T @ error)
 
     def minimise(self, radius: float) -> tuple[torch.Tensor, BallMinimum]:
         """The Levenberg-Marquardt step whose damping fits the radius."""
-        tilted = self._to_basis(self._tilt)
-        outside = self._tilt - self._from_basis(tilted)
+        tilted = self._to_basis(self.tilt)
+        outside = self.tilt - self._from_basis(tilted)
         length = norm(outside)
         inside = 2.0 * self._pulled(self.residuals) + tilted
         slopes = inside.double().cpu().numpy()
-        values = 2.0 * self._squares.double().cpu().numpy()
+        values = 2.0 * self._values.double().cpu().numpy() ** 2
         eps = torch.finfo(self.gradient.dtype).eps
         real = length > NOISE * eps**0.5 * norm(self.gradient)
         if real:
@@ -98,7 +99,7 @@ class JacobianModel(Diagonalised):
 
     def correction(self, error: torch.Tensor) -> torch.Tensor:
         """−(JᵀJ + ½σI)⁻¹ Jᵀe, with σ of the last ``minimise``: what takes e (m,) away, (n,)."""
-        return -self._from_basis(self._pulled(error) / (self._squares + 0.5 * self._multiplier))
+        return -self._from_basis(self._pulled(error) / (self._values**2 + 0.5 * self._multiplier))
 
 
 class GaussNewton(Hessian):
@@ -141,6 +142,9 @@ class GaussNewton(Hessian):
         """Bend the step until the residuals are those that the linear model promised."""
         model = self.model(problem, point)
         promised = model.residuals + model.jacobian @ candidate.step
+        # The eigenvalues near round-off promise decreases that no step brings; this one is honest.
+        r = model.residuals
+        predicted = float(r @ r - promised @ promised - model.tilt @ candidate.step)
         step, longest = candidate.step, LONGEST * candidate.norm
         before, best, cost = candidate.step, math.inf, 0.0
         for _ in range(self.config.corrections):
@@ -155,4 +159,4 @@ class GaussNewton(Hessian):
             if not length < longest or problem.geometry.norm(bent) > room:
                 break
             before, step, best, longest = step, bent, missed, length
-        return dataclasses.replace(candidate, step=step, cost=cost)
+        return dataclasses.replace(candidate, step=step, cost=cost, predicted=predicted)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import core_schema
 
 from ddopt.registry import Registry as Registry
@@ -122,3 +122,11 @@ class Chosen:
         """Describe the field as a name or a table with a name."""
         named = {"type": "object", "properties": {"name": {"type": "string"}}}
         return {"description": f"a {self.seam}", "anyOf": [{"type": "string"}, named]}
+
+
+def _as_text(value: Any) -> Any:
+    """TOML reads 2 and inf as numbers."""
+    return f"{value:g}" if isinstance(value, (int, float)) else value
+
+
+Norm = Annotated[Literal["2", "inf"], BeforeValidator(_as_text)]  # of vectors, in options

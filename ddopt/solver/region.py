@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import torch
 from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.component import Chosen, Settings
+from ddopt.component import Chosen, Norm, Settings
 from ddopt.radius import Trial
 from ddopt.solver.solver import Answer
 
@@ -52,9 +52,7 @@ class RegionSettings(Settings):
     radius: Annotated[Settings, Chosen("radius")] = Field(
         "stepwise", validate_default=True, description="how the radius follows the ratio"
     )
-    norm: Literal["2", "inf"] = Field(
-        "2", description="norm of the ball that the accumulated step stays in"
-    )
+    norm: Norm = Field("2", description="norm of the ball that the accumulated step stays in")
     first_radius: float | None = Field(
         None, gt=0.0, description="the radius of the first iteration; by default min(1, |f|/‖g‖)"
     )

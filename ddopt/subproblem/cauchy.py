@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
+from ddopt.component import Norm, Settings
 from ddopt.subproblem.subproblem import Candidate, Subproblem
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Cauchy(Subproblem):
     class Config(Settings):
         """Options of the Cauchy step."""
 
-        norm: Literal["2", "inf"] = Field("2", description="norm of the trust region")
+        norm: Norm = Field("2", description="norm of the trust region")
 
     def solve(self, model: Model, radius: float) -> Candidate:
         """The minimiser on the segment from 0 to the boundary."""

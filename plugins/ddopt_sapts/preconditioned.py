@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from ddopt.component import Chosen, Settings
+from ddopt.component import Chosen, Norm, Settings
 from ddopt.engine import GlobalPass, Parts, Preconditioner
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class PreconditionedSettings(Settings):
         "stepwise", validate_default=True, description="how the recombined step's radius follows"
     )
     first_radius: float = Field(1.0, gt=0.0, description="radius Δ of the first recombined step")
-    norm: Literal["2", "inf"] = Field(
+    norm: Norm = Field(
         "2",
         description="norm of the step's radius; inf: the local boxes nest in its box",
     )

@@ -65,6 +65,7 @@ class Distributed(Executor):
         self._group: Any = dist.group.WORLD
         self.bytes_sent = self.collectives = 0
         self._head = self  # whose counters and pulse its teams share
+        self._teams: list[Distributed] = []
         self._leaving: list[tuple[dist.Work | None, torch.Tensor]] = []
         self._polled = "nccl" in str(dist.get_backend_config())
         store = dist.distributed_c10d._get_default_store()
@@ -94,6 +95,7 @@ class Distributed(Executor):
         team.__dict__.pop("_posted", None)
         team._members, team._group, team._leaving = teams[mine], groups[mine], []
         team.rank, team.size = teams[mine].index(self.rank), len(teams[mine])
+        self._head._teams.append(team)
         return team
 
     def sum(self, vectors: dict[int, torch.Tensor], count: int, like: torch.Tensor) -> torch.Tensor:
@@ -286,6 +288,10 @@ class Distributed(Executor):
         self._run(lambda: dist.barrier(group=self._group, async_op=True))
         self.pulse.stop()
         dist.destroy_process_group()
+        # A group's threads end with the last reference to it. One that still drops a tensor while
+        # the interpreter shuts down aborts the process.
+        for executor in (self, *self._teams):
+            executor._group = None
 
     def _run(self, collective: Callable[[], dist.Work | None]) -> None:
         """Wait for a collective, and find out who is missing where it cannot end."""

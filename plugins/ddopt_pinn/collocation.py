@@ -92,6 +92,11 @@ class Collocation:
             return self._interior.detach()
         return self._boundary.detach()[self._rows[term - 1][:, 0]]
 
+    def inputs(self, samples: Samples) -> torch.Tensor:
+        """Where ``residuals`` asks for the network, call after call, shape (points, dimensions)."""
+        inside = self._interior.detach()[samples.terms[0]]
+        return torch.cat([inside, self._outside(samples.terms[1:]).detach()])
+
     def residuals(
         self, forward: Forward, equation: Equation, samples: Samples
     ) -> list[torch.Tensor]:
@@ -124,14 +129,12 @@ class Collocation:
         self, forward: Forward, indices: tuple[torch.Tensor, ...]
     ) -> list[torch.Tensor]:
         """One forward pass for all conditions, then DeepXDE's error of each."""
-        whole = [_complete(i, len(r)) for i, r in zip(indices, self._rows, strict=True)]
+        whole = self._whole(indices)
         x = self._boundary
-        if all(whole):
-            outputs = forward(x) if len(x) else x
-        else:
+        outputs = forward(self._outside(indices)) if len(x) else x
+        if not all(whole):
             rows = self._needed(indices).to(self.device)
-            some = forward(x[rows])
-            outputs = some.new_zeros(len(x), some.shape[1]).index_copy(0, rows, some)
+            outputs = outputs.new_zeros(len(x), outputs.shape[1]).index_copy(0, rows, outputs)
         found = []
         for t, condition in enumerate(self._conditions):
             if len(indices[t]) == 0:
@@ -142,8 +145,18 @@ class Collocation:
             found.append(error if whole[t] else error[indices[t].to(self.device)])
         return found
 
+    def _whole(self, indices: tuple[torch.Tensor, ...]) -> list[bool]:
+        """For each condition whether all of its samples are meant."""
+        return [_complete(i, len(r)) for i, r in zip(indices, self._rows, strict=True)]
+
+    def _outside(self, indices: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """The points that the conditions need for the given samples, (points, dimensions)."""
+        if all(self._whole(indices)):
+            return self._boundary
+        return self._boundary[self._needed(indices).to(self.device)]
+
     def _needed(self, indices: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """The points that the conditions need for the given samples, sorted."""
+        """The numbers of those points, sorted."""
         pairs = zip(indices, self._rows, strict=True)
         return torch.unique(torch.cat([rows[index.cpu()].reshape(-1) for index, rows in pairs]))
 

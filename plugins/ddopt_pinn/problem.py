@@ -13,6 +13,7 @@ from ddopt.problem import Samples
 from ddopt.space import Layout
 from ddopt_pinn.collocation import Collocation, network_at
 from ddopt_pinn.jacobian import Copies, NotPerPointError, per_residual, rows_of
+from ddopt_pinn.stages import Ends
 
 UNKNOWN = "unknowns."  # prefix of the names of coefficients that are sought
 
@@ -39,6 +40,10 @@ class PDEProblem(AutogradProblem):
     def equations_at(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The residuals of the equations at any points, shape (points, equations), detached."""
         return self._collocation.equations(*self._parts(self.named(theta.detach())), x)
+
+    def ends(self, unknowns: list[str]) -> Ends:
+        """What the first and the last stage of a pipeline do; unknown coefficients by name."""
+        return Ends(self._collocation, self._net, self._equation, unknowns)
 
     def _parts(self, named: Named) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """The network and the equation, both with the given parameters in them."""

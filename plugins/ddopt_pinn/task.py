@@ -12,12 +12,14 @@ import torch
 from pydantic import Field
 
 from ddopt.component import Chosen, Settings
+from ddopt.problem import Samples
 from ddopt.randomness import generator, key
 from ddopt.space import Layout
 from ddopt.task import Setting, Task
 from ddopt_pinn.collocation import Collocation, network_at
 from ddopt_pinn.library import building, dde
 from ddopt_pinn.problem import UNKNOWN, PDEProblem
+from ddopt_pinn.stages import CHECKED, cut
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,16 +169,38 @@ class PDETask(Task):
             self.problem = self.problem.moved(state["points"].numpy())
 
     def staged(self, stages: int, chunks: int, executor: Executor) -> StagedProblem:
-        """There are none.
+        """The network cut between its layers, which hand on derivatives by the coordinates.
 
-        Raises ``ValueError``: the last stage would have to differentiate the solution by the
-        coordinates, which enter at the first one.
+        Raises ``ValueError`` for a network other than ``dde.nn.FNN``, for more stages than layers,
+        for derivatives above the second, and for points that move.
         """
-        raise ValueError(
-            f"problem {self.name!r} cannot be cut into stages: its equation differentiates the "
-            "network by its input, through all stages at once; choose strategy = 'sapts_p', "
-            "'napts' or 'hybrid', which decompose layers, or 'sapts_d', 'sapts_pinn'"
+        if self.resampling.name != "none":
+            raise ValueError(
+                f"problem {self.name!r} cannot be cut into stages while its points move: no "
+                "process knows the residual; set problem.resampling = 'none'"
+            )
+        from ddopt.pipeline import StagedProblem
+
+        named = self.problem.named(self.initial)
+        unknowns = {name: named[UNKNOWN + name] for name in self.unknowns}
+        self._ends = self.problem.ends(list(unknowns))
+        pieces = cut(self._net, stages, unknowns)
+        x = self.problem.coordinates(0)[:CHECKED]
+        self._ends.check(pieces, self.problem.equations_at(self.initial, x), x)
+        setting = self._setting
+        self._cut = StagedProblem(
+            pieces,
+            self._ends.feed,
+            self._ends.loss,
+            Samples.all(self._ends.count),
+            executor,
+            chunks=chunks,
+            dtype=setting.dtype,
+            device=setting.device,
         )
+        return self._cut
+
+    _cut: StagedProblem | None = None
 
     @property
     def _space(self) -> Any:
@@ -230,15 +254,40 @@ class PDETask(Task):
         """``error`` (relative L2 on the grid), and the unknowns with their relative errors."""
         found = {}
         if self.reference is not None:
-            difference = self.predict(theta, self.grid) - self.reference
-            found["error"] = float(np.linalg.norm(difference) / np.linalg.norm(self.reference))
-        named = self.problem.named(theta)
+            found["error"] = self._distance(theta) / float(np.linalg.norm(self.reference))
         for name in self.unknowns:
-            value = float(named[UNKNOWN + name].detach())
+            value = self._coefficient(theta, name)
             found[name] = value
             if name in self.truth:
                 found[f"{name}_error"] = math.fabs(value / self.truth[name] - 1.0)
         return found
+
+    def _distance(self, theta: torch.Tensor) -> float:
+        """The Euclidean norm of prediction minus reference on the grid."""
+        if self._cut is None:
+            return float(np.linalg.norm(self.predict(theta, self.grid) - self.reference))
+        x, reference = (
+            torch.as_tensor(array, dtype=self._setting.dtype, device=self._setting.device)
+            for array in (self.grid, self.reference)
+        )
+
+        def squares(output: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+            return (self._ends.solution(output, x[i]) - reference[i]).square().sum()
+
+        scored = self._cut.scored(lambda i: self._ends.values(x[i]), squares, Samples.all(len(x)))
+        return math.sqrt(scored.at(theta).value * len(x))
+
+    def _coefficient(self, theta: torch.Tensor, name: str) -> float:
+        """An unknown coefficient, wherever it is."""
+        if self._cut is None:
+            return float(self.problem.named(theta)[UNKNOWN + name].detach())
+        x = self.problem.coordinates(0)
+
+        def total(output: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+            return self._ends.coefficient(output, name).sum()
+
+        scored = self._cut.scored(lambda i: self._ends.values(x[i]), total, Samples.all(1))
+        return scored.at(theta).value
 
     def draw(self, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
         """Draw ``figure.png``: prediction, reference, error, residual, convergence."""

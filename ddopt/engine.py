@@ -18,6 +18,7 @@ from ddopt.judging import set_aside
 from ddopt.problem import Blank, Consistent, Point
 from ddopt.radius import Trial
 from ddopt.recombination import Corrections, Found
+from ddopt.retry import predicted_at, shortened
 
 if TYPE_CHECKING:
     from ddopt.acceptance import Acceptance
@@ -42,6 +43,7 @@ class Preconditioner:
     iterations: int = 5  # ν; the paper's choice
     first_radius: float = 1.0
     consistency: bool = True
+    retries: int = 0  # of a rejected step, each shorter, before the subdomains are solved anew
     norm: str = "2"  # of the recombined step's radius and of the local balls; or "inf"
     judged: float = 0.0  # the fraction of D set aside to judge by; 0: f is compared on all of D
 
@@ -82,6 +84,7 @@ class StepReport:
     total: float = 0.0  # full gradients over all processes
     bytes_sent: int = 0
     collectives: int = 0
+    retried: int = 0  # shortened steps that have been tried
     refuted: int = 0  # steps that independent samples have rejected
 
 
@@ -241,7 +244,22 @@ class Engine:
             step = recombined.step
             found = self._found(problem, point, step, problem.at(point.theta + step))
             self._charge(report, problem)
-        self._judge(parts, problem, point, found, recombined.predicted, report)
+        predicted = recombined.predicted
+        self._judge(parts, problem, point, found, predicted, report)
+        while (
+            not report.accepted
+            and report.retried < parts.retries
+            and found.slope < 0.0
+            and found.step is not None
+        ):
+            tau = shortened(found.slope, found.trial.value - point.value)
+            predicted = predicted_at(tau, found.slope, predicted)
+            step = tau * found.step
+            trial = problem.at(point.theta + step)
+            self._charge(report, problem)
+            found = Found(trial, tau * found.length, tau * found.slope, step)
+            report.retried += 1
+            self._judge(parts, problem, point, found, predicted, report)
         for d in answers:
             self.solvers[d].judged(report.accepted)
         if not report.accepted:
@@ -249,7 +267,7 @@ class Engine:
         trial = found.trial
         trial.theta  # noqa: B018 - travels now, where one process has it
         if self.parts.global_pass is not None:
-            step = trial.theta - point.theta if recombined.step is None else recombined.step
+            step = trial.theta - point.theta if found.step is None else found.step
             self.parts.global_pass.solver.learn(step, trial.gradient - point.gradient)
         return trial
 
@@ -262,7 +280,7 @@ class Engine:
         """A trial that every process has."""
         measure = problem.geometry
         slope = math.nan if self._blind else measure.dot(point.gradient, step)
-        return Found(trial, measure.length(step, self._norm), slope)
+        return Found(trial, measure.length(step, self._norm), slope, step)
 
     def _judge(
         self,

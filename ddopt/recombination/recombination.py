@@ -110,6 +110,7 @@ class Found:
     trial: Point  # θ_k + s
     length: float  # ‖s‖
     slope: float  # <g_k, s>
+    step: torch.Tensor | None = None  # s, shape (n,); None where one process has it
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ def line(tally: Tally, report: StepReport | None, measured: dict[str, float]) ->
             "radius": report.radius,
             "step_accepted": report.accepted,
             "step_norm": report.step_norm,
+            "step_retried": report.retried,
             "local_accepted": report.local_accepted,
             "local_rejected": report.local_rejected,
             "global_ratio": report.global_ratio,

@@ -42,6 +42,11 @@ class PreconditionedSettings(Settings):
     global_solver: Annotated[Settings, Chosen("solver")] | None = Field(
         None, description="solver of the global pass; the run's solver where none is given"
     )
+    retries: int = Field(
+        0,
+        ge=0,
+        description="how often a rejected step is tried again, shorter, before new local solves",
+    )
     judged: float = Field(
         0.0,
         ge=0.0,
@@ -75,6 +80,7 @@ def assemble(
         first_radius=options.first_radius,
         consistency=consistency,
         judged=options.judged,
+        retries=options.retries,
     )
     if options.global_iterations == 0:
         return Parts(preconditioner, None)

@@ -7,7 +7,7 @@ g_k its value and gradient, Δ the radius, s the recombined step, ρ the ratio.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,13 @@ from ddopt.problem import Blank, Consistent, Point
 from ddopt.radius import Trial
 from ddopt.recombination import Corrections, Found
 from ddopt.retry import predicted_at, shortened
+from ddopt.solver.pieces import InPieces
 
 if TYPE_CHECKING:
     from ddopt.acceptance import Acceptance
     from ddopt.decomposition import Decomposition, Subdomain
     from ddopt.executor import Executor
+    from ddopt.executor.sharded import Sharded
     from ddopt.problem import Problem
     from ddopt.radius import RadiusRule
     from ddopt.recombination import Recombination
@@ -54,6 +56,13 @@ class GlobalPass:
 
     solver: Solver
     iterations: int = 1
+    memory_pieces: int = 1  # that the solver's vectors are cut into; 1: whole on every process
+
+    def on(self, executor: Executor) -> GlobalPass:
+        """The same, the memory of its solver shared out over the processes."""
+        if self.memory_pieces == 1:
+            return self
+        return replace(self, solver=InPieces(self.solver, self.memory_pieces, executor))
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ class Engine:
     """Runs outer iterations; everything that outlives one of them is its state."""
 
     def __init__(self, parts: Parts, executor: Executor, shares: int = 1) -> None:
-        self.parts = parts
+        global_pass = parts.global_pass and parts.global_pass.on(executor)
+        self.parts = replace(parts, global_pass=global_pass)
         self.executor = executor
         self.shares = shares  # f(·; D) is evaluated in this many shares, in parallel
         self.point: Point | None = None
@@ -192,6 +202,12 @@ class Engine:
             return self.radius
         assert self.parts.global_pass is not None
         return getattr(self.parts.global_pass.solver, "radius", None)
+
+    @property
+    def memory(self) -> Sharded | None:
+        """Where the pieces of the global solver's memory are; None where it is whole."""
+        solver = self.parts.global_pass.solver if self.parts.global_pass is not None else None
+        return solver.geometry if isinstance(solver, InPieces) else None
 
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""

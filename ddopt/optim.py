@@ -66,6 +66,11 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._buffers = list(buffers)
         self._engine = Engine(parts, executor or Serial(), shares)
         self._engine.prepare(self._parameters.layout)
+        if self._engine.memory is not None and self._engine.executor.size > 1:
+            raise ValueError(
+                "an optimizer's state is made of whole tensors, and of a memory in pieces every "
+                "process holds its own; set memory_pieces = 1, or train from a run file"
+            )
         self._stochastic = stochastic
         self._steps = self._rejections = 0
         self._changed_before = False

@@ -111,16 +111,37 @@ def test_the_summary_is_written_as_a_whole(tmp_path):
     assert written == {"loss": None, "evaluations": {"total": 3.0}}
 
 
+IN_PIECES = {
+    "sapts_ip": ["strategy.subdomains=3"],
+    "hybrid": ["strategy.cut=stages"],
+    "trust_region": ["strategy.memory_pieces=4", "strategy.subdomains=3"],
+    "sapts_p": ["strategy.memory_pieces=4", 'strategy.patterns=[["0.*"], ["2.*"], ["4.*"]]'],
+    "sapts_d": [
+        "strategy.memory_pieces=4",
+        "strategy.subdomains=1",
+        "strategy.global_iterations=1",
+    ],
+}
+
+
 @pytest.mark.ranks
 @pytest.mark.parametrize(
     ("strategy", "after"),
-    [("sapts_ip", 1), ("sapts_ip", 3), ("hybrid", 1), ("hybrid", 4), ("hybrid", 2)],
+    [
+        ("sapts_ip", 1),
+        ("sapts_ip", 3),
+        ("hybrid", 1),
+        ("hybrid", 4),
+        ("hybrid", 2),
+        ("trust_region", 4),
+        ("sapts_p", 1),
+        ("sapts_d", 3),
+    ],
 )
-def test_stages_are_saved_by_all_and_resumed_on_any_number_of_processes(strategy, after, tmp_path):
+def test_pieces_are_saved_by_all_and_resumed_on_any_number_of_processes(strategy, after, tmp_path):
     file = tmp_path / "relay.toml"
     file.write_text(RUN_FILE.format(relay=RELAY.as_posix()))
-    options = ["strategy.subdomains=3"] if strategy == "sapts_ip" else ["strategy.cut=stages"]
-    changes = [f"strategy={strategy}", *options, "output.keep_best=true"]
+    changes = [f"strategy={strategy}", *IN_PIECES[strategy], "output.keep_best=true"]
     changes += ["output.checkpoint_every=2", "output.measure_every=1"]
 
     def train(executor, iterations, place, resume):
@@ -159,5 +180,5 @@ def test_stages_are_saved_by_all_and_resumed_on_any_number_of_processes(strategy
     assert summary["parameters"] == 113
     damaged = sorted((tmp_path / "two" / "checkpoints" / "00000006").iterdir())[0]
     damaged.write_bytes(b"nothing")
-    with pytest.warns(UserWarning, match=r"its piece stage-0000.pt is missing or differs"):
+    with pytest.warns(UserWarning, match=r"its piece (stage|memory)-0000.pt is missing or differs"):
         assert checkpoint.load(tmp_path / "two")["tally"]["iterations"] == 4

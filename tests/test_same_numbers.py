@@ -52,6 +52,7 @@ OPTIONS = {  # N = 3 on two processes; whatever is not named here runs as it is 
     "hybrid": (),  # 2 x 2
     "hybrid of stages": ("strategy.cut=stages",),
     "napts of stages": ("strategy.cut=stages", "strategy.subdomains=3"),
+    "trust_region in pieces": ("strategy.subdomains=3", "strategy.memory_pieces=4"),
     "sapts": ('strategy.decomposition={name="data", subdomains=3, overlap=0.2}',),
 }
 NOT_FOR_ALL = "cannot say where its samples lie"

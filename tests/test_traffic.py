@@ -10,6 +10,14 @@ from ddopt.testing.ranks import run_ranks
 from tests.test_variants import RELAY, RUN_FILE, VARIANTS, record_of
 
 pytestmark = pytest.mark.ranks
+CHOSEN = (
+    "sapts_d",
+    "apts, no global pass",
+    "sapts_p",
+    "napts",
+    "trust_region",
+    "trust_region in pieces",
+)
 
 
 def counting(size, sent):
@@ -52,7 +60,7 @@ def test_every_byte_of_the_record_was_sent(world_size, reduction, tmp_path):
 
     def traffic(executor):
         found = {}
-        for variant in ("sapts_d", "apts, no global pass", "sapts_p", "napts", "trust_region"):
+        for variant in CHOSEN:
             sent = [0]
             executor.bytes_sent = executor.collectives = 0
             distributed.dist = counting(executor.size, sent)

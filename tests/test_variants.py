@@ -65,6 +65,17 @@ VARIANTS = {
         "strategy.recombination=coarse",
     ],
     "trust_region": ["strategy=trust_region", "strategy.subdomains=4"],
+    "trust_region in pieces": [
+        "strategy=trust_region",
+        "strategy.subdomains=4",
+        "strategy.memory_pieces=4",
+    ],
+    "sapts_p in pieces": [
+        "strategy=sapts_p",
+        "strategy.subdomains=3",
+        "strategy.memory_pieces=4",
+        'strategy.global_solver={name="lssr1", hessian="lbfgs"}',
+    ],
     "one share": ["strategy=trust_region", "strategy.subdomains=1"],
 }
 APART = {"seconds", "bytes_sent", "collectives"}
@@ -99,7 +110,8 @@ def test_the_record_does_not_depend_on_the_number_of_processes(variant, tmp_path
     expected = lines(Serial(), file, changes, tmp_path / "1")
     assert len(expected) == 6
     assert expected[-1]["loss"] < expected[0]["loss"]
-    for world_size in (2, 4) if "hybrid" in variant else (2, 3):
+    sizes = (2, 3, 4) if "pieces" in variant else (2, 4) if "hybrid" in variant else (2, 3)
+    for world_size in sizes:
         found = run_ranks(lines, world_size, file, changes, tmp_path / f"{world_size}")
         assert found[0] == expected
 

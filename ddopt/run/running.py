@@ -213,7 +213,7 @@ class Run:
         bundle |= {"best": self.best, "sampling": self.sampling.state_dict()}
         bundle["task"] = self.task.state_dict()
         folder = self.folder.path if self.folder is not None else None
-        if self.problem.geometry.sharded:
+        if self.problem.geometry.sharded or self.engine.memory is not None:
             shards.save(folder, self, bundle)
             return
         state["solvers"] = _collected(self.executor, state["solvers"])

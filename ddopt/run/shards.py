@@ -1,4 +1,5 @@
-"""Checkpoints of a model that no process holds: one file for each stage and each subdomain.
+"""Checkpoints of what no process holds: one file for each stage, or each piece of the memory of
+the global solver, and for each subdomain.
 
 Process 0 writes them one after the other as their owners send them, so that it never holds more
 than one piece beside its own; whoever resumes, on any number of processes, reads what it owns.
@@ -15,19 +16,21 @@ from ddopt.executor.sharded import Sharded
 from ddopt.run import checkpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from ddopt.executor import Executor
     from ddopt.run.running import Run
 
 MARK = "piece:"  # stands where a vector was, with its number
+STAGE, MEMORY, SUBDOMAIN = "stage", "memory", "subdomain"  # kinds of files
 
 
 def take_apart(tree: Any, geometry: Sharded) -> tuple[Any, dict[int, list[torch.Tensor]]]:
-    """A state without its vectors (..., n), and those cut at this process's stages."""
+    """A state without its vectors (..., n), and views of this process's pieces of those."""
     owned = geometry.owned
     length = sum(block.stop - block.start for block in owned.values())
-    pieces: dict[int, list[torch.Tensor]] = {stage: [] for stage in owned}
+    pieces: dict[int, list[torch.Tensor]] = {piece: [] for piece in owned}
     count = 0
 
     def walk(node: Any) -> Any:
@@ -37,8 +40,8 @@ def take_apart(tree: Any, geometry: Sharded) -> tuple[Any, dict[int, list[torch.
         vector = isinstance(node, torch.Tensor) and node.is_floating_point() and node.ndim
         if not vector or node.shape[-1] != length:  # small matrices are the same on every process
             return node
-        for stage, block in owned.items():
-            pieces[stage].append(node.detach()[..., block].clone())
+        for piece, block in owned.items():
+            pieces[piece].append(node.detach()[..., block])
         count += 1
         return f"{MARK}{count - 1}"
 
@@ -46,24 +49,30 @@ def take_apart(tree: Any, geometry: Sharded) -> tuple[Any, dict[int, list[torch.
 
 
 def put_together(tree: Any, pieces: list[list[torch.Tensor]]) -> Any:
-    """The state with its vectors, from the pieces of stages in order."""
+    """The state with its vectors, from their pieces in order."""
     if isinstance(tree, dict):
         return {key: put_together(value, pieces) for key, value in tree.items()}
     if isinstance(tree, str) and tree.startswith(MARK):
         number = int(tree.removeprefix(MARK))
-        return torch.cat([stage[number] for stage in pieces], dim=-1)
+        return torch.cat([piece[number] for piece in pieces], dim=-1)
     return tree
 
 
 def save(folder: Path | None, run: Run, bundle: dict[str, Any]) -> None:
     """Write the checkpoint of an iteration; by all processes, ``folder`` on process 0 alone."""
-    executor, geometry, whole = run.executor, staged(run), run.whole
-    solvers = bundle["engine"].pop("solvers")
-    bare, own = take_apart(bundle, geometry)
+    executor, whole, engine = run.executor, run.whole, bundle["engine"]
+    solvers, memory = engine.pop("solvers"), run.engine.memory
+    if memory is None:
+        kind, geometry = STAGE, staged(run)
+        bundle, own = take_apart(bundle, geometry)
+    else:
+        kind, geometry = MEMORY, memory
+        engine["global"], own = take_apart(engine["global"], geometry)
     row = min(geometry.count, executor.size)  # the processes of the first copy of the stages
-    parcels = [(f"stage-{j:04d}.pt", j % row, own.get(j)) for j in range(geometry.count)]
+    parcels = [(f"{kind}-{j:04d}.pt", j % row, own.get(j)) for j in range(geometry.count)]
     parcels += [
-        (f"subdomain-{d:04d}.pt", executor.owner(d), solvers.get(d)) for d in range(run.subdomains)
+        (f"{SUBDOMAIN}-{d:04d}.pt", executor.owner(d), solvers.get(d))
+        for d in range(_subdomains(executor, solvers))
     ]
     place = None if folder is None else checkpoint.pieces_of(folder, run.tally.iterations)
     if place is not None:
@@ -71,25 +80,37 @@ def save(folder: Path | None, run: Run, bundle: dict[str, Any]) -> None:
         place.mkdir(parents=True)
     digests = {}
     for name, owner, piece in parcels:
-        state = _handed(executor, piece, owner)
+        copied = [part.clone() for part in piece] if isinstance(piece, list) else piece
+        state = _handed(executor, copied, owner)
         if place is not None:
             torch.save(state, place / name)
             digests[name] = checkpoint.digest(place / name)
     if folder is not None:
-        bare |= {"pieces": digests, "lengths": getattr(whole, "lengths", [])}
-        checkpoint.save(folder, run.tally.iterations, bare)
+        bundle |= {"pieces": digests, "lengths": getattr(whole, "lengths", [])}
+        checkpoint.save(folder, run.tally.iterations, bundle)
 
 
 def load(folder: Path, run: Run, bundle: dict[str, Any]) -> dict[str, Any]:
     """The bundle with the vectors and the local solvers of this process."""
-    device, owned = run.initial.device, run.executor.owned(run.subdomains)
+    device, place = run.initial.device, checkpoint.pieces_of(folder, run_at(bundle))
 
-    def read(name: str) -> Any:
-        return checkpoint.read(checkpoint.pieces_of(folder, run_at(bundle)) / name, device)
+    def owned(kind: str) -> range:
+        """Those of this process, of all of a kind; a single one is everybody's."""
+        count = sum(name.startswith(kind) for name in bundle["pieces"])
+        return range(1) if count == 1 else run.executor.owned(count)
 
-    bundle = put_together(bundle, [read(f"stage-{j:04d}.pt") for j in staged(run).owned])
-    solvers = {d: read(f"subdomain-{d:04d}.pt") for d in owned}
-    bundle["engine"]["solvers"] = {d: state for d, state in solvers.items() if state is not None}
+    def read(kind: str, numbers: Iterable[int]) -> list[Any]:
+        names = (f"{kind}-{j:04d}.pt" for j in numbers)
+        return [checkpoint.read(place / name, device) for name in names]
+
+    mine, subdomains = owned(MEMORY), owned(SUBDOMAIN)
+    solvers = zip(subdomains, read(SUBDOMAIN, subdomains), strict=True)
+    if mine:
+        engine = bundle["engine"]
+        engine["global"] = put_together(engine["global"], read(MEMORY, mine))
+    else:
+        bundle = put_together(bundle, read(STAGE, staged(run).owned))
+    bundle["engine"]["solvers"] = {d: state for d, state in solvers if state is not None}
     return bundle
 
 
@@ -119,6 +140,17 @@ def staged(run: Run) -> Sharded:
 def run_at(bundle: dict[str, Any]) -> int:
     """The iteration of a checkpoint."""
     return int(bundle["tally"]["iterations"])
+
+
+def _subdomains(executor: Executor, solvers: dict[int, Any]) -> int:
+    """How many subdomains have a solver on any process."""
+    counts: list[Any] = [1 + max(solvers, default=-1)]
+    if executor.size > 1:
+        import torch.distributed as dist
+
+        own, counts = counts[0], counts * executor.size
+        dist.all_gather_object(counts, own)
+    return int(max(counts))
 
 
 def _handed(executor: Executor, state: Any, owner: int) -> Any:

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from ddopt.decomposition import Decomposition
 
 
+MemoryPieces = Annotated[
+    int,
+    Field(
+        ge=1,
+        description="pieces, at least one for each process, that the vectors which the global "
+        "solver remembers are cut into; 1: every process keeps them whole",
+    ),
+]
+
+
 class PreconditionedSettings(Settings):
     """Options of every strategy that solves on subdomains."""
 
@@ -42,6 +52,7 @@ class PreconditionedSettings(Settings):
     global_solver: Annotated[Settings, Chosen("solver")] | None = Field(
         None, description="solver of the global pass; the run's solver where none is given"
     )
+    memory_pieces: MemoryPieces = 1
     retries: int = Field(
         0,
         ge=0,
@@ -85,4 +96,6 @@ def assemble(
     if options.global_iterations == 0:
         return Parts(preconditioner, None)
     global_solver: Any = (options.global_solver or solver).build()
-    return Parts(preconditioner, GlobalPass(global_solver, options.global_iterations))
+    return Parts(
+        preconditioner, GlobalPass(global_solver, options.global_iterations, options.memory_pieces)
+    )

@@ -9,6 +9,7 @@ from pydantic import Field
 from ddopt.component import Settings
 from ddopt.engine import GlobalPass, Parts
 from ddopt.strategy import Strategy
+from ddopt_sapts.preconditioned import MemoryPieces
 
 if TYPE_CHECKING:
     from ddopt.solver import Solver
@@ -27,8 +28,9 @@ class TrustRegion(Strategy):
         """Options of the plain method."""
 
         subdomains: int = Field(1, ge=1, description="shares N of every evaluation")
+        memory_pieces: MemoryPieces = 1
 
     def parts(self, solver: Settings) -> Parts:
         """No decomposition: the global pass alone."""
         built: Solver = solver.build()  # type: ignore[assignment]
-        return Parts(None, GlobalPass(built, 1))
+        return Parts(None, GlobalPass(built, 1, self.config.memory_pieces))

@@ -30,6 +30,7 @@ COMPONENTS = {
         "exact": "ddopt.hessian.exact:Exact",
         "gauss_newton": "ddopt.hessian.gauss_newton:GaussNewton",
         "lbfgs": "ddopt.hessian.lbfgs:LBFGS",
+        "ssbroyden": "ddopt.hessian.ssbroyden:SSBroyden",
     },
     "subproblem": {
         "cauchy": "ddopt.subproblem.cauchy:Cauchy",

@@ -11,6 +11,7 @@ from ddopt.hessian.exact import Exact
 from ddopt.hessian.lbfgs import LBFGS
 from ddopt.hessian.lsr1 import LSR1
 from ddopt.hessian.none import NoCurvature
+from ddopt.hessian.ssbroyden import SSBroyden
 from ddopt.solver.lssr1 import LSSR1
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.solver.trust_region_adam import TrustRegionAdam
@@ -42,7 +43,7 @@ def test_decompositions_conform(decomposition):
     check_decomposition(decomposition)
 
 
-@pytest.mark.parametrize("hessian", [NoCurvature, LSR1, LBFGS, Exact])
+@pytest.mark.parametrize("hessian", [NoCurvature, LSR1, LBFGS, SSBroyden, Exact])
 def test_hessians_conform(hessian):
     check_hessian(hessian())
 

@@ -22,6 +22,7 @@ SOLVERS = {
     "averaged": {"name": "trust_region", "acceptance": "averaged"},
     "window": {"name": "trust_region", "acceptance": "window"},
     "asntr": {"name": "trust_region", "acceptance": "asntr"},
+    "ssbroyden": {"name": "trust_region", "hessian": "ssbroyden"},
     "lssr1": {"name": "lssr1"},
     "trust-region adam": {"name": "trust_region_adam"},
     "adam": {"name": "adam", "lr": 0.03},

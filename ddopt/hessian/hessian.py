@@ -35,6 +35,18 @@ class Diagonalised(Model):
         """The global minimiser in ‖p‖ <= radius, shape (n,), and its certificate."""
 
 
+class Ellipsoidal(Model):
+    """A positive definite model, minimised in its own norm.
+
+    In an ellipsoid ⟨p, B p⟩ <= r² the minimiser lies on the Newton direction, whatever r is; r is
+    such that it stays within the ball (Conn, Gould and Toint, Trust-Region Methods, section 6.7).
+    """
+
+    @abstractmethod
+    def minimise(self, radius: float) -> tuple[torch.Tensor, float, float]:
+        """The step p (n,) with ‖p‖ <= radius, the decrease −m(p), and ‖p‖."""
+
+
 class Hessian(Component):
     """Makes models, and learns from the gradients of visited points.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddopt.hessian.hessian import Diagonalised
+from ddopt.hessian.hessian import Diagonalised, Ellipsoidal
 from ddopt.subproblem.subproblem import Candidate, Subproblem
 
 if TYPE_CHECKING:
@@ -22,13 +22,16 @@ class OBS(Subproblem):
     def solve(self, model: Model, radius: float) -> Candidate:
         """The global minimiser, hard case included.
 
-        Raises ``ValueError`` for a model whose eigenvalues are not at hand.
+        That of a dense model without eigenvalues is taken in its own norm. Raises ``ValueError``
+        for a model that cannot be minimised directly.
         """
+        if isinstance(model, Ellipsoidal):
+            return Candidate(*model.minimise(radius))
         if not isinstance(model, Diagonalised):
             raise ValueError(
-                f"the subproblem solver 'obs' needs a model whose eigenvalues are at hand (hessian "
-                f"'lsr1', 'lbfgs' or 'gauss_newton'), not {type(model).__name__}; choose the "
-                "subproblem 'steihaug' or 'cauchy' for it"
+                "the subproblem solver 'obs' needs a model that can be minimised directly (hessian "
+                "'lsr1', 'lbfgs', 'ssbroyden' or 'gauss_newton'), not "
+                f"{type(model).__name__}; choose the subproblem 'steihaug' or 'cauchy' for it"
             )
         step, solution = model.minimise(radius)
         return Candidate(step, solution.decrease, solution.norm)

@@ -75,7 +75,7 @@ class SSBroyden(Hessian):
         self._last: NewtonDirection | None = None
 
     def prepare(self, like: torch.Tensor) -> None:
-        """Allocate H.
+        """Look whether H may be allocated, which happens at the first point.
 
         Raises ``ValueError`` for more than ``largest`` parameters.
         """
@@ -86,7 +86,13 @@ class SSBroyden(Hessian):
                 f"({n * n * like.element_size() / 2**30:,.1f} GiB), and {self.config.largest:,} "
                 "parameters are the most it takes; choose hessian 'lsr1', or set its 'largest'"
             )
-        self._inverse = torch.eye(n, dtype=like.dtype, device=like.device)
+
+    def _matrix(self, like: torch.Tensor) -> torch.Tensor:
+        """H, the identity at first."""
+        if self._inverse is None:
+            self.prepare(like)
+            self._inverse = torch.eye(len(like), dtype=like.dtype, device=like.device)
+        return self._inverse
 
     def measure(self, geometry: Geometry) -> None:
         """Vectors must be whole.
@@ -102,22 +108,16 @@ class SSBroyden(Hessian):
     def model(self, problem: Problem, point: Point) -> NewtonDirection:
         """The convex model at ``point``; steepest descent where round-off has made it useless."""
         g = point.gradient
-        if self._inverse is None:
-            self.prepare(g)
-        assert self._inverse is not None
-        found = NewtonDirection(g, self._inverse, -(self._inverse @ g))
+        found = NewtonDirection(g, self._matrix(g), -(self._matrix(g) @ g))
         if not found.slope < 0.0 and bool(g.any()):
             self.reset()
-            found = NewtonDirection(g, self._inverse, -g)
+            found = NewtonDirection(g, self._matrix(g), -g)
         self._last = found
         return found
 
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Learn a pair; one of no or negative curvature is left out, H stays positive definite."""
-        if self._inverse is None:
-            self.prepare(s)
-        H = self._inverse
-        assert H is not None
+        H = self._matrix(s)
         sy = float(s @ y)
         ss, yy = float(s @ s), float(y @ y)
         if not (math.isfinite(yy) and sy > PARALLEL * math.sqrt(ss * yy)):
@@ -147,11 +147,7 @@ class SSBroyden(Hessian):
 
     def reset(self) -> None:
         """Forget everything."""
-        self._updates, self._last = 0, None
-        if self._inverse is not None:
-            self._inverse = torch.eye(
-                len(self._inverse), dtype=self._inverse.dtype, device=self._inverse.device
-            )
+        self._inverse, self._updates, self._last = None, 0, None
 
     def state_dict(self) -> dict[str, Any]:
         """H, and how many pairs are in it."""

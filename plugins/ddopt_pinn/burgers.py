@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from ddopt_pinn.library import dde
@@ -27,6 +29,10 @@ class Burgers(PDETask):
         interior: int = Field(2540, ge=0, description="points at which the equation is asked for")
         initial: int = Field(160, ge=0, description="points at the initial time")
         depth: int = Field(4, ge=1, description="number of hidden layers")
+        exact: bool = Field(
+            False,
+            description="build the conditions into the network; false: terms of the loss",
+        )
 
     def geometry(self) -> Any:
         """(−1, 1) × (0, 0.99)."""
@@ -41,11 +47,22 @@ class Burgers(PDETask):
         return u_t + u * u_x - VISCOSITY * dde.grad.hessian(u, x, i=0, j=0)
 
     def conditions(self, geometry: Any) -> list[Any]:
-        """u(±1, t) = 0, u(x, 0) = −sin πx."""
+        """u(±1, t) = 0, u(x, 0) = −sin πx; none where the network satisfies them."""
+        if self.config.exact:
+            return []
         return [
             dde.icbc.DirichletBC(geometry, lambda x: np.zeros((len(x), 1)), lambda _, on: on),
             dde.icbc.IC(geometry, lambda x: -np.sin(np.pi * x[:, :1]), lambda _, on: on),
         ]
+
+    def network(self) -> Any:
+        """N(x, t); where exact, −sin πx + t (1 − x²) N(x, t)."""
+        net = super().network()
+        if self.config.exact:
+            net.apply_output_transform(
+                lambda x, y: -torch.sin(math.pi * x[:, :1]) + x[:, 1:] * (1.0 - x[:, :1] ** 2) * y
+            )
+        return net
 
     def solution(self, points: np.ndarray) -> np.ndarray:
         """Cole-Hopf: a quotient of two Gaussian integrals, by Gauss-Hermite quadrature.

@@ -33,15 +33,15 @@ class Poisson(PDETask):
 
 
 class Poisson1D(Poisson):
-    """Poisson's equation on (−1, 1), 16 interior points."""
+    """Poisson's equation on (−1, 1)."""
 
     name = "poisson1d"
     axes = ("x",)
 
     class Config(PDETask.Config):
-        """As in DeepXDE's example Poisson_Dirichlet_1d."""
+        """Network of DeepXDE's example Poisson_Dirichlet_1d; its 16 points settle 4e-5 only."""
 
-        interior: int = Field(16, ge=0, description="points at which the equation is asked for")
+        interior: int = Field(64, ge=0, description="points at which the equation is asked for")
         boundary: int = Field(2, ge=0, description="points on the boundary")
         distribution: Distribution = Field("uniform", description="how points are chosen")
         width: int = Field(50, ge=1, description="width of the hidden layers")

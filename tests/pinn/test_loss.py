@@ -69,8 +69,9 @@ def test_residuals_and_their_jacobian_give_the_loss_and_the_gradient(task):
 def test_each_row_of_the_jacobian_is_the_gradient_of_its_residual():
     from ddopt_pinn.jacobian import per_residual
 
-    for name in ("convection", "diffusion_inverse"):  # two points per residual; an unknown
-        task = prepared(name)
+    several = [("convection", {"exact": False}), ("convection", {}), ("diffusion_inverse", {})]
+    for name, options in several:  # two points per residual; features; an unknown
+        task = prepared(name, **options)
         problem = task.problem.part(halves(task.problem)[1])
         rowwise = per_residual(problem.residuals, task.initial)
         assert torch.allclose(problem.jacobian(task.initial), rowwise, rtol=1e-11, atol=1e-13)

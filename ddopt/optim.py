@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import torch
@@ -85,8 +86,7 @@ class EngineOptimizer(torch.optim.Optimizer):
 
     def _named(self) -> Iterable[tuple[str, torch.Tensor]]:
         for number, group in enumerate(self.param_groups):
-            default = [f"{number}.{i}" for i in range(len(group["params"]))]
-            names = group.get("param_names", default)
+            names = group.get("param_names", _names(number, group["params"]))
             for name, tensor in zip(names, group["params"], strict=True):
                 if tensor.requires_grad:
                     yield name, tensor
@@ -291,6 +291,12 @@ def _uncast(state_dict: dict[str, Any], devices: list[torch.device]) -> dict[int
     }
 
 
+def _names(number: int, tensors: list[torch.Tensor]) -> list[str]:
+    """Names of tensors without any: a matrix begins a layer, the vectors after it belong to it."""
+    layers = accumulate(tensor.dim() > 1 for tensor in tensors)
+    return [f"{number}.{layer:d}.{i}" for i, layer in enumerate(layers)]
+
+
 def _options(seam: str, value: Any, options: dict[str, Any] | None = None) -> Settings:
     """Options of a component from its name, a table, or an object."""
     if options:
@@ -324,7 +330,8 @@ class SAPTS(EngineOptimizer):
     """Stochastic additively preconditioned trust-region strategies.
 
     Args:
-        params: tensors, named tensors (their names define the layers), or groups of either.
+        params: tensors, named tensors (their names define the layers), or groups of either. Of
+            tensors without names, each of two or more dimensions begins a layer.
         variant: "P" decomposes the layers and takes ``step(closure)``; "D" decomposes the samples
             and takes ``step(closure, batch)``; "PINN" decomposes the points of a problem in boxes
             (``ddopt_pinn.compile``); any registered strategy's name works as well.

@@ -185,6 +185,16 @@ def test_a_loss_that_is_not_finite_at_the_start_is_an_error():
         optimizer.step(trainer(model, x * float("nan"), y, optimizer))
 
 
+def test_layers_of_unnamed_tensors_are_those_of_the_model():
+    ends = []
+    for give in (nn.Module.parameters, nn.Module.named_parameters):
+        model, x, y = classification()
+        optimizer = SAPTS(give(model), variant="P", subdomains=2)
+        optimizer.step(trainer(model, x, y, optimizer))
+        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.equal(*ends)
+
+
 def test_frozen_parameters_stay():
     model, x, y = classification()
     model[0].weight.requires_grad_(False)

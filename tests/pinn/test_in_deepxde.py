@@ -1,5 +1,6 @@
 """The optimizers inside an unedited DeepXDE script: only the compile line names ddopt."""
 
+import runpy
 import sys
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.runs import ROOT
 
 MAKERS = {
     "trust_region": lambda net: ddopt.TrustRegion(net.parameters()),
-    "layers": lambda net: ddopt.SAPTS(net.named_parameters(), variant="P", subdomains=2),
+    "layers": lambda net: ddopt.SAPTS(net.parameters(), variant="P", subdomains=2),
 }
 
 
@@ -54,6 +55,41 @@ def test_it_solves_the_equation_and_survives_save_and_restore(model, maker, tmp_
     assert all(torch.equal(p, q) for p, q in zip(model.net.parameters(), before, strict=True))
     model.train(iterations=3, display_every=1000, verbose=0)
     assert all(torch.equal(p, q) for p, q in zip(model.net.parameters(), after, strict=True))
+
+
+SCRIPT = """
+import deepxde as dde
+
+line = dde.geometry.Interval(-1, 1)
+ends = dde.icbc.DirichletBC(line, lambda x: x**2, lambda x, on: on)
+data = dde.data.PDE(
+    line, lambda x, u: dde.grad.hessian(u, x) - 2, ends, 16, 2, solution=lambda x: x**2, num_test=50
+)
+net = dde.nn.FNN([1, 10, 10, 1], "tanh", "Glorot uniform")
+model = dde.Model(data, net)
+model.compile("adam", lr=1e-3)
+model.train(iterations=10000)
+model.compile(
+    "L-BFGS", loss_weights=[1, 1]
+)
+losshistory, train_state = model.train(iterations=10000)
+dde.saveplot(losshistory, train_state, issave=True, isplot=True)
+"""
+
+
+@pytest.mark.filterwarnings("error:.*ddopt")
+def test_a_script_as_it_is_with_other_compile_lines_within_the_same_budget(tmp_path):
+    benchmark = runpy.run_path(str(ROOT / "examples/benchmarks/deepxde_examples.py"))
+    for folder in ("dataset", "pinn_forward"):
+        (tmp_path / "examples" / folder).mkdir(parents=True)
+    (tmp_path / "examples/pinn_forward/parabola.py").write_text(SCRIPT)
+    errors = {}
+    for method, text in benchmark["METHODS"].items():
+        error, spent = benchmark["run"](tmp_path, "parabola", text, 0, 80, torch.float64)
+        assert len(spent) == 2
+        assert all(20 <= stage <= 40 for stage in spent)
+        errors[method] = error
+    assert errors["TrustRegion"] < errors["its own"]
 
 
 def test_a_missing_deepxde_is_one_message_with_the_command(monkeypatch, tmp_path):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"  # the scripts show their figures
 
+import matplotlib.pyplot as plt
 import torch
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
@@ -115,6 +116,7 @@ def run(checkout, example, optimizer, seed, evaluations, dtype):
                 exec(compile(text, f"{example}.py", "exec"), names)
             return error(names), budget.stages
         finally:
+            plt.close("all")
             for hook in hooks:
                 hook.remove()
 

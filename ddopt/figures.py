@@ -27,7 +27,7 @@ class Curve:
     key: str
     label: str
     color: str = BLUE
-    best: str = ""  # the "highest" or the "lowest" value is marked, if either
+    best: str = ""  # the "highest" or the "lowest" value is marked and written, if either
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,10 @@ def _draw(axes: Axes, curve: Curve, points: list[tuple[float, float]], percent: 
         return
     chosen = (max if curve.best == "highest" else min)(points, key=lambda point: point[1])
     axes.plot(*chosen, "o", color=curve.color, markersize=6, zorder=5)
-    axes.annotate(
-        f"{chosen[1]:.2%}" if percent else f"{chosen[1]:.3g}",
-        chosen,
-        xytext=(0, -15),
-        textcoords="offset points",
-        ha="right" if chosen[0] > 0.5 * (x[0] + x[-1]) else "left",
-        fontsize=9.5,
-        fontweight="bold",
-        color=curve.color,
+    value = f"{chosen[1]:.2%}" if percent else f"{chosen[1]:.3g}"
+    # Above the panel, where no curve can run through it.
+    axes.set_title(
+        f"{curve.best} {value}", loc="right", fontsize=9.5, fontweight="bold", color=curve.color
     )
 
 
@@ -133,6 +128,8 @@ def _scale(axes: Axes, panel: Panel, values: list[float]) -> None:
 
     if panel.percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, 0.0), min(high, 1.0))
     if not panel.logarithmic or min(values) <= 0.0:
         return
     axes.set_yscale("log")

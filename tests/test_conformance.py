@@ -13,6 +13,8 @@ from ddopt.hessian.lsr1 import LSR1
 from ddopt.hessian.none import NoCurvature
 from ddopt.hessian.ssbroyden import SSBroyden
 from ddopt.solver.lssr1 import LSSR1
+from ddopt.solver.muon import Muon
+from ddopt.solver.prodigy import Prodigy
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.solver.trust_region_adam import TrustRegionAdam
 from ddopt.subproblem.cauchy import Cauchy
@@ -24,6 +26,7 @@ from ddopt.testing import (
     check_hessian,
     check_solver,
     check_subproblem,
+    check_walk,
 )
 
 
@@ -51,6 +54,11 @@ def test_hessians_conform(hessian):
 @pytest.mark.parametrize("solver", [TrustRegion, TrustRegionAdam, LSSR1])
 def test_solvers_conform(solver):
     check_solver(solver())
+
+
+@pytest.mark.parametrize("walk", [Prodigy, Muon])
+def test_walks_conform(walk):
+    check_walk(walk(batch=8))
 
 
 @pytest.mark.parametrize("hessian", [LSR1, LBFGS])

@@ -5,6 +5,7 @@ from ddopt.testing.conformance import (
     check_hessian,
     check_solver,
     check_subproblem,
+    check_walk,
 )
 from ddopt.testing.ranks import run_ranks
 
@@ -13,5 +14,6 @@ __all__ = [
     "check_hessian",
     "check_solver",
     "check_subproblem",
+    "check_walk",
     "run_ranks",
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.problem import Consistent, Problem
+from ddopt.problem import Consistent, Point, Problem
 from ddopt.testing.problems import regression
 from ddopt.vectors import norm
 
@@ -82,9 +82,36 @@ def check_solver(solver: Solver, problem: Problem | None = None) -> None:
             "decrease must be f(start) - f(end)"
         )
         assert answer.end.value <= start.value, "ten iterations must not end higher than they began"
-    saved = solver.state_dict()
+    _check_restored(solver, problem, start)
+
+
+def check_walk(solver: Solver, problem: Problem | None = None) -> None:
+    """A walk on micro-batches learns, promises a decrease, pays for its passes, keeps to its ball.
+
+    For solvers that are ``stochastic``: nobody has evaluated f at the end of a walk, so what
+    ``check_solver`` asks of ``end`` and ``decrease`` cannot be asked of them.
+    """
+    problem, theta = (problem, None) if problem is not None else regression()
+    theta = torch.zeros(problem.layout.size, dtype=problem.layout.dtype) if theta is None else theta
+    start = problem.at(theta)
+    assert solver.stochastic, "a walk says stochastic = True, and the engine evaluates its end"
+    for ball in (1e-2, math.inf):
+        answer = solver.solve(problem, start, ball, 10)
+        assert norm(answer.step) <= ball * (1 + 1e-6), "the accumulated step must stay in the ball"
+        assert answer.end is start, "the end of a walk is not evaluated: the answer gives its start"
+        assert answer.decrease > 0.0, "what the gradients promised must be positive"
+        assert math.isclose(answer.evaluations, 10 * problem.cost), (
+            f"ten passes cost {10 * problem.cost:g} gradients, and {answer.evaluations:g} are said"
+        )
+    end = problem.at(theta + answer.step).value
+    assert end < start.value, f"twenty passes must learn: f went from {start.value:g} to {end:g}"
+    _check_restored(solver, problem, start)
+
+
+def _check_restored(solver: Solver, problem: Problem, start: Point) -> None:
+    """The state holds everything that the next step depends on."""
     twin = type(solver)(solver.config)
-    twin.load_state_dict(saved)
+    twin.load_state_dict(solver.state_dict())
     a = solver.solve(problem, start, math.inf, 3)
     b = twin.solve(problem, start, math.inf, 3)
     assert torch.equal(a.step, b.step), "a restored solver must take the same step, bit for bit"

@@ -101,7 +101,7 @@ class SSBroyden(Hessian):
         """
         if isinstance(geometry, Sharded):
             raise ValueError(
-                "hessian 'ssbroyden' needs whole vectors, and these lie in pieces on the stages; "
+                "hessian 'ssbroyden' needs whole vectors, and these lie in pieces on processes; "
                 "choose hessian 'lsr1' for the global solver"
             )
 

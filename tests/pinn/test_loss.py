@@ -69,8 +69,13 @@ def test_residuals_and_their_jacobian_give_the_loss_and_the_gradient(task):
 def test_each_row_of_the_jacobian_is_the_gradient_of_its_residual():
     from ddopt_pinn.jacobian import per_residual
 
-    several = [("convection", {"exact": False}), ("convection", {}), ("diffusion_inverse", {})]
-    for name, options in several:  # two points per residual; features; an unknown
+    several = [
+        ("convection", {"exact": False}),  # two points per residual
+        ("convection", {}),  # features
+        ("burgers", {"odd": True}),  # two evaluations per point
+        ("diffusion_inverse", {}),  # an unknown
+    ]
+    for name, options in several:
         task = prepared(name, **options)
         problem = task.problem.part(halves(task.problem)[1])
         rowwise = per_residual(problem.residuals, task.initial)

@@ -96,6 +96,9 @@ def test_hard_conditions_hold_for_every_network():
         )
         difference = task.predict(task.initial, edge) - task.solution(edge)
         assert np.abs(difference).max() < tolerance
+    odd = prepared("burgers", odd=True)
+    u, mirrored = (odd.predict(odd.initial, np.array([[x, 0.5]])) for x in (0.3, -0.3))
+    assert u == -mirrored != 0.0
     square = prepared("helmholtz2d")
     edge = np.array([[0.0, 0.3], [1.0, 0.2], [0.4, 0.0], [0.6, 1.0]])
     assert np.abs(square.predict(square.initial, edge)).max() == 0.0

@@ -86,6 +86,19 @@ def batch_size(batch: Any) -> int:
     return sizes.pop()
 
 
+def _number(loss: Any) -> float:
+    """The loss that a closure returned, a number or a tensor of one element."""
+    if isinstance(loss, torch.Tensor):
+        if loss.numel() == 1:
+            return float(loss.detach())
+        given = f"a tensor of shape {tuple(loss.shape)}"
+    elif isinstance(loss, int | float):
+        return float(loss)
+    else:
+        given = "None" if loss is None else type(loss).__name__
+    raise ValueError(f"the closure returned {given}; it has to return the loss, a single number")
+
+
 class ClosureProblem(Problem):
     """f as a closure sees it; a batch makes it a mean over samples, ``closure(part)`` over a part.
 
@@ -109,15 +122,27 @@ class ClosureProblem(Problem):
         self._batch, self._weight = batch, weight
 
     def at(self, theta: torch.Tensor) -> Point:
-        """Write ``theta`` (n,) into the module, and call the closure."""
+        """Write ``theta`` (n,) into the module, and call the closure.
+
+        Raises:
+            ValueError: the closure returns no single number, or leaves no or sparse gradients.
+        """
         self._parameters.write(theta)
         with self._stillness, torch.enable_grad():
             if self.samples is None:
                 loss = self._closure()
             else:
                 loss = self._closure(take(self._batch, self.samples.terms[0]))
-        value = float(loss.detach())
-        gradient = self._parameters.flatten([p.grad for p in self._parameters.tensors])
+        value = _number(loss)
+        gradients = [p.grad for p in self._parameters.tensors]
+        if all(gradient is None for gradient in gradients):
+            raise ValueError(
+                "the closure left no gradient in any parameter of the optimizer; it has to call "
+                "loss.backward(), on a loss that depends on them"
+            )
+        if any(gradient is not None and gradient.is_sparse for gradient in gradients):
+            raise ValueError("a gradient is sparse; expected dense ones: Embedding(sparse=False)")
+        gradient = self._parameters.flatten(gradients)
         if self._weight == 1.0:
             return Point(theta, value, gradient)
         return Point(theta, self._weight * value, gradient.mul_(self._weight))

@@ -54,7 +54,8 @@ class Component(ABC):
         super().__init_subclass__(**kwargs)
         options = cls.Config
         if "Config" not in cls.__dict__ or "component" in options.__dict__:
-            cls.Config = type("Config", (options,), {"__module__": cls.__module__})
+            place = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.Config"}
+            cls.Config = type("Config", (options,), place)  # where pickle looks for it
         if "name" in cls.Config.model_fields:
             raise TypeError(
                 f"{cls.__qualname__}.Config has an option called 'name'; that key chooses the "

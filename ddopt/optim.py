@@ -11,12 +11,13 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import torch
-from pydantic import TypeAdapter
+from pydantic import ValidationError, create_model
 
 from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size
 from ddopt.component import Chosen, Settings
 from ddopt.engine import Engine, GlobalPass, Parts, StepReport
 from ddopt.executor import Executor, Serial, Split
+from ddopt.options import explain
 from ddopt.problem import Problem, Samples
 from ddopt.space import Parameters
 from ddopt.state import pack, unpack
@@ -30,6 +31,11 @@ Source = Callable[[Parameters], Problem]
 PATIENCE = 2  # rejections in a row after which the loss at the iterate is looked at again
 SAME = 1e-9  # relative difference below which two evaluations are of one function
 
+_COPIED = {
+    *("_parameters", "_buffers", "_engine", "_source", "_given_lr", "evaluations", "report"),
+    *("_stochastic", "_steps", "_rejections", "_changed_before"),
+}
+
 
 class EngineOptimizer(torch.optim.Optimizer):
     """An optimizer whose ``step`` is one outer iteration of a method.
@@ -40,6 +46,7 @@ class EngineOptimizer(torch.optim.Optimizer):
 
     Args:
         params: tensors, named tensors (their names define the layers), or groups of either.
+            Without names each tensor is a layer; of several groups, each group is.
         parts: the method.
         shares: in how many shares a batch is evaluated.
         executor: who runs what; one process where none is given.
@@ -259,7 +266,16 @@ class EngineOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a state; the next step is bit-identical to the one that would have followed."""
+        """Restore a state; the next step is bit-identical to the one that would have followed.
+
+        Raises:
+            ValueError: the state is another optimizer's, or of other parameters.
+        """
+        if any("engine" not in group for group in state_dict["param_groups"]):
+            raise ValueError(
+                f"this state was not saved by {type(self).__name__}, but by another optimizer; "
+                "load one that a ddopt optimizer has saved, or begin without"
+            )
         super().load_state_dict(state_dict)
         kept = _uncast(state_dict, [t.device for t in self._parameters.tensors])
         pieces = {i: kept.get(i, {}) for i in range(len(self._parameters.tensors))}
@@ -271,6 +287,14 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._steps = self.param_groups[0]["steps"]
         self._made = None  # the points may be others than when the state was saved
         self._given_lr = [group["lr"] for group in self.param_groups]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: torch keeps its own attributes only.
+
+        What was seen of closures stays behind: a copied array is not the one that a closure holds.
+        """
+        own = {key: value for key, value in self.__dict__.items() if key in _COPIED}
+        return {**super().__getstate__(), **own, "_made": None, "_witness": Witness()}
 
     def _index_sets(self) -> dict[str, Indices]:
         return {f"/engine/solvers/{d}/": c for d, c in self._engine.index_sets.items()}
@@ -301,7 +325,13 @@ def _options(seam: str, value: Any, options: dict[str, Any] | None = None) -> Se
     """Options of a component from its name, a table, or an object."""
     if options:
         value = {"name": value, **options}
-    return TypeAdapter(Annotated[Settings, Chosen(seam)]).validate_python(value)
+    field: Any = (Annotated[Settings, Chosen(seam)], ...)
+    model = create_model("Options", **{seam: field})
+    try:
+        return cast("Settings", getattr(model.model_validate({seam: value}), seam))
+    except ValidationError as error:
+        found = explain(error, model, {seam: value})
+        raise ValueError("\n".join(f"{key}: {wrong}" for key, wrong in found)) from None
 
 
 class TrustRegion(EngineOptimizer):

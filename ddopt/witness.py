@@ -44,7 +44,8 @@ class Witness:
             loss = closure(*part)
             if not self._asked:
                 self._asked = True
-                warn_of_strangers(loss, parameters.tensors)
+                if isinstance(loss, torch.Tensor):  # a number has no graph to search
+                    warn_of_strangers(loss, parameters.tensors)
             return loss
 
         return heard

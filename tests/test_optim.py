@@ -244,3 +244,47 @@ def test_parameters_that_nobody_moves_are_warned_of():
 
     with pytest.warns(UserWarning, match="4 trainable tensors that this optimizer was not given"):
         optimizer.step(closure)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_copy_continues_bit_for_bit(kind):
+    model, x, y = classification()
+    optimizer = MAKERS[kind](model)
+    optimizer.step(*arguments(kind, trainer(model, x, y, optimizer), x, y))
+    pairs = [(model, optimizer), copy.deepcopy((model, optimizer))]
+    first, second = (
+        [opt.step(*arguments(kind, trainer(net, x, y, opt), x, y)).item() for _ in range(3)]
+        for net, opt in pairs
+    )
+    assert first == second
+
+
+def test_tensors_without_names_are_layers():
+    model, _, _ = classification()
+    optimizer = SAPTS(model.parameters(), variant="P", subdomains=2)
+    assert len(optimizer._engine.index_sets) == 2
+
+
+def test_a_closure_may_return_a_number():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    closure = trainer(model, x, y, optimizer)
+    first = closure().item()
+    assert optimizer.step(lambda: closure().item()).item() == pytest.approx(first)
+    assert closure().item() < first
+
+
+def test_what_a_closure_lacks_is_said():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    for returned, message in (
+        (lambda: None, "returned None"),
+        (lambda: torch.ones(2), r"shape \(2,\)"),
+        (lambda: cross_entropy(model(x), y), "loss.backward"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            optimizer.step(returned)
+    with pytest.raises(ValueError, match="another optimizer"):
+        optimizer.load_state_dict(torch.optim.Adam(model.parameters()).state_dict())
+    with pytest.raises(ValueError, match=r"Did you mean 'solver.norm'"):
+        TrustRegion(model.parameters(), nrm="inf")

@@ -15,8 +15,18 @@ def deal(counts: tuple[int, ...], parts: int) -> list[Samples]:
 
     Dealing like cards gives parts that differ by at most one sample in every term, and spreads
     sorted samples (points along a boundary) evenly.
+
+    Raises:
+        ValueError: a part would have no sample at all.
     """
-    return [Samples(tuple(torch.arange(i, count, parts) for count in counts)) for i in range(parts)]
+    if parts > max(counts):
+        raise ValueError(
+            f"cannot cut {max(counts)} samples into {parts} parts; use at most {max(counts)}"
+        )
+    return [
+        Samples(tuple(torch.arange(min(i, count), count, parts) for count in counts))
+        for i in range(parts)
+    ]
 
 
 def widen(part: Samples, counts: tuple[int, ...], overlap: float, parts: int) -> Samples:

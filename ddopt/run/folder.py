@@ -28,8 +28,17 @@ class Folder:
         self._progress: Progress | None = None
 
     def open(self, config: RunConfig, iteration: int) -> None:
-        """Begin to write; what was recorded after ``iteration`` is dropped (-1: everything)."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Begin to write; what was recorded after ``iteration`` is dropped (-1: everything).
+
+        Raises:
+            ValueError: the folder cannot be made, for example because the path is a file.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"cannot make the run folder {self.path}: {error.strerror}; choose another (--out)"
+            ) from None
         files.write_text(self.path / CONFIG, dumps(config))
         record.cut(self.path, iteration, config.output.measure_every)
         self._record = record.Record(self.path)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ddopt.hessian import Model
 
 FREE = 1e30  # a radius that never binds
+CAP = 10_000  # iterations; not of the vector's length, which depends on who holds which piece of it
 
 
 class Dogleg(Subproblem):
@@ -26,7 +27,7 @@ class Dogleg(Subproblem):
     def solve(self, model: Model, radius: float) -> Candidate:
         """The model's minimiser along the path of two legs."""
         cauchy = Cauchy().solve(model, radius)
-        newton = Steihaug(iterations=2 * len(model.gradient), tolerance=1e-10)
+        newton = Steihaug(iterations=CAP, tolerance=1e-10)
         whole = newton.solve(model, FREE)
         if cauchy.norm >= radius * (1.0 - 1e-12) or not whole.norm < 0.5 * FREE:
             return cauchy

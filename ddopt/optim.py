@@ -46,7 +46,7 @@ class EngineOptimizer(torch.optim.Optimizer):
 
     Args:
         params: tensors, named tensors (their names define the layers), or groups of either.
-            Without names each tensor is a layer; of several groups, each group is.
+            Of tensors without names, each of two or more dimensions begins a layer.
         parts: the method.
         shares: in how many shares a batch is evaluated.
         executor: who runs what; one process where none is given.
@@ -97,6 +97,12 @@ class EngineOptimizer(torch.optim.Optimizer):
             for name, tensor in zip(names, group["params"], strict=True):
                 if tensor.requires_grad:
                     yield name, tensor
+
+    def __repr__(self) -> str:
+        """The class and what happened last, without the state that the groups carry."""
+        seen = {key: self.param_groups[0][key] for key in ("steps", "radius", "ratio", "accepted")}
+        shown = ", ".join(f"{key}={value}" for key, value in seen.items())
+        return f"{type(self).__name__}(parameters={self._parameters.layout.size}, {shown})"
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, before the first step only: the trust region is one ball in one space."""

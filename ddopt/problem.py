@@ -172,6 +172,13 @@ class Blank(Problem):
         """Never called."""
         raise AssertionError("a blank problem has no values")
 
+    def stages(self) -> list[slice]:
+        """There are none: asked for where a method of a pipeline was given a closure."""
+        raise ValueError(
+            "a closure evaluates the whole network at once and cannot be cut into stages; choose "
+            "variant 'P', which decomposes layers, or a run file with strategy = 'sapts_ip'"
+        )
+
 
 class Frozen(Problem):
     """f restricted to the parameters in C, the others held at θ_k; works for every problem."""

@@ -288,3 +288,17 @@ def test_what_a_closure_lacks_is_said():
         optimizer.load_state_dict(torch.optim.Adam(model.parameters()).state_dict())
     with pytest.raises(ValueError, match=r"Did you mean 'solver.norm'"):
         TrustRegion(model.parameters(), nrm="inf")
+
+
+def test_what_it_shows_of_itself_is_short():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    optimizer.step(trainer(model, x, y, optimizer))
+    assert "steps=1, radius=" in repr(optimizer)
+    assert len(repr(optimizer)) < 200
+
+
+def test_a_closure_cannot_be_cut_into_stages():
+    model, _, _ = classification()
+    with pytest.raises(ValueError, match="choose variant 'P'"):
+        SAPTS(model.named_parameters(), variant="IP", subdomains=2)

@@ -122,12 +122,16 @@ class ClosureProblem(Problem):
         self._batch, self._weight = batch, weight
 
     def at(self, theta: torch.Tensor) -> Point:
-        """Write ``theta`` (n,) into the module, and call the closure.
+        """Write ``theta`` (n,) into the module, clear its gradients, and call the closure.
+
+        A gradient of an earlier call would otherwise be added to, or taken for this one's, by a
+        closure that forgets to clear it or to call backward: nothing in its numbers would tell.
 
         Raises:
             ValueError: the closure returns no single number, or leaves no or sparse gradients.
         """
         self._parameters.write(theta)
+        self._parameters.clear_gradients()
         with self._stillness, torch.enable_grad():
             if self.samples is None:
                 loss = self._closure()

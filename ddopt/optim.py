@@ -5,7 +5,6 @@ This is the only module that subclasses ``torch.optim.Optimizer``; it holds no m
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -17,6 +16,7 @@ from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size
 from ddopt.component import Chosen, Settings
 from ddopt.engine import Engine, GlobalPass, Parts, StepReport
 from ddopt.executor import Executor, Serial, Split
+from ddopt.notice import warn
 from ddopt.options import explain
 from ddopt.problem import Problem, Samples
 from ddopt.space import Parameters
@@ -31,9 +31,12 @@ Source = Callable[[Parameters], Problem]
 PATIENCE = 2  # rejections in a row after which the loss at the iterate is looked at again
 SAME = 1e-9  # relative difference below which two evaluations are of one function
 
+# What schedulers and recipes look for in a group, and the value at which nobody has asked for it.
+INERT = {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}
+
 _COPIED = {
-    *("_parameters", "_buffers", "_engine", "_source", "_given_lr", "evaluations", "report"),
-    *("_stochastic", "_steps", "_rejections", "_changed_before"),
+    *("_parameters", "_buffers", "_engine", "_source", "evaluations", "report"),
+    *("_stochastic", "_steps", "_rejections", "_changed_before", "_told"),
 }
 
 
@@ -41,8 +44,9 @@ class EngineOptimizer(torch.optim.Optimizer):
     """An optimizer whose ``step`` is one outer iteration of a method.
 
     The closure is torch's: zero the gradients, compute the loss, call backward, return the loss.
-    ``lr`` stands in every group so that schedulers run, but nothing is scaled by it: lengths are
-    the trust region's business.
+    The gradients are cleared before every call, so that a closure which forgets it is right, too.
+    ``lr``, ``momentum`` and ``weight_decay`` stand in every group so that schedulers run, but have
+    no effect, and a warning says so once: lengths are the trust region's business.
 
     Args:
         params: tensors, named tensors (their names define the layers), or groups of either.
@@ -69,7 +73,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         stochastic: bool | None = None,
     ) -> None:
         blank = {"radius": None, "ratio": None, "accepted": None, "steps": 0, "engine": ""}
-        super().__init__(params, {"lr": lr, **blank})
+        super().__init__(params, {**INERT, "lr": lr, **blank})
         self._parameters = Parameters(self._named())
         self._buffers = list(buffers)
         self._engine = Engine(parts, executor or Serial(), shares)
@@ -85,7 +89,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._source: Source | None = None
         self._made: Problem | None = None  # by the source, for the last step
         self._witness = Witness()
-        self._given_lr = [group["lr"] for group in self.param_groups]
+        self._told = False  # that a scheduler has no effect
         self.evaluations = 0  # closure calls, in whole batches
         self.report: StepReport | None = None  # of the last step: ratio, radius, accepted, ...
         self._publish()
@@ -244,15 +248,25 @@ class EngineOptimizer(torch.optim.Optimizer):
             "accepted": report.accepted if report else None,
             "steps": self._steps,
         }
-        for group, given in zip(self.param_groups, self._given_lr, strict=True):
-            if group["lr"] != given:
-                warnings.warn(
-                    f"lr was changed from {given} to {group['lr']}, and has no effect: a trust "
-                    "region finds its own step lengths",
-                    stacklevel=3,
-                )
+        for group in self.param_groups:
             group.update(shown)
-        self._given_lr = [group["lr"] for group in self.param_groups]
+        self._tell_of_inert_options()
+
+    def _tell_of_inert_options(self) -> None:
+        """Say once that a number in the groups does nothing; a scheduler may have put it there."""
+        found = {
+            f"{key} = {float(group[key]):g}"
+            for group in self.param_groups
+            for key, idle in INERT.items()
+            if group.get(key, idle) != idle
+        }
+        if found and not self._told:
+            self._told = True
+            warn(
+                f"{', '.join(sorted(found))} in the parameter groups has no effect: a trust region "
+                "finds its own step lengths, so a scheduler can go; weight decay belongs in the "
+                "loss. This is said once"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """The state, tensors by parameter; plain containers that ``weights_only`` loading reads."""
@@ -292,7 +306,6 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._changed_before, self.evaluations = tree["changed_before"], tree["evaluations"]
         self._steps = self.param_groups[0]["steps"]
         self._made = None  # the points may be others than when the state was saved
-        self._given_lr = [group["lr"] for group in self.param_groups]
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: torch keeps its own attributes only.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from ddopt import hookspecs
+from ddopt.notice import warn
 from ddopt.registry import Registry, UnknownNameError
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class PluginManager:
         message = f"plugin {plugin.provider} is broken: {reason}"
         if self.strict:
             raise ValueError(f"{message} (DDOPT_STRICT_PLUGINS is set)") from error
-        warnings.warn(message, PluginWarning, stacklevel=2)
+        warn(message, PluginWarning)
 
     def call(self, hook: str, **arguments: Any) -> None:
         """Call a hook of every working plugin, in the order in which they were loaded.

@@ -140,6 +140,11 @@ class Parameters:
         """Set the parameters to ``theta`` (n,), bit for bit, in place."""
         torch._foreach_copy_([tensor.detach() for tensor in self.tensors], self.pieces(theta))
 
+    def clear_gradients(self) -> None:
+        """Drop the gradients, as ``Optimizer.zero_grad`` does."""
+        for tensor in self.tensors:
+            tensor.grad = None
+
     def flatten(self, pieces: Sequence[torch.Tensor | None]) -> torch.Tensor:
         """One vector (n,) from a tensor per parameter; ``None`` stands for zeros."""
         return torch.cat(

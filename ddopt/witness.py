@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ddopt.closure import Closure
+from ddopt.notice import warn
 
 if TYPE_CHECKING:
     from ddopt.space import Parameters
@@ -81,9 +81,8 @@ def warn_of_strangers(loss: torch.Tensor, known: Sequence[torch.Tensor]) -> None
             strangers.append(leaf)
     if strangers:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in strangers[:5])
-        warnings.warn(
+        warn(
             f"the loss depends on {len(strangers)} trainable tensors that this optimizer was not "
             f"given (shapes {shapes}); they will never change: pass them too, for example "
-            "[*net.parameters(), *variables]",
-            stacklevel=5,
+            "[*net.parameters(), *variables]"
         )

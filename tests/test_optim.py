@@ -2,12 +2,14 @@
 
 import copy
 import io
+import linecache
 import warnings
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.optim import lr_scheduler
 
 from ddopt.optim import SAPTS, TrustRegion
 from ddopt.testing.problems import classification
@@ -137,13 +139,84 @@ def test_schedulers_groups_and_hooks_run():
     assert all(group["radius"] > 0.0 for group in optimizer.param_groups)
 
 
-def test_a_changed_learning_rate_is_called_useless():
+SCHEDULERS = {
+    "StepLR": lambda optimizer: lr_scheduler.StepLR(optimizer, 1, 0.5),
+    "OneCycleLR": lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=9),
+    "CyclicLR": lambda optimizer: lr_scheduler.CyclicLR(optimizer, 0.1, 1.0),
+    "ReduceLROnPlateau": lambda optimizer: lr_scheduler.ReduceLROnPlateau(
+        optimizer, patience=0, threshold=0.99
+    ),
+}
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_scheduler_changes_nothing_and_is_called_useless_once(scheduler):
+    ends, said = [], []
+    for make in (SCHEDULERS[scheduler], None):
+        model, x, y = classification()
+        optimizer = TrustRegion(model.parameters())
+        closure = trainer(model, x, y, optimizer)
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            scheduled = make(optimizer) if make else None
+            for _ in range(5):
+                loss = optimizer.step(closure)
+                if scheduled:
+                    scheduled.step(*[loss] * (scheduler == "ReduceLROnPlateau"))
+        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+        said.append([str(one.message) for one in heard])
+    assert torch.equal(*ends)
+    assert len(said[0]) == 1
+    assert said[0][0].startswith("lr = ")
+    assert "a scheduler can go" in said[0][0]
+    assert not said[1]
+
+
+def test_a_learning_rate_or_weight_decay_that_is_given_is_called_useless():
+    model, _, _ = classification()
+    with pytest.warns(UserWarning, match=r"lr = 0.001 in the parameter groups has no effect"):
+        TrustRegion(model.parameters(), lr=1e-3)
+    with pytest.warns(UserWarning, match=r"weight_decay = 0.1 .* belongs in the loss"):
+        SAPTS([{"params": model.parameters(), "weight_decay": 0.1}])
+
+
+def test_warnings_point_at_the_line_that_called():
+    model, x, y = classification()
+    some = list(model.parameters())[:2]
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        optimizer = TrustRegion(some, lr=0.5)
+        closure = trainer(model, x, y, optimizer)
+        optimizer.step(closure)
+    lines = [linecache.getline(one.filename, one.lineno).strip() for one in heard]
+    assert lines == ["optimizer = TrustRegion(some, lr=0.5)", "optimizer.step(closure)"]
+
+
+def test_a_closure_that_forgets_to_clear_the_gradients_is_right_too():
+    ends = []
+    for forgets in (False, True):
+        model, x, y = classification()
+        optimizer = SAPTS(model.parameters(), variant="D", subdomains=2)
+
+        def closure(part, model=model, optimizer=optimizer, forgets=forgets):
+            if not forgets:
+                optimizer.zero_grad()
+            loss = cross_entropy(model(part[0]), part[1])
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            optimizer.step(closure, (x, y))
+        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.equal(*ends)
+
+
+def test_gradients_of_an_earlier_call_are_not_taken_for_this_one_s():
     model, x, y = classification()
     optimizer = TrustRegion(model.parameters())
-    closure = trainer(model, x, y, optimizer)
-    optimizer.param_groups[0]["lr"] = 0.1
-    with pytest.warns(UserWarning, match="has no effect"):
-        optimizer.step(closure)
+    trainer(model, x, y, optimizer)()
+    with pytest.raises(ValueError, match="left no gradient"):
+        optimizer.step(lambda: cross_entropy(model(x), y))
 
 
 def test_errors_say_what_to_do():

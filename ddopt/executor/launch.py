@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import warnings
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +19,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from ddopt.executor.distributed import Distributed
 from ddopt.executor.serial import Serial
+from ddopt.notice import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,10 +70,9 @@ def join(device: str | torch.device = "cpu") -> torch.device:
         if per_node <= there:
             backend = "cpu:gloo,cuda:nccl"
         elif local == 0:
-            warnings.warn(
+            warn(
                 f"{per_node} processes share {there} GPU(s), which NCCL does not allow; "
-                "they talk through gloo, which is slower",
-                stacklevel=2,
+                "they talk through gloo, which is slower"
             )
     # The store of torchrun outlives a group: addresses of an earlier one must not be found in it.
     store, rank, size = next(rendezvous("env://", timeout=LIMIT))

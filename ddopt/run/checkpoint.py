@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.notice import warn
 from ddopt.run import files
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | N
         if not reason:
             state: dict[str, Any] = read(path, device)
             return state
-        warnings.warn(f"{path} is damaged ({reason}); trying the one before", stacklevel=2)
+        warn(f"{path} is damaged ({reason}); trying the one before")
     if found:
         raise ValueError(f"all checkpoints in {folder / FOLDER} are damaged; start a new run")
     return None

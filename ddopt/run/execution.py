@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from ddopt.blas import one_thread
 from ddopt.executor.launch import connect
 from ddopt.extras import remedy
+from ddopt.notice import warn
 from ddopt.plugins import manager
 from ddopt.run import checkpoint, shards
 from ddopt.run.running import Run, device_of
@@ -58,7 +58,7 @@ def finish(run: Run, reason: StopReason) -> None:
                     run.task.animate(theta, run.config.output.frames, run.folder.path)
         except Exception as error:  # the results are there; a picture is not worth losing them
             kind = type(error).__name__
-            warnings.warn(f"no figures: {kind}: {error}.{remedy(error)}", stacklevel=2)
+            warn(f"no figures: {kind}: {error}.{remedy(error)}")
 
 
 def _whole(run: Run, what: str) -> dict[str, Any]:

@@ -10,13 +10,13 @@ until a step ends, and a value needs no backward pass until somebody asks for th
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ddopt.autograd import AutogradProblem, Named
+from ddopt.notice import warn
 from ddopt.problem import Frozen, Operator, Point, Problem, Samples
 from ddopt.space import Indices, Parameters
 from ddopt_pinn.collocation import Collocation, network_at
@@ -231,24 +231,25 @@ def compile(
     For the variants that decompose samples or space ("D", "PINN"), and for others that gain from
     it: values without backward passes, Gauss-Newton. Arguments are those of ``dde.Model.compile``.
     Warns where DeepXDE would drop something silently: external variables that the optimizer does
-    not hold, a regularizer.
+    not hold, a regularizer, a learning rate.
     """
     variables = external_trainable_variables or []
     variables = variables if isinstance(variables, list) else [variables]
     held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
     lost = [variable for variable in variables if id(variable) not in held]
     if lost:
-        warnings.warn(
+        warn(
             f"{len(lost)} of the external_trainable_variables will never change: DeepXDE adds them "
-            "to its own optimizers only; make this one with [*net.parameters(), *variables]",
-            stacklevel=2,
+            "to its own optimizers only; make this one with [*net.parameters(), *variables]"
         )
     if getattr(model.net, "regularizer", None) is not None:
-        warnings.warn(
+        warn(
             f"the regularizer {model.net.regularizer} is not in the loss: DeepXDE hands it to its "
-            "own optimizers only",
-            stacklevel=2,
+            "own optimizers only"
         )
+    for name in ("lr", "decay"):
+        if options.pop(name, None) is not None:
+            warn(f"{name}= has no effect: a trust region finds its own step lengths")
     model.compile(
         optimizer,
         loss=loss,

@@ -173,6 +173,20 @@ def test_what_deepxde_would_drop_is_said():
     regular = heat(regularization=["l2", 1e-4])
     with pytest.warns(UserWarning, match=r"regularizer \['l2', 0.0001\] is not in the loss"):
         ddopt_pinn.compile(regular, ddopt.TrustRegion(regular.net.parameters()), verbose=0)
+    scheduled, decay = heat(), ("step", 1, 0.5)
+    optimizer = ddopt.TrustRegion(scheduled.net.parameters())
+    with pytest.warns(UserWarning, match="decay= has no effect") as heard:
+        ddopt_pinn.compile(scheduled, optimizer, decay=decay, verbose=0)
+    assert heard[0].filename == __file__
+
+
+def test_a_schedule_in_an_unedited_script_is_called_useless_where_it_trains():
+    model = heat()
+    optimizer = ddopt.TrustRegion(model.net.parameters())
+    model.compile(optimizer, decay=("step", 1, 0.5), verbose=0)
+    with pytest.warns(UserWarning, match="a scheduler can go") as heard:
+        train(model, 4)
+    assert [one.filename for one in heard] == [__file__]
 
 
 def test_an_unedited_script_is_warned_of_variables_that_nobody_moves():

@@ -197,9 +197,10 @@ class EngineOptimizer(torch.optim.Optimizer):
 
         ``anew``: f is another function now. ``look``: it may be one; compare the values.
         """
-        engine, theta = self._engine, self._parameters.read()
+        engine = self._engine
         before = engine.point
-        moved = before is None or not torch.equal(before.theta, theta)
+        theta = self._parameters.read(None if before is None else before.theta)
+        moved = before is None or theta is not before.theta
         compare = not (moved or anew)
         if compare and not look and not self._due():
             return

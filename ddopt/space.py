@@ -5,7 +5,7 @@ Legend: n parameters in all; θ a flat vector (n,); C an index set of parameters
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 CPU = torch.device("cpu")
+HALF = (torch.bfloat16, torch.float16)  # parameters, but not vectors: small steps would be lost
 Indices = torch.Tensor | slice | None  # an index set C: indices, one range, or everything
 
 
@@ -22,13 +23,20 @@ Indices = torch.Tensor | slice | None  # an index set C: indices, one range, or 
 class Layout:
     """Which part of a flat vector belongs to which parameter.
 
-    ``names`` and ``shapes`` are in vector order; ``dtype`` and ``device`` are those of the vector.
+    ``names`` and ``shapes`` are in vector order; ``dtype`` and ``device`` are those of the vector,
+    ``evaluated`` is the dtype that f is evaluated in, where that is another one.
     """
 
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
     dtype: torch.dtype = torch.float64
     device: torch.device = CPU
+    evaluated: torch.dtype | None = None
+
+    @property
+    def epsilon(self) -> float:
+        """The relative round-off of f."""
+        return torch.finfo(self.evaluated or self.dtype).eps
 
     @property
     def sizes(self) -> list[int]:
@@ -70,8 +78,8 @@ class Layout:
         """The layout of R v: one unnamed block of the length of ``indices``."""
         if indices is None:
             return self
-        length = extent(indices)
-        return Layout(("restricted",), (torch.Size([length]),), self.dtype, self.device)
+        shapes = (torch.Size([extent(indices)]),)
+        return replace(self, names=("restricted",), shapes=shapes)
 
     @classmethod
     def flat(cls, n: int, dtype: torch.dtype = torch.float64, device: str = "cpu") -> Layout:
@@ -103,6 +111,10 @@ def prolong(part: torch.Tensor, indices: Indices, n: int) -> torch.Tensor:
 class Parameters:
     """The parameters of a module as one flat vector; the only code that writes parameters.
 
+    Vectors of bfloat16 and float16 parameters are float32: what is written is their rounding, so
+    that steps which are smaller than it add up (master weights: Micikevicius et al., Mixed
+    precision training, ICLR 2018, section 3.1).
+
     Raises ``ValueError`` if there is none, or if they differ in dtype or device: a trust region
     needs one inner product, so it needs one kind of number.
     """
@@ -123,7 +135,9 @@ class Parameters:
             raise ValueError(f"the parameters are {first.dtype}; expected real floating point")
         names = tuple(name for name, _ in pairs)
         shapes = tuple(tensor.shape for tensor in self.tensors)
-        self.layout = Layout(names, shapes, first.dtype, first.device)
+        half = first.dtype if first.dtype in HALF else None
+        dtype = torch.float32 if half else first.dtype
+        self.layout = Layout(names, shapes, dtype, first.device, half)
 
     def pieces(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Views of a flat vector (n,) in the shapes of the parameters."""
@@ -131,13 +145,19 @@ class Parameters:
         return [part.view(shape) for part, shape in zip(parts, self.layout.shapes, strict=True)]
 
     @torch.no_grad()
-    def read(self) -> torch.Tensor:
-        """θ: a copy of the parameters as one vector (n,)."""
-        return torch.cat([tensor.detach().reshape(-1) for tensor in self.tensors])
+    def read(self, last: torch.Tensor | None = None) -> torch.Tensor:
+        """θ: a copy of the parameters as one vector (n,); ``last`` itself where they are still it.
+
+        They are where they are what writing ``last`` (n,) would leave.
+        """
+        now = torch.cat([tensor.detach().reshape(-1) for tensor in self.tensors])
+        if last is not None and torch.equal(last.to(now.dtype), now):
+            return last
+        return now.to(self.layout.dtype)
 
     @torch.no_grad()
     def write(self, theta: torch.Tensor) -> None:
-        """Set the parameters to ``theta`` (n,), bit for bit, in place."""
+        """Set the parameters to ``theta`` (n,) in place, rounded where they are half precision."""
         torch._foreach_copy_([tensor.detach() for tensor in self.tensors], self.pieces(theta))
 
     def clear_gradients(self) -> None:
@@ -152,4 +172,4 @@ class Parameters:
                 (torch.zeros_like(tensor) if piece is None else piece.detach()).reshape(-1)
                 for tensor, piece in zip(self.tensors, pieces, strict=True)
             ]
-        )
+        ).to(self.layout.dtype)

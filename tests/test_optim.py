@@ -52,8 +52,45 @@ def test_it_trains_and_returns_the_loss_at_the_start(kind):
     assert losses[-1] < 0.2 * losses[0]
 
 
+LOW = {
+    "trust_region": MAKERS["trust_region"],
+    "adam": lambda model: SAPTS(model.parameters(), subdomains=2, solver="trust_region_adam"),
+    "micro": lambda model: SAPTS(model.parameters(), variant="M", subdomains=2),
+}
+
+
+@pytest.mark.parametrize("kind", LOW)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_parameters_of_half_precision_are_trained(kind, dtype):
+    model, x, y = classification()
+    model, x = model.to(dtype), x.to(dtype)
+    optimizer = LOW[kind](model)
+    batch = [(x, y)] if kind == "micro" else []
+    first = cross_entropy(model(x).float(), y).item()
+    for _ in range(30):
+        optimizer.step(trainer(model, x, y, optimizer), *batch)
+    assert {p.dtype for p in model.parameters()} == {dtype}
+    assert cross_entropy(model(x).float(), y).item() < 0.3 * first
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_float32_parameters_are_trained_in_autocast(dtype):
+    model, x, y = classification()
+    model, x = model.float(), x.float()
+    optimizer = TrustRegion(model.parameters())
+
+    def closure():
+        with torch.autocast("cpu", dtype=dtype):
+            loss = cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(30)]
+    assert losses[-1] < 0.2 * losses[0]
+
+
 @pytest.mark.parametrize("kind", MAKERS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 def test_a_saved_optimizer_continues_bit_for_bit(kind, dtype):
     model, x, y = classification()
     model, x = model.to(dtype), x.to(dtype)

@@ -168,6 +168,22 @@ def test_writing_what_was_read_changes_no_bit(small_classification):
     assert all(torch.equal(a, b) for a, b in zip(before, parameters.tensors, strict=True))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_steps_below_the_rounding_of_half_precision_add_up(dtype):
+    tensor = torch.ones(3, dtype=dtype)
+    parameters = Parameters([("a", tensor)])
+    assert parameters.layout.dtype == torch.float32
+    assert parameters.layout.epsilon == torch.finfo(dtype).eps
+    theta = parameters.read()
+    for _ in range(1024):
+        parameters.write(theta + 2.0**-13)
+        theta = parameters.read(theta + 2.0**-13)
+    assert theta.tolist() == [1.125] * 3
+    assert tensor.tolist() == theta.to(dtype).tolist()
+    tensor.fill_(2.0)  # by somebody else
+    assert parameters.read(theta).tolist() == [2.0] * 3
+
+
 def test_layers_group_weight_and_bias():
     layout = Layout(
         ("a.weight", "a.bias", "b.weight"), (torch.Size([2, 3]),) * 2 + (torch.Size([4]),)

@@ -10,7 +10,6 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import Field
 
 from ddopt.component import Component, Settings
@@ -52,7 +51,7 @@ class Acceptance(Component):
         self, problem: Problem, point: Point, trial: Point, predicted: float, radius: float
     ) -> Verdict:
         """Judge a trial in a ball of ``radius``; a policy that needs more than values overrides."""
-        self.epsilon = torch.finfo(problem.layout.dtype).eps
+        self.epsilon = problem.layout.epsilon
         return self.judge(point.value, trial.value, predicted)
 
     def judge(self, value: float, trial: float, predicted: float) -> Verdict:

@@ -121,7 +121,7 @@ class Region:
 
     def _gone_blind(self, problem: Problem, point: Point, candidate: Candidate) -> bool:
         """Whether f has long been unable to tell steps apart; a few may still improve ∇f."""
-        noise = ROUND_OFF * torch.finfo(problem.layout.dtype).eps * abs(point.value)
+        noise = ROUND_OFF * problem.layout.epsilon * abs(point.value)
         self._blind = self._blind + 1 if candidate.predicted <= noise else 0
         return self._blind > BLIND
 

@@ -42,7 +42,7 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing those of the core."""
         names = self.list_commands(ctx)
-        rows = [(n, COMMANDS.get(n) or self.commands[n].get_short_help_str()) for n in names]
+        rows = [(n, COMMANDS.get(n) or self.commands[n].get_short_help_str(99)) for n in names]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -25,7 +25,9 @@ class Settings(BaseModel):
     component is defined.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True
+    )
 
     component: ClassVar[type[Component]]
 
@@ -50,9 +52,21 @@ class Component(ABC):
         self.config: Any = config if config is not None else self.Config(**options)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give every component a ``Config`` of its own that knows whom to build."""
+        """Give every component a ``Config`` of its own that knows whom to build.
+
+        Raises ``TypeError`` for options that the seam could not use.
+        """
         super().__init_subclass__(**kwargs)
         options = cls.Config
+        above = next(k.Config for k in cls.__mro__[1:] if issubclass(k, Component))
+        if not (isinstance(options, type) and issubclass(options, Settings)):
+            raise TypeError(f"{cls.__qualname__}.Config must derive from ddopt.Settings")
+        lost = above.model_fields.keys() - options.model_fields.keys()
+        if lost and options.model_fields:  # an empty Config says that none is used
+            raise TypeError(
+                f"{cls.__qualname__}.Config lacks {', '.join(sorted(lost))}; derive it from "
+                f"{above.__qualname__}, which has the options of every {cls.seam}"
+            )
         if "Config" not in cls.__dict__ or "component" in options.__dict__:
             place = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.Config"}
             cls.Config = type("Config", (options,), place)  # where pickle looks for it

@@ -156,9 +156,11 @@ def _load_plugins(listed: Any, given: Iterable[str | Path], source: _Source) -> 
         raise ConfigError(f"{source.blame('plugins')}: a list of files is expected, not {listed!r}")
     files = [*(source.file.parent / name for name in listed), *map(Path, given)]
     try:
-        return [manager().load_file(path).name for path in dict.fromkeys(files)]
+        for path in files:
+            manager().load_file(path)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    return [str(path) for path in dict.fromkeys(path.resolve() for path in files)]
 
 
 def dumps(config: RunConfig) -> str:

@@ -7,13 +7,16 @@ g_k its value and gradient, Δ the radius, s the recombined step, ρ the ratio.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.decomposition import validate
 from ddopt.executor import Serial
+from ddopt.executor.sharded import Sharded
 from ddopt.judging import set_aside
 from ddopt.problem import Blank, Consistent, Point
 from ddopt.radius import Trial
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from ddopt.acceptance import Acceptance
     from ddopt.decomposition import Decomposition, Subdomain
     from ddopt.executor import Executor
-    from ddopt.executor.sharded import Sharded
     from ddopt.problem import Problem
     from ddopt.radius import RadiusRule
     from ddopt.recombination import Recombination
@@ -113,6 +115,7 @@ class Engine:
         self.radius = parts.preconditioner.first_radius if parts.preconditioner else math.nan
         self.iteration = 0
         self._met = False
+        self._inspected = False
 
     @cached_property
     def _blind(self) -> bool:
@@ -236,6 +239,8 @@ class Engine:
         report: StepReport,
     ) -> Point:
         subdomains = parts.decomposition.split(work)
+        if not self._inspected:
+            self._inspect(subdomains, work)
         if not self._blind:
             point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
         ball = parts.recombination.ball(self.radius, subdomains, work, parts.norm)
@@ -352,6 +357,20 @@ class Engine:
             local = Consistent(local, start, wanted)
             start = local.start
         return solver.solve(local, start, ball, parts.iterations)
+
+    def _inspect(self, subdomains: list[Subdomain], problem: Problem) -> None:
+        """Can the first subdomains be solved, and does somebody move every parameter?"""
+        self._inspected = True
+        if isinstance(problem.geometry, Sharded):
+            return  # stages: each process has its own parameters only
+        left = ~validate(subdomains, problem.layout.size)
+        if self.parts.global_pass is None and bool(left.any()):
+            some = left.nonzero().flatten().tolist()[:5]
+            warnings.warn(
+                f"{int(left.sum())} of {len(left)} parameters (the first: {some}) belong to no "
+                "subdomain, and there is no global pass: nothing moves them",
+                stacklevel=2,
+            )
 
     def _collect(
         self,

@@ -125,7 +125,7 @@ def _describe(problem: Any, path: list[str], options: type[BaseModel], table: An
         return f"there is no such key.{meant(path, options, table)} Allowed here: {allowed}."
     if kind == "missing":
         field = owner.model_fields.get(path[-1])
-        return f"must be given: {field.description if field else 'it has no default'}."
+        return f"must be given: {(field and field.description) or 'it has no default'}."
     if kind == "value_error":
         return str(problem["ctx"]["error"])
     return f"{problem['msg']}, but it is {problem['input']!r}."

@@ -52,6 +52,10 @@ class Plugin:
         """How messages call it."""
         return f"{self.name} ({self.distribution} {self.version})" if self.version else self.name
 
+    def runs(self, path: Path) -> bool:
+        """Whether it is this file, loaded by its path or installed from where it lies."""
+        return str(path) in (self.name, getattr(self.code, "__file__", None))
+
     @property
     def status(self) -> str:
         """``ok`` or ``broken``."""
@@ -100,17 +104,27 @@ class PluginManager:
         Raises ``ValueError`` if it does not work: somebody has asked for it.
         """
         path = path.resolve()
-        known = next((p for p in self.plugins if p.name == str(path)), None)
+        known = next((p for p in self.plugins if p.runs(path)), None)
         plugin = known or Plugin(str(path))
         if known is None:
             if not path.is_file():
                 raise ValueError(f"there is no plugin file {path}")
+            self._refuse_twin(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PluginWarning)
                 self._load(plugin, lambda: _execute(path))
         if plugin.reason:
             raise ValueError(f"plugin {path} does not work: {plugin.reason}")
         return plugin
+
+    def _refuse_twin(self, path: Path) -> None:
+        """An installed plugin of the file's name is in its way; say so."""
+        twin = next((p for p in self.plugins if p.name == path.stem and p.distribution), None)
+        if twin is not None:
+            raise ValueError(
+                f"{path} has the name of an installed plugin, {twin.provider}: leave the file out "
+                "(of plugins in the run file, of --plugin), or uninstall the other"
+            )
 
     def _load(self, plugin: Plugin, load: Callable[[], Any]) -> None:
         try:
@@ -121,9 +135,9 @@ class PluginManager:
             self._break(plugin, _reason(error), error)
             return
         self.plugins.append(plugin)
-        foreign = _unknown_hooks(plugin.code)
-        if foreign:
-            self._break(plugin, f"no such hook: {', '.join(foreign)}")
+        mistake = _mistake(plugin.code)
+        if mistake:
+            self._break(plugin, mistake)
         self._call_one(plugin, "ddopt_register", {"register": self._register_for(plugin)})
 
     def _register_for(self, plugin: Plugin) -> Callable[..., None]:
@@ -219,10 +233,16 @@ def _execute(path: Path) -> Any:
     return module
 
 
-def _unknown_hooks(code: Any) -> list[str]:
-    """Marked functions that no hook answers to: pluggy would never call them."""
+def _mistake(code: Any) -> str:
+    """Functions that pluggy would never call, in a sentence: without a hook, or without a mark."""
     marked = [name for name in dir(code) if hasattr(getattr(code, name, None), "ddopt_impl")]
-    return [name for name in marked if not hasattr(hookspecs, name)]
+    hooks = [name for name in dir(hookspecs) if name.startswith("ddopt_")]
+    if set(marked) - set(hooks):
+        return f"no such hook: {', '.join(sorted(set(marked) - set(hooks)))}"
+    bare = [name for name in hooks if hasattr(code, name) and name not in marked]
+    if bare:
+        return f"{', '.join(bare)} must be marked with @ddopt.hookimpl"
+    return "" if marked else f"it has no hook: a function marked with @ddopt.hookimpl, {hooks}"
 
 
 def _reason(error: BaseException) -> str:

@@ -36,15 +36,21 @@ class Registry:
         ``component`` is a class, whose seam and name are read off it, or ``"module:Class"`` with
         ``seam`` and ``name`` given, which is imported only when it is used.
 
-        Raises ``ValueError`` if another provider has claimed the name before; neither has it then.
+        Raises ``ValueError`` for what is no class, or an abstract one, and if another provider has
+        claimed the name before; neither has it then.
         """
         if not isinstance(component, str):
+            if not isinstance(component, type):
+                raise ValueError(f"register takes a class or 'module:Class', not {component!r}")
             seam, name = getattr(component, "seam", None), getattr(component, "name", None)
         if seam is None or name is None:
             raise ValueError(
                 f"register({component!r}) needs a seam and a name: a class inherits the one and "
                 "sets the other, and 'module:Class' comes with seam=... and name=..."
             )
+        missing = sorted(getattr(component, "__abstractmethods__", ()))
+        if missing:
+            raise ValueError(f"{component!r} does not define {', '.join(missing)}")
         claims = self._claims.setdefault((seam, name), [])
         if all(claim.component != component for claim in claims):
             claims.append(Claim(provider, component))

@@ -3,15 +3,20 @@
 import pytest
 import torch
 
+from ddopt.acceptance.monotone import Monotone
 from ddopt.decomposition import Decomposition, Subdomain
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.decomposition.product import Product
+from ddopt.engine import Engine, Parts, Preconditioner
+from ddopt.executor import Serial
 from ddopt.hessian.exact import Exact
 from ddopt.hessian.lbfgs import LBFGS
 from ddopt.hessian.lsr1 import LSR1
 from ddopt.hessian.none import NoCurvature
 from ddopt.hessian.ssbroyden import SSBroyden
+from ddopt.radius.stepwise import Stepwise
+from ddopt.recombination.sum import Sum
 from ddopt.solver.lssr1 import LSSR1
 from ddopt.solver.muon import Muon
 from ddopt.solver.prodigy import Prodigy
@@ -79,3 +84,50 @@ class Halves(Decomposition):
 def test_a_decomposition_with_a_hole_is_named():
     with pytest.raises(AssertionError, match=r"parameters \[1, 3, .*belong to no subdomain"):
         check_decomposition(Halves())
+
+
+class Given(Decomposition):
+    """Whatever a test gives it."""
+
+    name = "given"
+    subdomains = None
+
+    def split(self, problem):
+        return self.subdomains
+
+
+@pytest.mark.parametrize(
+    ("subdomains", "message"),
+    [
+        ([], r"must give a list of subdomains that are numbered 0..N-1; it gave \[\]"),
+        (None, "it gave None"),
+        ([Subdomain(1), Subdomain(0)], r"the numbers \[1, 0\]"),
+        ([Subdomain(0, torch.arange(10**6))], "subdomain 0: its indices must be"),
+        ([Subdomain(0), Subdomain(1, torch.tensor([3, 3]))], "subdomain 1: .*distinct integers"),
+        ([Subdomain(0, torch.zeros(3))], "distinct integers"),
+        ([Subdomain(0, [0, 1])], r"they are \[0, 1\]"),
+        ([Subdomain(0, slice(2, 2))], "at least one"),
+    ],
+)
+def test_a_split_that_cannot_be_solved_is_explained(subdomains, message, small_regression):
+    cut = Given()
+    cut.subdomains = subdomains
+    with pytest.raises(AssertionError, match=message):
+        check_decomposition(cut)
+    problem, theta = small_regression
+    parts = Preconditioner(cut, TrustRegion.Config(), Sum(), Monotone(), Stepwise())
+    engine = Engine(Parts(parts, None), Serial())
+    engine.start(problem, theta)
+    with pytest.raises(ValueError, match=message):
+        engine.step(problem)
+
+
+def test_parameters_that_nobody_moves_are_told_of(small_regression):
+    problem, theta = small_regression
+    parts = Preconditioner(Halves(), TrustRegion.Config(), Sum(), Monotone(), Stepwise())
+    engine = Engine(Parts(parts, None), Serial())
+    engine.start(problem, theta)
+    with pytest.warns(UserWarning, match=r"the first: \[1, 3, .* nothing moves them"):
+        engine.step(problem)
+    assert torch.equal(engine.point.theta[1::2], theta[1::2])
+    engine.step(problem)  # told once: a warning is an error in these tests

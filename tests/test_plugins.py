@@ -7,7 +7,7 @@ import pytest
 
 from ddopt import plugins
 from ddopt.plugins import PluginManager, PluginWarning
-from tests.runs import ddopt
+from tests.runs import ddopt, write_run_file
 
 GOOD = """
 import ddopt
@@ -199,3 +199,52 @@ def test_the_command_lists_broken_plugins(install):
 def test_at_most_eight_hooks():
     hooks = [name for name in dir(plugins.hookspecs) if name.startswith("ddopt_")]
     assert len(hooks) <= 8
+
+
+OPTIONS = "    class Config():\n        x: int = 1\n    def"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (GOOD.replace("@ddopt.hookimpl\n", ""), "ddopt_register must be marked with @ddopt.hook"),
+        (GOOD.partition("@")[0], "it has no hook"),
+        (GOOD.replace("register(Tidy)", "register(Tidy())"), "takes a class or 'module:Class'"),
+        (GOOD.replace("ratio", "ration"), "Tidy'> does not define ratio"),
+        (
+            GOOD.replace(
+                "    def", "    class Config(ddopt.Settings):\n        x: int = 1\n    def"
+            ),
+            "Tidy.Config lacks threshold; derive it from Acceptance.Config",
+        ),
+        (
+            GOOD.replace("    def", OPTIONS),
+            "Tidy.Config must derive from ddopt.Settings",
+        ),
+    ],
+)
+def test_what_authors_forget_is_said_where_the_plugin_is_loaded(tmp_path, source, reason):
+    path = tmp_path / f"{tmp_path.name}.py"  # a module of its own
+    path.write_text(source)
+    with pytest.raises(ValueError, match=reason):
+        PluginManager().load_file(path)
+
+
+def test_a_file_that_is_installed_too(install, monkeypatch, tmp_path):
+    place = install("tidy-six", GOOD)
+    manager = load(monkeypatch, "tidy-six")
+    assert manager.load_file(place / "tidy_six.py") is manager.plugins[0]
+    copy = tmp_path / "elsewhere" / "tidy_six.py"
+    copy.parent.mkdir()
+    copy.write_text(GOOD)
+    with pytest.raises(ValueError, match=r"installed plugin, tidy_six \(tidy-six 1.2\): leave"):
+        manager.load_file(copy)
+
+
+def test_an_error_of_a_plugin_says_where_it_comes_from(tmp_path):
+    path = tmp_path / "sulky_plugin.py"
+    path.write_text(GOOD.replace("return 1.0", "raise ValueError('not today')"))
+    run_file = write_run_file(tmp_path)
+    done = ddopt("run", run_file, "strategy.acceptance=tidy", "--dry-run", "--plugin", path)
+    assert done.returncode == 2
+    assert f"Error: not today ({path}, line 7; DDOPT_TRACEBACK=1 shows how" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -41,4 +42,16 @@ def _message(error: Exception) -> click.ClickException:
             text = f"{text}.{advice}"
         elif error.name is not None:  # from an import statement: not a message for people
             raise error
-    return UserError(text)
+    return UserError(f"{text}{_origin(error)}")
+
+
+def _origin(error: Exception) -> str:
+    """Where an error comes from that is not of ddopt's own words: a plugin's, or a library's."""
+    from ddopt.plugins import manager
+
+    ours = {p.name.partition(".")[0] for p in manager().plugins if p.distribution == "ddopt"}
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not frames or frames[-1].f_globals.get("__name__", "").partition(".")[0] in ours:
+        return ""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f" ({last.filename}, line {last.lineno}; {TRACEBACK}=1 shows how it came there)"

@@ -50,6 +50,12 @@ def describe(loaded: PluginManager) -> list[dict[str, Any]]:
     ]
 
 
+def _short(name: str) -> str:
+    """A file as it is called from here."""
+    path = Path(name)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else name
+
+
 def show(rows: list[dict[str, Any]]) -> None:
     """Print a table."""
     from rich.console import Console
@@ -66,5 +72,5 @@ def show(rows: list[dict[str, Any]]) -> None:
         origin = f"{row['distribution'] or 'a file'} {row['version'] or ''}".strip()
         status = f"broken: {row['reason']}" if row["reason"] else "ok"
         hooks = "\n".join(hook.removeprefix("ddopt_") for hook in row["hooks"])
-        table.add_row(row["name"], origin, hooks, names, status)
+        table.add_row(_short(row["name"]), origin, hooks, names, status)
     Console(markup=False, highlight=False).print(table)

@@ -83,7 +83,8 @@ def rehearse(settings: RunConfig) -> None:
 
     once = settings.model_copy(update={"stop": Stop(iterations=1)})
     execute(once, None)
-    click.echo("The problem, the method and one iteration work; nothing was written.")
+    if int(os.environ.get("RANK", "0")) == 0:
+        click.echo("The problem, the method and one iteration work; nothing was written.")
 
 
 def launch(processes: int) -> None:

@@ -59,6 +59,36 @@ class Subdomain:
         return problem.frozen(point, self.indices)
 
 
+def validate(subdomains: list[Subdomain], n: int) -> torch.Tensor:
+    """Whether subdomains can be solved at all; returns which of the ``n`` parameters one moves.
+
+    Raises ``ValueError`` for numbers other than 0..N-1, and for indices that are no distinct
+    positions of a vector of length n.
+    """
+    found = [getattr(subdomain, "index", None) for subdomain in subdomains or ()]
+    if not found or found != list(range(len(found))):
+        raise ValueError(
+            "split() must give a list of subdomains that are numbered 0..N-1; it gave "
+            f"{f'the numbers {found}' if found else subdomains}"
+        )
+    moved = torch.zeros(n, dtype=torch.bool)
+    for subdomain in subdomains:
+        own = torch.zeros_like(moved)
+        try:
+            own[slice(None) if subdomain.indices is None else subdomain.indices] = True
+            distinct = int(own.sum()) == subdomain.size(n) > 0
+        except (AttributeError, IndexError, TypeError):
+            distinct = False
+        if not distinct:
+            raise ValueError(
+                f"subdomain {subdomain.index}: its indices must be a slice with start and stop, or "
+                f"a tensor of distinct integers in 0..{n - 1}, at least one; they are "
+                f"{subdomain.indices}"
+            )
+        moved |= own
+    return moved
+
+
 class Decomposition(Component):
     """Cuts one iteration's problem into subdomains."""
 
@@ -66,4 +96,7 @@ class Decomposition(Component):
 
     @abstractmethod
     def split(self, problem: Problem) -> list[Subdomain]:
-        """The subdomains of ``problem``, indexed 0..N-1, the same in every process."""
+        """The subdomains of ``problem``, indexed 0..N-1, the same in every process.
+
+        Together they have every sample and every parameter; both may be in several of them.
+        """

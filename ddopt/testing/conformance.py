@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ddopt.decomposition import validate
 from ddopt.problem import Consistent, Point, Problem
 from ddopt.testing.problems import regression
 from ddopt.vectors import norm
@@ -29,11 +30,10 @@ def check_decomposition(decomposition: Decomposition, problem: Problem | None = 
     theta = torch.zeros(n, dtype=problem.layout.dtype) if theta is None else theta
     subdomains = decomposition.split(problem)
     again = decomposition.split(problem)
-    assert subdomains, "split() must give at least one subdomain"
-    assert [s.index for s in subdomains] == list(range(len(subdomains))), (
-        f"subdomains must be numbered 0..N-1, got {[s.index for s in subdomains]}"
-    )
-    covered = torch.zeros(n, dtype=torch.bool)
+    try:
+        covered = validate(subdomains, n)
+    except ValueError as error:
+        raise AssertionError(str(error)) from None
     seen: list[set[int]] = [set() for _ in (problem.samples.counts if problem.samples else ())]
     for subdomain, twin in zip(subdomains, again, strict=True):
         part = subdomain.restrict(theta)
@@ -41,7 +41,6 @@ def check_decomposition(decomposition: Decomposition, problem: Problem | None = 
         assert torch.equal(subdomain.restrict(subdomain.prolong(part + 1.0, n)), part + 1.0), (
             f"subdomain {subdomain.index}: restrict(prolong(v)) must be v"
         )
-        covered |= subdomain.prolong(torch.ones_like(part), n).bool()
         own = subdomain.samples or problem.samples
         for term, indices in enumerate(own.terms if own else ()):
             seen[term] |= set(indices.tolist())

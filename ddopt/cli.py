@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ddopt.commands.errors import INTERRUPTED
+
 COMMANDS = {
     "run": "Train what a run file describes.",
     "resume": "Continue a run from its last checkpoint.",
@@ -56,6 +58,14 @@ class Commands(click.Group):
             hint = f" Did you mean {close[0]!r}?" if close else ""
             ctx.fail(f"there is no command {name!r}.{hint}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Ctrl-C that nobody caught ends with the exit code that shells give it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a plugin's command; the names of the core are taken."""

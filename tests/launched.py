@@ -1,8 +1,9 @@
-"""What the processes of test_launch run: they join, add up their ranks, and may die on request."""
+"""What the processes of test_launch run: they join, add up, and die or hang on request."""
 
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -21,4 +22,9 @@ if __name__ == "__main__":
             os.kill(os.getpid(), signal.SIGKILL)
         if executor.rank == 1 and how == "raise":
             raise ValueError("bad luck")
+        if how == "hang":
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            (folder / f"{executor.rank}").write_text(str(os.getpid()))
+            time.sleep(100.0)
         executor.numbers({d: [1.0] for d in executor.owned(4)}, 4)

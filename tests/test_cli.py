@@ -96,6 +96,18 @@ def test_an_interrupted_run_is_resumed_from_the_command_line(run_file, tmp_path,
     assert json.loads((place / "summary.json").read_text())["outer_iterations"] == 14
 
 
+def test_ctrl_c_that_nobody_caught_has_the_exit_code_of_shells(run_file, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ddopt.run.running.Run.train", interrupted)
+    for command in ("run", "compare"):
+        done = invoke(command, run_file, "stop.evaluations=9", "--out", tmp_path / command)
+        assert done.exit_code == 130
+        assert "interrupted" in done.output
+        assert "Aborted" not in done.output
+
+
 def test_show_config_prints_every_default(run_file):
     done = invoke("show-config", run_file, "solver.hessian.memory=9")
     assert done.exit_code == 0

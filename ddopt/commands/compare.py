@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ddopt.commands import options
-from ddopt.commands.errors import courteous
-from ddopt.commands.run import INTERRUPTED
+from ddopt.commands.errors import INTERRUPTED, courteous
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+INTERRUPTED = 130  # the exit code that shells give to Ctrl-C
 TRACEBACK = "DDOPT_TRACEBACK"  # set it to 1 to see where a message comes from
 
 

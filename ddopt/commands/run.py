@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ddopt.commands import options
-from ddopt.commands.errors import courteous
+from ddopt.commands.errors import INTERRUPTED, courteous
 
 if TYPE_CHECKING:
     from ddopt.config import RunConfig
-
-INTERRUPTED = 130  # the exit code that shells give to Ctrl-C
 
 
 @click.command("run")

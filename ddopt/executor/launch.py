@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from ddopt.executor.distributed import Distributed
+from ddopt.executor.pulse import LAUNCHER
 from ddopt.executor.serial import Serial
 from ddopt.notice import warn
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from ddopt.executor.executor import Executor
 
+PATIENCE = 24 * 3600  # seconds that interrupted processes have to end by themselves
 LIMIT = timedelta(minutes=30)  # of one collective; a dead process is found out long before
 _meetings = itertools.count()  # how often this process has joined; equally often as the others
 
@@ -90,12 +92,17 @@ def launch(arguments: Sequence[str], processes: int, module: str = "ddopt") -> N
     """Run ``python -m ddopt`` with these arguments in so many processes on this machine.
 
     The same as ``torchrun --standalone --nproc-per-node PROCESSES -m ddopt ARGUMENTS``. Raises
-    ``RuntimeError`` naming the rank that failed first; the others have been stopped by then.
+    ``RuntimeError`` naming the rank that failed first; the others have been stopped by then. A
+    signal is passed on, and torch's ``SignalException`` raised when all have ended; a second one is
+    passed on as SIGTERM; after a third one the processes end within a second, whatever they do.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # An interrupted iteration may take its time: without this, torch kills it after 30 seconds.
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(PATIENCE))
+    os.environ[LAUNCHER] = str(os.getpid())
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -7,6 +7,7 @@ first finds out what went wrong writes it down there for the others.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ BEAT = 1.0  # seconds between two signs of life
 BROKEN = 10.0  # silence, in seconds, that explains a collective that failed
 STUCK = 40.0  # silence that ends the wait for one that has not: a busy process may miss a few beats
 CAUSE = "cause"
+LAUNCHER = "DDOPT_LAUNCHER"  # the id of the process that started this one and takes it along
 
 
 class RankLostError(RuntimeError):
@@ -31,17 +33,22 @@ class Pulse:
         self._store, self._rank, self._size = store, rank, size
         self._seen = dict.fromkeys(range(size), -1)  # the last count of each process ...
         self._since = dict.fromkeys(range(size), time.monotonic())  # ... and when it changed
+        parent = str(os.getppid())
+        self._launcher = parent if os.environ.get(LAUNCHER) == parent else None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True, name="ddopt-pulse")
         self._own_store = store.clone()  # a store blocks while another thread waits in it
         self._thread.start()
 
     def _beat(self) -> None:
-        while True:
+        heard = True
+        while heard or self._launcher:
+            if self._launcher and self._launcher != str(os.getppid()):
+                os._exit(1)  # nobody is left to end a process that waits, or hears no signal
             try:
                 self._own_store.add(f"beat/{self._rank}", 1)
             except RuntimeError:  # the store went down with the process that held it
-                return
+                heard = False
             if self._stop.wait(BEAT):
                 return
 

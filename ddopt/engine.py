@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.decomposition import validate
-from ddopt.executor import Serial
+from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
 from ddopt.judging import set_aside
 from ddopt.problem import Blank, Consistent, Point
@@ -130,7 +130,8 @@ class Engine:
         parts = self.parts.preconditioner
         if parts is None or not parts.judged:
             return problem, problem
-        return set_aside(problem, parts.judged, self.iteration)
+        judge, work = set_aside(problem, parts.judged, self.iteration)
+        return shared(judge, self.shares, self.executor)[0], work
 
     def step(self, problem: Problem) -> StepReport:
         """One outer iteration on ``problem`` from ``self.point``.
@@ -444,8 +445,7 @@ class Engine:
         return answer.end
 
     def _charge(self, report: StepReport, problem: Problem) -> None:
-        judged = self.parts.preconditioner is not None and self.parts.preconditioner.judged
-        report.parallel += problem.cost / (1 if judged else self.shares)  # each judges by itself
+        report.parallel += problem.cost / self.shares
         report.total += problem.cost
 
     def state_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic import ValidationError, create_model
 from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size
 from ddopt.component import Chosen, Settings
 from ddopt.engine import Engine, GlobalPass, Parts, StepReport
-from ddopt.executor import Executor, Serial, Split
+from ddopt.executor import Executor, Serial, Split, shared
 from ddopt.notice import warn
 from ddopt.options import explain
 from ddopt.problem import Problem, Samples
@@ -177,20 +177,15 @@ class EngineOptimizer(torch.optim.Optimizer):
             return self._made, False
         if last is not None:
             self.reset()
-        shares = engine.shares
-        if made.samples is not None:
-            shares = min(shares, *(count for count in made.samples.counts if count))
-        shared = made if shares == 1 else Split(made, shares, engine.executor)
-        return shared, last is not None
+        problem, _ = shared(made, engine.shares, engine.executor)
+        return problem, last is not None
 
     def _problem(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
         if batch is None:
             return ClosureProblem(self._parameters, closure, still)
         samples = Samples.all(batch_size(batch))
         problem = ClosureProblem(self._parameters, closure, still, batch, samples)
-        if self._engine.shares == 1:
-            return problem
-        return Split(problem, self._engine.shares, self._engine.executor)
+        return shared(problem, self._engine.shares, self._engine.executor)[0]
 
     def _start(self, problem: Problem, *, anew: bool, look: bool) -> None:
         """Evaluate where the step begins, unless the last step has done it.

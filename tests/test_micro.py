@@ -1,19 +1,25 @@
 """Walks on micro-batches: every sample once, judged on samples set aside, exact after a resume."""
 
 import math
+import runpy
 
 import pytest
 import torch
 
 from ddopt.component import lookup
+from ddopt.config import load
 from ddopt.engine import Engine
 from ddopt.executor import Serial
 from ddopt.judging import set_aside
 from ddopt.problem import Point
+from ddopt.run.execution import execute
+from ddopt.run.folder import Folder
+from ddopt.run.running import setting
 from ddopt.solver.micro import micro_batches
 from ddopt.solver.spectral import orthogonal
 from ddopt.solver.trust_region import TrustRegion
 from ddopt_sapts.micro import SaptsM
+from tests.runs import ROOT, write_run_file
 
 WALKS = ["prodigy", "muon"]
 
@@ -76,6 +82,50 @@ def test_it_learns_and_resumes_with_the_same_bits(small_regression, walk, subdom
     assert problem.at(through.point.theta).value < first
     # 33 of the 37 samples are walked over, and 4 are looked at twice
     assert report.total == pytest.approx((33 + 2 * 4) / 37)
+
+
+RUN_FILE = """\
+problem = "bowl"
+plugins = ["{bowl}"]
+
+[strategy]
+name = "sapts_m"
+judged = 0.2
+local_solver = { name = "prodigy", batch = 4 }
+
+[stop]
+iterations = 3
+"""
+
+
+@pytest.mark.parametrize("subdomains", [1, 2, 4])
+def test_what_a_run_and_the_benchmark_count_is_what_a_hand_counts(tmp_path, subdomains):
+    config = load(write_run_file(tmp_path, RUN_FILE), [f"strategy.subdomains={subdomains}"])
+    folder = Folder(tmp_path / "out")
+    execute(config, folder)
+    # Of 60 samples 12 judge the start, and in every iteration both ends of walks over the other 48.
+    total = [12 / 60 + k * (48 + 2 * 12) / 60 for k in range(4)]
+    lines = folder.metrics()
+    assert [line["evaluations_total"] for line in lines] == pytest.approx(total)
+    path = [count / subdomains for count in total]  # each walks over its part, and judges by one
+    assert [line["evaluations"] for line in lines] == pytest.approx(path)
+
+    task = config.problem.build()
+    task.prepare(setting(config))
+    task.measure = lambda theta: {"accuracy": math.nan, "test_loss": math.nan}
+    sampling = config.sampling.build()
+    sampling.prepare(config.seed)
+    parts = config.strategy.build().parts(config.solver)
+    benchmark = runpy.run_path(str(ROOT / "examples/benchmarks/mnist.py"))["trust_region"]
+    row = benchmark("", parts, subdomains, task, sampling, total[-1] - 0.1)
+    assert (row.total, row.parallel) == pytest.approx((total[-1], path[-1]))
+    assert row.synchronisations == 3
+
+
+def test_samples_are_set_aside_for_walks_on_micro_batches_alone():
+    for options in ({"local_solver": "trust_region"}, {"global_iterations": 1}):
+        with pytest.raises(ValueError, match="samples set aside can only judge"):
+            SaptsM(**options).parts(TrustRegion.Config())
 
 
 @pytest.mark.parametrize("walk", WALKS)

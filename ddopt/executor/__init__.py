@@ -2,6 +2,6 @@
 
 from ddopt.executor.executor import Executor
 from ddopt.executor.serial import Serial
-from ddopt.executor.split import Split
+from ddopt.executor.split import Split, shared
 
-__all__ = ["Executor", "Serial", "Split"]
+__all__ = ["Executor", "Serial", "Split", "shared"]

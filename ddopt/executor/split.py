@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.decomposition.data import deal
+from ddopt.executor.sharded import Sharded
 from ddopt.problem import Operator, Point, Problem, Samples
 
 if TYPE_CHECKING:
@@ -91,3 +92,18 @@ class Split(Problem):
     def coordinates(self, term: int) -> torch.Tensor:
         """Where the samples lie."""
         return self.problem.coordinates(term)
+
+
+def shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:
+    """The problem evaluated in so many shares, where its samples can be shared out; and how many.
+
+    No share is empty: there are at most as many as the smallest term of the loss has samples.
+    """
+    if problem.samples is None or type(problem).share is Problem.share:
+        return problem, 1
+    shares = min(shares, *(count for count in problem.samples.counts if count))
+    if shares == 1:
+        return problem, 1
+    if isinstance(problem.geometry, Sharded):
+        executor = problem.geometry.copies
+    return Split(problem, shares, executor), shares

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from ddopt.engine import Engine
-from ddopt.executor import Split
-from ddopt.executor.sharded import Sharded
+from ddopt.executor import shared
 from ddopt.plugins import manager
-from ddopt.problem import Problem
 from ddopt.run import chance, checkpoint, record, shards
 from ddopt.run.interrupt import Interrupt
 from ddopt.run.stopping import StopReason, why
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from ddopt.config import RunConfig
     from ddopt.engine import StepReport
     from ddopt.executor import Executor
+    from ddopt.problem import Problem
     from ddopt.run.folder import Folder
     from ddopt.sampling import Sampling
     from ddopt.strategy import Strategy
@@ -46,7 +45,7 @@ class Run:
         self.sampling.prepare(config.seed)
         self.whole, self.initial = strategy.place(self.task, executor)
         first = self.sampling.problem(self.whole, 0)
-        self.problem, shares = _shared(first, strategy.shares, executor)
+        self.problem, shares = shared(first, strategy.shares, executor)
         self.engine = Engine(strategy.parts(config.solver), executor, shares)
         self.tally = Tally()
         self._before = (0, 0)  # bytes and collectives of the sessions that this one continues
@@ -135,13 +134,13 @@ class Run:
         """Go on with another problem of the same parameters."""
         self.whole = whole
         problem = self.sampling.problem(whole, self.tally.iterations)
-        self.problem, _ = _shared(problem, self._shares, self.executor)
+        self.problem, _ = shared(problem, self._shares, self.executor)
 
     def _sample(self) -> None:
         """Take the samples of this iteration, where they are not those of the last one."""
         problem = self.sampling.problem(self.whole, self.tally.iterations)
         if problem.draw != self.problem.draw:
-            self.problem, _ = _shared(problem, self._shares, self.executor)
+            self.problem, _ = shared(problem, self._shares, self.executor)
 
     @property
     def theta(self) -> torch.Tensor:
@@ -255,21 +254,6 @@ def device_of(config: RunConfig) -> torch.device:
             "ddopt doctor"
         )
     return torch.device("cuda" if there and config.device != "cpu" else "cpu")
-
-
-def _shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:
-    """The problem evaluated in so many shares, where its samples can be shared out.
-
-    No share is empty: there are at most as many as the smallest term of the loss has samples.
-    """
-    if problem.samples is None or type(problem).share is Problem.share:
-        return problem, 1
-    shares = min(shares, *(count for count in problem.samples.counts if count))
-    if shares == 1:
-        return problem, 1
-    if isinstance(problem.geometry, Sharded):
-        executor = problem.geometry.copies
-    return Split(problem, shares, executor), shares
 
 
 def _collected(executor: Executor, solvers: dict[int, Any]) -> dict[int, Any]:

@@ -15,7 +15,7 @@ import torch
 
 from ddopt.component import lookup
 from ddopt.engine import Engine
-from ddopt.executor import Split
+from ddopt.executor import shared
 from ddopt.executor.launch import connect
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting
@@ -39,8 +39,7 @@ def rows(problem, counts):
 
 def train(task, problem, strategy, count, iterations, executor):
     """The row's numbers after so many outer iterations."""
-    shares = min(count, *task.problem.samples.counts)
-    whole = Split(task.problem, shares, executor) if shares > 1 else task.problem
+    whole, shares = shared(task.problem, count, executor)
     solver = TrustRegion.Config(hessian={"name": "lsr1", "memory": MEMORY[problem]})
     engine = Engine(strategy.parts(solver), executor, shares)
     total = engine.start(whole, task.initial)

@@ -72,9 +72,16 @@ def assemble(
 ) -> Parts:
     """The parts of a preconditioned strategy: its own choices around a decomposition.
 
-    Raises ``ValueError`` for a local solver whose box would stick out of the ball of the 2-norm.
+    Raises ``ValueError`` for a local solver whose box would stick out of the ball of the 2-norm,
+    and for samples that are set aside where a solver compares values on others.
     """
     local: Any = options.local_solver or solver
+    if options.judged and (options.global_iterations or not local.component.stochastic):
+        raise ValueError(
+            "samples set aside can only judge local solvers that walk on micro-batches, with no "
+            "global pass: others compare values on the samples that they work on. Set judged = 0, "
+            "or local_solver = 'prodigy' (or 'muon') and global_iterations = 0"
+        )
     if options.norm == "2" and getattr(local, "norm", "2") == "inf":
         raise ValueError(
             "the local solver keeps to a box (norm = 'inf'), which sticks out of the ball of the "

@@ -1,23 +1,19 @@
-"""The methods as torch optimizers: one line in a training script that already exists.
-
-This is the only module that subclasses ``torch.optim.Optimizer``; it holds no mathematics.
-"""
+"""The engine as a ``torch.optim.Optimizer``; this module holds no mathematics."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from itertools import accumulate
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import ValidationError, create_model
 
 from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size
-from ddopt.component import Chosen, Settings
-from ddopt.engine import Engine, GlobalPass, Parts, StepReport
+from ddopt.engine import Engine, Parts, StepReport
 from ddopt.executor import Executor, Serial, Split, shared
 from ddopt.notice import warn
-from ddopt.options import explain
+from ddopt.optim.changes import Changes
 from ddopt.problem import Problem, Samples
 from ddopt.space import Parameters
 from ddopt.state import pack, unpack
@@ -25,18 +21,15 @@ from ddopt.witness import Witness
 
 if TYPE_CHECKING:
     from ddopt.space import Indices
-    from ddopt.strategy import Strategy
 
 Source = Callable[[Parameters], Problem]
-PATIENCE = 2  # rejections in a row after which the loss at the iterate is looked at again
-SAME = 1e-9  # relative difference below which two evaluations are of one function
 
 # What schedulers and recipes look for in a group, and the value at which nobody has asked for it.
 INERT = {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}
 
 _COPIED = {
     *("_parameters", "_buffers", "_engine", "_source", "evaluations", "report"),
-    *("_stochastic", "_steps", "_rejections", "_changed_before", "_told"),
+    *("_changes", "_steps", "_told"),
 }
 
 
@@ -83,9 +76,8 @@ class EngineOptimizer(torch.optim.Optimizer):
                 "an optimizer's state is made of whole tensors, and of a memory in pieces every "
                 "process holds its own; set memory_pieces = 1, or train from a run file"
             )
-        self._stochastic = stochastic
-        self._steps = self._rejections = 0
-        self._changed_before = False
+        self._changes = Changes(stochastic)
+        self._steps = 0
         self._source: Source | None = None
         self._made: Problem | None = None  # by the source, for the last step
         self._witness = Witness()
@@ -141,13 +133,13 @@ class EngineOptimizer(torch.optim.Optimizer):
         """
         if closure is None:
             raise ValueError(
-                "step() needs a closure that zeroes the gradients, computes the loss, calls "
-                "backward and returns the loss: a trust region compares losses at several points"
+                "step() needs a closure that computes the loss, calls backward and returns the "
+                "loss: a trust region compares losses at several points"
             )
         still = Stillness(self._buffers, self._parameters.layout.device)
         if self._source is None:
             problem = self._problem(self._witness.hears(closure, self._parameters), batch, still)
-            anew = batch is not None or self._stochastic is True
+            anew = batch is not None or self._changes.stochastic is True
             self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
         else:
             problem, other = self._minimised()
@@ -164,7 +156,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         self.report = report
         self.evaluations += round(report.total)
         self._steps += 1
-        self._rejections = 0 if report.step_norm > 0.0 else self._rejections + 1
+        self._changes.stepped(report.step_norm)
         self._publish()
         return torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
 
@@ -197,39 +189,28 @@ class EngineOptimizer(torch.optim.Optimizer):
         theta = self._parameters.read(None if before is None else before.theta)
         moved = before is None or theta is not before.theta
         compare = not (moved or anew)
-        if compare and not look and not self._due():
+        due = self._source is None and self._changes.due(self._steps)
+        if compare and not look and not due:
             return
         self.evaluations += round(engine.start(problem, theta))
         assert engine.point is not None
         value = engine.point.value
-        if not torch.isfinite(torch.tensor(value)):
+        if not math.isfinite(value):
             raise ValueError(
                 f"the loss is {value} before the first step of this call; a trust region can only "
                 "start where the loss is finite: look at the initial parameters and the data"
             )
-        if not compare or before is None:
-            self._changed_before &= moved
-        elif abs(value - before.value) > SAME * abs(before.value):
-            self._function_changed()
-        else:
-            engine.point = before  # its bits may depend on who evaluated it
-            self._changed_before = False
-            self._witness.watching &= not look  # what it saw was no sign of a change
-
-    def _due(self) -> bool:
-        """Look again after 1, 2, 4, 8, ... steps, after a change, and when nothing succeeds."""
-        if self._stochastic is False or self._source is not None:
-            return False
-        power_of_two = self._steps & (self._steps - 1) == 0
-        return power_of_two or self._changed_before or self._rejections >= PATIENCE
-
-    def _function_changed(self) -> None:
-        """Once: new points, so the curvature is stale. Twice in a row: mini-batches."""
-        if self._changed_before:
-            self._stochastic = True
+        if moved or before is None:
             return
-        self._changed_before = True
-        self.reset()
+        if anew:
+            self._changes.evaluated_anew()
+            return
+        again = self._changes.lately
+        if self._changes.compared(before.value, value):
+            engine.point = before  # its bits may depend on who evaluated it
+            self._witness.watching &= not look  # what it saw was no sign of a change
+        elif not again:
+            self.reset()
 
     def reset(self) -> None:
         """Forget the curvature: the loss is another function now (resampled points, new data)."""
@@ -268,9 +249,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         """The state, tensors by parameter; plain containers that ``weights_only`` loading reads."""
         tree = {
             "engine": self._engine.state_dict(),
-            "rejections": self._rejections,
-            "stochastic": self._stochastic,
-            "changed_before": self._changed_before,
+            **self._changes.state_dict(),
             "evaluations": self.evaluations,
         }
         text, pieces = pack(tree, self._parameters.layout, self._index_sets())
@@ -298,8 +277,8 @@ class EngineOptimizer(torch.optim.Optimizer):
         text = self.param_groups[0]["engine"]
         tree = unpack(text, pieces, self._parameters.layout, self._index_sets())
         self._engine.load_state_dict(tree["engine"])
-        self._rejections, self._stochastic = tree["rejections"], tree["stochastic"]
-        self._changed_before, self.evaluations = tree["changed_before"], tree["evaluations"]
+        self._changes.load_state_dict(tree)
+        self.evaluations = tree["evaluations"]
         self._steps = self.param_groups[0]["steps"]
         self._made = None  # the points may be others than when the state was saved
 
@@ -334,80 +313,3 @@ def _names(number: int, tensors: list[torch.Tensor]) -> list[str]:
     """Names of tensors without any: a matrix begins a layer, the vectors after it belong to it."""
     layers = accumulate(tensor.dim() > 1 for tensor in tensors)
     return [f"{number}.{layer:d}.{i}" for i, layer in enumerate(layers)]
-
-
-def _options(seam: str, value: Any, options: dict[str, Any] | None = None) -> Settings:
-    """Options of a component from its name, a table, or an object."""
-    if options:
-        value = {"name": value, **options}
-    field: Any = (Annotated[Settings, Chosen(seam)], ...)
-    model = create_model("Options", **{seam: field})
-    try:
-        return cast("Settings", getattr(model.model_validate({seam: value}), seam))
-    except ValidationError as error:
-        found = explain(error, model, {seam: value})
-        raise ValueError("\n".join(f"{key}: {wrong}" for key, wrong in found)) from None
-
-
-class TrustRegion(EngineOptimizer):
-    """The undecomposed trust region: L-SR1 curvature, exact subproblem, no learning rate.
-
-    ``options`` are those of the solver, for example ``hessian={"name": "lsr1", "memory": 50}``;
-    the others are :class:`EngineOptimizer`'s. ``step(closure)`` and ``step(closure, batch)`` both
-    work. One step costs one evaluation of the closure.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        *,
-        lr: float = 1.0,
-        buffers: Iterable[torch.Tensor] = (),
-        stochastic: bool | None = None,
-        **options: Any,
-    ) -> None:
-        solver: Any = _options("solver", "trust_region", options).build()
-        parts = Parts(None, GlobalPass(solver))
-        super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
-
-
-class SAPTS(EngineOptimizer):
-    """Stochastic additively preconditioned trust-region strategies.
-
-    Args:
-        params: tensors, named tensors (their names define the layers), or groups of either. Of
-            tensors without names, each of two or more dimensions begins a layer.
-        variant: "P" decomposes the layers and takes ``step(closure)``; "D" decomposes the samples
-            and takes ``step(closure, batch)``; "PINN" decomposes the points of a problem in boxes
-            (``ddopt_pinn.compile``); any registered strategy's name works as well.
-        subdomains: N.
-        solver: the solver of the subdomains and of the global pass: a name or a table.
-        options: the strategy's other options, for example ``local_iterations=10``.
-    """
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        variant: str = "P",
-        subdomains: int = 2,
-        *,
-        lr: float = 1.0,
-        solver: Any = "trust_region",
-        executor: Executor | None = None,
-        buffers: Iterable[torch.Tensor] = (),
-        stochastic: bool | None = None,
-        **options: Any,
-    ) -> None:
-        short = len(variant) <= 2 or variant.upper() == "PINN"  # of sapts_d, sapts_p, ...
-        name = f"sapts_{variant.lower()}" if short else variant
-        chosen = _options("strategy", name, {"subdomains": subdomains, **options})
-        strategy = cast("Strategy", chosen.build())
-        super().__init__(
-            params,
-            strategy.parts(_options("solver", solver)),
-            lr=lr,
-            shares=strategy.shares,
-            executor=executor,
-            buffers=buffers,
-            stochastic=stochastic,
-        )

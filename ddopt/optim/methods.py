@@ -1,0 +1,95 @@
+"""The methods under the names that scripts use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import torch
+from pydantic import ValidationError, create_model
+
+from ddopt.component import Chosen, Settings
+from ddopt.engine import GlobalPass, Parts
+from ddopt.optim.optimizer import EngineOptimizer
+from ddopt.options import explain
+
+if TYPE_CHECKING:
+    from ddopt.executor import Executor
+    from ddopt.strategy import Strategy
+
+
+class TrustRegion(EngineOptimizer):
+    """The undecomposed trust region: L-SR1 curvature, exact subproblem, no learning rate.
+
+    ``options`` are those of the solver, for example ``hessian={"name": "lsr1", "memory": 50}``;
+    the others are :class:`EngineOptimizer`'s. ``step(closure)`` and ``step(closure, batch)`` both
+    work. One step costs one evaluation of the closure.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float = 1.0,
+        buffers: Iterable[torch.Tensor] = (),
+        stochastic: bool | None = None,
+        **options: Any,
+    ) -> None:
+        solver: Any = _options("solver", "trust_region", options).build()
+        parts = Parts(None, GlobalPass(solver))
+        super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
+
+
+class SAPTS(EngineOptimizer):
+    """Stochastic additively preconditioned trust-region strategies.
+
+    Args:
+        params: tensors, named tensors (their names define the layers), or groups of either. Of
+            tensors without names, each of two or more dimensions begins a layer.
+        variant: "P" decomposes the layers and takes ``step(closure)``; "D" decomposes the samples
+            and takes ``step(closure, batch)``; "PINN" decomposes the points of a problem in boxes
+            (``ddopt_pinn.compile``); any registered strategy's name works as well.
+        subdomains: N.
+        solver: the solver of the subdomains and of the global pass: a name or a table.
+        options: the strategy's other options, for example ``local_iterations=10``.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        variant: str = "P",
+        subdomains: int = 2,
+        *,
+        lr: float = 1.0,
+        solver: Any = "trust_region",
+        executor: Executor | None = None,
+        buffers: Iterable[torch.Tensor] = (),
+        stochastic: bool | None = None,
+        **options: Any,
+    ) -> None:
+        short = len(variant) <= 2 or variant.upper() == "PINN"  # of sapts_d, sapts_p, ...
+        name = f"sapts_{variant.lower()}" if short else variant
+        chosen = _options("strategy", name, {"subdomains": subdomains, **options})
+        strategy = cast("Strategy", chosen.build())
+        super().__init__(
+            params,
+            strategy.parts(_options("solver", solver)),
+            lr=lr,
+            shares=strategy.shares,
+            executor=executor,
+            buffers=buffers,
+            stochastic=stochastic,
+        )
+
+
+def _options(seam: str, value: Any, options: dict[str, Any] | None = None) -> Settings:
+    """Options of a component from its name, a table, or an object."""
+    if options:
+        value = {"name": value, **options}
+    field: Any = (Annotated[Settings, Chosen(seam)], ...)
+    model = create_model("Options", **{seam: field})
+    try:
+        return cast("Settings", getattr(model.model_validate({seam: value}), seam))
+    except ValidationError as error:
+        found = explain(error, model, {seam: value})
+        raise ValueError("\n".join(f"{key}: {wrong}" for key, wrong in found)) from None

@@ -23,18 +23,24 @@ from ddopt.executor.sharded import Sharded
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ddopt.problem import Point, Problem
     from ddopt.vectors import Geometry
 
 PARALLEL = 1e-10  # sᵀy below this fraction of ‖s‖‖y‖ tells nothing about the curvature
-SYMMETRISE = 100  # updates between two repairs of what round-off does to the symmetry
+LATE = 24  # terms that are kept apart before they are added to the matrix, three for each update
+SYMMETRISE = 96  # updates between two repairs of what round-off does to H; a multiple of LATE
 
 
 class NewtonDirection(Ellipsoidal):
     """The model with B = H⁻¹; its minimiser −Hg needs no factorisation."""
 
     def __init__(
-        self, gradient: torch.Tensor, inverse: torch.Tensor, direction: torch.Tensor
+        self,
+        gradient: torch.Tensor,
+        inverse: Callable[[], torch.Tensor],
+        direction: torch.Tensor,
     ) -> None:
         self.gradient, self.direction = gradient, direction
         self._inverse = inverse
@@ -43,7 +49,7 @@ class NewtonDirection(Ellipsoidal):
 
     def mv(self, vector: torch.Tensor) -> torch.Tensor:
         """H⁻¹ v, by a solution with the whole matrix: O(n³)."""
-        return torch.linalg.solve(self._inverse, vector)
+        return torch.linalg.solve(self._inverse(), vector)
 
     def minimise(self, radius: float) -> tuple[torch.Tensor, float, float]:
         """Along −Hg, as far as the ball allows."""
@@ -70,9 +76,14 @@ class SSBroyden(Hessian):
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
-        self._inverse: torch.Tensor | None = None  # H, shape (n, n)
+        self._dense: torch.Tensor | None = None  # D, shape (n, n)
+        self._rows: torch.Tensor  # R, shape (LATE, n); the first of them count, as many as weights
+        self._weights: list[float] = []  # w; H = scale D + Rᵀ diag(w) R
+        self._scale = 1.0
         self._updates = 0
         self._last: NewtonDirection | None = None
+        self._expected: torch.Tensor | None = None  # gradient of the next model
+        self._known: tuple[torch.Tensor, torch.Tensor] | None = None  # g and Hg
 
     def prepare(self, like: torch.Tensor) -> None:
         """Look whether H may be allocated, which happens at the first point.
@@ -87,12 +98,30 @@ class SSBroyden(Hessian):
                 "parameters are the most it takes; choose hessian 'lsr1', or set its 'largest'"
             )
 
-    def _matrix(self, like: torch.Tensor) -> torch.Tensor:
-        """H, the identity at first."""
-        if self._inverse is None:
-            self.prepare(like)
-            self._inverse = torch.eye(len(like), dtype=like.dtype, device=like.device)
-        return self._inverse
+    def _start(self, like: torch.Tensor) -> None:
+        """The identity."""
+        self.prepare(like)
+        self._dense = torch.eye(len(like), dtype=like.dtype, device=like.device)
+        self._rows = like.new_empty(LATE, len(like))
+
+    def _product(self, vector: torch.Tensor) -> torch.Tensor:
+        """H v."""
+        if self._dense is None:
+            self._start(vector)
+        assert self._dense is not None
+        return self._scale * (self._dense @ vector) + self._late(vector)
+
+    def _late(self, vector: torch.Tensor, first: int = 0) -> torch.Tensor:
+        """What the terms from ``first`` on, which are not in D yet, add to H v."""
+        rows = self._rows[first : len(self._weights)]
+        return rows.T @ (rows.new_tensor(self._weights[first:]) * (rows @ vector))
+
+    def inverse(self) -> torch.Tensor:
+        """H, shape (n, n), in new memory."""
+        rows = self._rows[: len(self._weights)]
+        weighted = rows.T * rows.new_tensor(self._weights)
+        assert self._dense is not None
+        return torch.addmm(self._dense, weighted, rows, beta=self._scale)
 
     def measure(self, geometry: Geometry) -> None:
         """Vectors must be whole.
@@ -108,32 +137,58 @@ class SSBroyden(Hessian):
     def model(self, problem: Problem, point: Point) -> NewtonDirection:
         """The convex model at ``point``; steepest descent where round-off has made it useless."""
         g = point.gradient
-        found = NewtonDirection(g, self._matrix(g), -(self._matrix(g) @ g))
+        if self._known is None or not torch.equal(self._known[0], g):
+            self._known = g, self._product(g)
+        found = NewtonDirection(g, self.inverse, -self._known[1])
         if not found.slope < 0.0 and bool(g.any()):
             self.reset()
-            found = NewtonDirection(g, self._matrix(g), -g)
+            found = NewtonDirection(g, self.inverse, -self._product(g))
         self._last = found
         return found
 
+    def expect(self, gradient: torch.Tensor) -> None:
+        """Hear the next model's gradient: its product follows from the ones that are known."""
+        self._expected = gradient
+
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Learn a pair; one of no or negative curvature is left out, H stays positive definite."""
-        H = self._matrix(s)
+        expected, self._expected = self._expected, None
         sy = float(s @ y)
         ss, yy = float(s @ s), float(y @ y)
         if not (math.isfinite(yy) and sy > PARALLEL * math.sqrt(ss * yy)):
             return
+        Hy = self._product(y)
+        known = self._foresee(expected, Hy)
         if self._updates == 0:  # Nocedal and Wright, equation 6.20
-            H.mul_(sy / yy)
-        Hy = H @ y
+            self._scale, Hy, known = sy / yy, (sy / yy) * Hy, None
         yHy = float(y @ Hy)
         phi, tau = self._factors(s, sy, yHy) if self._updates else (1.0, 1.0)
-        v = s / sy - Hy / yHy
-        U = torch.stack([Hy, v, s], 1)
-        weights = U.new_tensor([-1.0 / (tau * yHy), phi * yHy / tau, 1.0 / sy])
-        H.addmm_(U * weights, U.T, beta=1.0 / tau)
+        old = len(self._weights)
+        self._rows[old : old + 3] = torch.stack([Hy, s / sy - Hy / yHy, s])
+        self._scale /= tau
+        self._weights = [w / tau for w in self._weights]
+        self._weights += [-1.0 / (tau * yHy), phi * yHy / tau, 1.0 / sy]
         self._updates += 1
+        if known is not None:
+            g, Hg = known
+            known = g, Hg / tau + self._late(g, old)
+        self._known = known
+        if len(self._weights) == LATE:
+            self._dense = self.inverse()
+            self._scale, self._weights = 1.0, []
         if self._updates % SYMMETRISE == 0:
-            H.copy_(0.5 * (H + H.T))
+            assert self._dense is not None
+            self._dense = 0.5 * (self._dense + self._dense.T)
+            self._known = None
+
+    def _foresee(
+        self, expected: torch.Tensor | None, Hy: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """The expected gradient g and Hg = H(g' + y), where g' is that of the last model."""
+        if expected is None or self._last is None:
+            return None
+        stayed = torch.equal(expected, self._last.gradient)
+        return expected, -self._last.direction + (0.0 if stayed else Hy)
 
     def _factors(self, s: torch.Tensor, sy: float, yHy: float) -> tuple[float, float]:
         """φ and τ. They need sᵀBs, which is known along the last proposal; else those of BFGS."""
@@ -147,17 +202,30 @@ class SSBroyden(Hessian):
 
     def reset(self) -> None:
         """Forget everything."""
-        self._inverse, self._updates, self._last = None, 0, None
+        self._dense, self._scale, self._weights = None, 1.0, []
+        self._updates, self._last, self._known = 0, None, None
 
     def state_dict(self) -> dict[str, Any]:
-        """H, and how many pairs are in it."""
-        return {"inverse": self._inverse, "updates": self._updates}
+        """H in its parts, how many pairs are in it, and the product that the next step needs."""
+        return {
+            "dense": self._dense,
+            "rows": None if self._dense is None else self._rows[: len(self._weights)],
+            "weights": self._weights,
+            "scale": self._scale,
+            "updates": self._updates,
+            "known": self._known,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-        inverse = state["inverse"]
-        self._inverse = None if inverse is None else inverse.clone()
-        self._updates, self._last = int(state["updates"]), None
+        self.reset()
+        if state["dense"] is not None:
+            self._start(state["dense"][0])
+            self._dense = state["dense"].clone()
+            self._weights = list(state["weights"])
+            self._rows[: len(self._weights)] = state["rows"]
+        self._scale, self._updates = float(state["scale"]), int(state["updates"])
+        self._known = None if state["known"] is None else tuple(state["known"])
 
 
 def factors(b: float, h: float, n: int) -> tuple[float, float]:

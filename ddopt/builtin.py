@@ -27,6 +27,7 @@ COMPONENTS = {
     "hessian": {
         "none": "ddopt.hessian.none:NoCurvature",
         "lsr1": "ddopt.hessian.lsr1:LSR1",
+        "quasi_newton": "ddopt.hessian.quasi_newton:QuasiNewton",
         "exact": "ddopt.hessian.exact:Exact",
         "gauss_newton": "ddopt.hessian.gauss_newton:GaussNewton",
         "lbfgs": "ddopt.hessian.lbfgs:LBFGS",

@@ -92,6 +92,13 @@ class RunConfig(Settings):
     stop: Stop = Field(description="when the run ends, for example iterations = 100")
     output: Output = Field(Output(), description="what is written, and how often")
 
+    @model_validator(mode="after")
+    def _settle(self) -> RunConfig:
+        """Write down the curvature that the strategy chooses."""
+        strategy: Any = self.strategy.component
+        object.__setattr__(self, "solver", strategy.settled(self.solver))  # frozen from here on
+        return self
+
 
 @dataclass(frozen=True)
 class _Source:

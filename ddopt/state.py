@@ -80,7 +80,7 @@ def unpack(text: str, pieces: Pieces, layout: Layout, indices: dict[str, Indices
         lead = first.shape[: first.ndim - len(_tail(first, layout, over, parts[0]))]
         tensor = first.new_empty(*lead, layout.restricted(over).size)
         for i, where in parts:
-            tensor[..., where] = pieces[i][path].reshape(*lead, -1)
+            tensor[..., where] = pieces[i][path].reshape(tensor[..., where].shape)
         return tensor
 
     def walk(node: Any) -> Any:

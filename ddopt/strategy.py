@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ddopt.component import Component
 
@@ -21,6 +21,16 @@ class Strategy(Component):
     """A method: which decomposition, which recombination, which acceptance, which global pass."""
 
     seam = "strategy"
+    curvature: ClassVar[str] = "lsr1"  # of trust regions whose hessian is not given
+
+    @classmethod
+    def settled(cls, solver: Settings) -> Settings:
+        """A solver's options, with this strategy's curvature where none is given."""
+        from ddopt.solver.trust_region import TrustRegion
+
+        if isinstance(solver, TrustRegion.Config):
+            return solver.with_curvature(cls.curvature)
+        return solver
 
     @property
     def subdomains(self) -> int:

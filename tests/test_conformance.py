@@ -14,6 +14,7 @@ from ddopt.hessian.exact import Exact
 from ddopt.hessian.lbfgs import LBFGS
 from ddopt.hessian.lsr1 import LSR1
 from ddopt.hessian.none import NoCurvature
+from ddopt.hessian.quasi_newton import QuasiNewton
 from ddopt.hessian.ssbroyden import SSBroyden
 from ddopt.radius.stepwise import Stepwise
 from ddopt.recombination.sum import Sum
@@ -51,7 +52,7 @@ def test_decompositions_conform(decomposition):
     check_decomposition(decomposition)
 
 
-@pytest.mark.parametrize("hessian", [NoCurvature, LSR1, LBFGS, SSBroyden, Exact])
+@pytest.mark.parametrize("hessian", [NoCurvature, LSR1, LBFGS, SSBroyden, QuasiNewton, Exact])
 def test_hessians_conform(hessian):
     check_hessian(hessian())
 

@@ -113,3 +113,23 @@ def test_a_restored_matrix_goes_on_with_the_same_bits():
 def test_a_pipeline_is_told_what_to_use_instead():
     with pytest.raises(ValueError, match="choose hessian 'lsr1'"):
         SSBroyden().measure(Sharded(Serial(), {0: slice(0, 32), 1: slice(32, 64)}, 2))
+
+
+def test_the_product_with_the_next_gradient_follows_from_those_before():
+    problem, theta = regression()
+    solver = TrustRegion(hessian="ssbroyden")
+    point, worst = problem.both(theta), 0.0
+    for _ in range(40):  # merges of late terms among them
+        point = solver.solve(problem, point, math.inf, 1).end
+        model, H = solver.hessian.model(problem, point), solver.hessian.inverse()
+        worst = max(worst, norm(model.direction + H @ point.gradient) / norm(model.direction))
+    assert worst < 1e-11
+
+
+def test_numbers_of_single_precision_are_kept_in_a_double_matrix():
+    hessian, s = SSBroyden(), rand(N).float()
+    hessian.update(s, 3.0 * s)
+    assert hessian.inverse().dtype == torch.float64
+    step = OBS().solve(hessian.model(None, Point(s, 0.0, s)), 1e9).step
+    assert step.dtype == torch.float32
+    torch.testing.assert_close(step, -s / 3.0)

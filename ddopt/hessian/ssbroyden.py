@@ -7,12 +7,16 @@ made too small: a limited memory has neither, and crawls late in a run.
 
 Source: Al-Baali's self-scaled Broyden class with the factors of Urbán, Stefanou and Pons, arXiv
 2405.04230, who use it with a line search on physics-informed networks; see also arXiv 2501.16371.
-Legend: n parameters, H (n, n), B = H⁻¹.
+The updates of a few steps are kept as rows before they are added to the matrix all at once, and the
+product with the next gradient follows from those that are known: a step reads H once.
+
+Legend: n parameters, H (n, n) in float64 whatever the parameters are, B = H⁻¹.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -44,7 +48,7 @@ class NewtonDirection(Ellipsoidal):
     ) -> None:
         self.gradient, self.direction = gradient, direction
         self._inverse = inverse
-        self.slope = float(gradient @ direction)  # −gᵀHg
+        self.slope = float(gradient.double() @ direction)  # −gᵀHg
         self.step, self.fraction = direction, 1.0
 
     def mv(self, vector: torch.Tensor) -> torch.Tensor:
@@ -55,8 +59,18 @@ class NewtonDirection(Ellipsoidal):
         """Along −Hg, as far as the ball allows."""
         length = float(torch.linalg.vector_norm(self.direction))
         self.fraction = tau = min(1.0, radius / length) if length > 0.0 else 1.0
-        self.step = tau * self.direction
+        self.step = (tau * self.direction).to(self.gradient.dtype)
         return self.step, -self.slope * (tau - 0.5 * tau * tau), tau * length
+
+
+@dataclass
+class _Tensors:
+    """What is allocated once n is known."""
+
+    dense: torch.Tensor  # D, shape (n, n)
+    rows: torch.Tensor  # R, shape (LATE, n); as many of them count as there are weights
+    gradient: torch.Tensor  # g, shape (n,)
+    product: torch.Tensor  # Hg, shape (n,)
 
 
 class SSBroyden(Hessian):
@@ -76,17 +90,16 @@ class SSBroyden(Hessian):
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
-        self._dense: torch.Tensor | None = None  # D, shape (n, n)
-        self._rows: torch.Tensor  # R, shape (LATE, n); the first of them count, as many as weights
+        self._tensors: _Tensors | None = None
         self._weights: list[float] = []  # w; H = scale D + Rᵀ diag(w) R
         self._scale = 1.0
         self._updates = 0
+        self._known = False  # whether the product of H with a gradient is
         self._last: NewtonDirection | None = None
         self._expected: torch.Tensor | None = None  # gradient of the next model
-        self._known: tuple[torch.Tensor, torch.Tensor] | None = None  # g and Hg
 
     def prepare(self, like: torch.Tensor) -> None:
-        """Look whether H may be allocated, which happens at the first point.
+        """Allocate H, and make it the identity.
 
         Raises ``ValueError`` for more than ``largest`` parameters.
         """
@@ -94,34 +107,44 @@ class SSBroyden(Hessian):
         if n > self.config.largest:
             raise ValueError(
                 f"hessian 'ssbroyden' keeps a matrix of {n:,} x {n:,} numbers "
-                f"({n * n * like.element_size() / 2**30:,.1f} GiB), and {self.config.largest:,} "
+                f"({8 * n * n / 2**30:,.1f} GiB), and {self.config.largest:,} "
                 "parameters are the most it takes; choose hessian 'lsr1', or set its 'largest'"
             )
+        double = like.new_empty(0, dtype=torch.float64)
+        self._tensors = _Tensors(
+            double.new_zeros(n, n).fill_diagonal_(1.0),
+            double.new_zeros(LATE, n),
+            torch.zeros_like(like),
+            double.new_zeros(n),
+        )
 
-    def _start(self, like: torch.Tensor) -> None:
-        """The identity."""
-        self.prepare(like)
-        self._dense = torch.eye(len(like), dtype=like.dtype, device=like.device)
-        self._rows = like.new_empty(LATE, len(like))
+    def _at(self, like: torch.Tensor) -> _Tensors:
+        """The tensors of H, for vectors like ``like``."""
+        if self._tensors is None:
+            self.prepare(like)
+        assert self._tensors is not None
+        return self._tensors
 
     def _product(self, vector: torch.Tensor) -> torch.Tensor:
         """H v."""
-        if self._dense is None:
-            self._start(vector)
-        assert self._dense is not None
-        return self._scale * (self._dense @ vector) + self._late(vector)
+        return self._scale * (self._at(vector).dense @ vector) + self._late(vector)
 
     def _late(self, vector: torch.Tensor, first: int = 0) -> torch.Tensor:
         """What the terms from ``first`` on, which are not in D yet, add to H v."""
-        rows = self._rows[first : len(self._weights)]
+        rows = self._at(vector).rows[first : len(self._weights)]
         return rows.T @ (rows.new_tensor(self._weights[first:]) * (rows @ vector))
+
+    def _gather(self, dense: torch.Tensor) -> torch.Tensor:
+        """H, in place of ``dense``, which is D or a copy of it."""
+        assert self._tensors is not None
+        rows = self._tensors.rows[: len(self._weights)]
+        weighted = rows.T * rows.new_tensor(self._weights)
+        return dense.addmm_(weighted, rows, beta=self._scale)
 
     def inverse(self) -> torch.Tensor:
         """H, shape (n, n), in new memory."""
-        rows = self._rows[: len(self._weights)]
-        weighted = rows.T * rows.new_tensor(self._weights)
-        assert self._dense is not None
-        return torch.addmm(self._dense, weighted, rows, beta=self._scale)
+        assert self._tensors is not None, "no vector has been seen"
+        return self._gather(self._tensors.dense.clone())
 
     def measure(self, geometry: Geometry) -> None:
         """Vectors must be whole.
@@ -137,14 +160,20 @@ class SSBroyden(Hessian):
     def model(self, problem: Problem, point: Point) -> NewtonDirection:
         """The convex model at ``point``; steepest descent where round-off has made it useless."""
         g = point.gradient
-        if self._known is None or not torch.equal(self._known[0], g):
-            self._known = g, self._product(g)
-        found = NewtonDirection(g, self.inverse, -self._known[1])
-        if not found.slope < 0.0 and bool(g.any()):
+        of = self._at(g)
+        if not (self._known and torch.equal(of.gradient, g)):
+            self._know(g, self._product(g.double()))
+        self._last = NewtonDirection(g, self.inverse, -of.product)
+        if not self._last.slope < 0.0 and bool(g.any()):
             self.reset()
-            found = NewtonDirection(g, self.inverse, -self._product(g))
-        self._last = found
-        return found
+            self._last = NewtonDirection(g, self.inverse, -g.double())
+        return self._last
+
+    def _know(self, gradient: torch.Tensor, product: torch.Tensor) -> None:
+        """Keep Hg."""
+        of, self._known = self._at(gradient), True
+        of.gradient.copy_(gradient)
+        of.product.copy_(product)
 
     def expect(self, gradient: torch.Tensor) -> None:
         """Hear the next model's gradient: its product follows from the ones that are known."""
@@ -153,79 +182,83 @@ class SSBroyden(Hessian):
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Learn a pair; one of no or negative curvature is left out, H stays positive definite."""
         expected, self._expected = self._expected, None
-        sy = float(s @ y)
-        ss, yy = float(s @ s), float(y @ y)
+        proposed = self._last is not None and torch.equal(s, self._last.step)
+        s, y = s.double(), y.double()
+        sy, ss, yy = float(s @ y), float(s @ s), float(y @ y)
         if not (math.isfinite(yy) and sy > PARALLEL * math.sqrt(ss * yy)):
             return
+        if self._updates == 0:
+            self._scale, self._known = sy / yy, False  # Nocedal and Wright, equation 6.20
         Hy = self._product(y)
-        known = self._foresee(expected, Hy)
-        if self._updates == 0:  # Nocedal and Wright, equation 6.20
-            self._scale, Hy, known = sy / yy, (sy / yy) * Hy, None
         yHy = float(y @ Hy)
-        phi, tau = self._factors(s, sy, yHy) if self._updates else (1.0, 1.0)
-        old = len(self._weights)
-        self._rows[old : old + 3] = torch.stack([Hy, s / sy - Hy / yHy, s])
+        phi, tau = self._factors(s, sy, yHy) if proposed and self._updates else (1.0, 1.0)
+        late = len(self._weights)
+        self._at(s).rows[late : late + 3] = torch.stack([Hy, s / sy - Hy / yHy, s])
         self._scale /= tau
         self._weights = [w / tau for w in self._weights]
         self._weights += [-1.0 / (tau * yHy), phi * yHy / tau, 1.0 / sy]
         self._updates += 1
-        if known is not None:
-            g, Hg = known
-            known = g, Hg / tau + self._late(g, old)
-        self._known = known
-        if len(self._weights) == LATE:
-            self._dense = self.inverse()
-            self._scale, self._weights = 1.0, []
-        if self._updates % SYMMETRISE == 0:
-            assert self._dense is not None
-            self._dense = 0.5 * (self._dense + self._dense.T)
-            self._known = None
+        self._foresee(expected, Hy, tau, late)
+        self._merge()
 
     def _foresee(
-        self, expected: torch.Tensor | None, Hy: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """The expected gradient g and Hg = H(g' + y), where g' is that of the last model."""
-        if expected is None or self._last is None:
-            return None
-        stayed = torch.equal(expected, self._last.gradient)
-        return expected, -self._last.direction + (0.0 if stayed else Hy)
+        self, expected: torch.Tensor | None, Hy: torch.Tensor, tau: float, late: int
+    ) -> None:
+        """Know Hg for the expected g = g' + y, since Hg' is known from the last model.
+
+        Only in float64: what rounds off in g' + y is not to be carried from step to step otherwise.
+        """
+        known, self._known = self._known, False
+        if not known or expected is None or expected.dtype != torch.float64:
+            return
+        of = self._at(expected)
+        before = of.product if torch.equal(expected, of.gradient) else of.product + Hy
+        self._know(expected, before / tau + self._late(expected, late))
+
+    def _merge(self) -> None:
+        """Add the late terms to D when there are enough of them."""
+        assert self._tensors is not None
+        if len(self._weights) == LATE:
+            self._gather(self._tensors.dense)
+            self._scale, self._weights = 1.0, []
+        if self._updates % SYMMETRISE == 0:
+            dense, self._known = self._tensors.dense, False
+            dense.copy_(0.5 * (dense + dense.T))
 
     def _factors(self, s: torch.Tensor, sy: float, yHy: float) -> tuple[float, float]:
-        """φ and τ. They need sᵀBs, which is known along the last proposal; else those of BFGS."""
-        last = self._last
-        if self.config.update == "bfgs" or last is None or not torch.equal(s, last.step):
-            return 1.0, 1.0
-        b = -last.slope * last.fraction**2 / sy  # sᵀBs / sᵀy
+        """φ and τ for the step that was proposed last, as sᵀBs is known along it alone."""
+        assert self._last is not None
+        b = -self._last.slope * self._last.fraction**2 / sy  # sᵀBs / sᵀy
         if self.config.update == "ssbfgs":
             return 1.0, min(1.0, 1.0 / b)
+        if self.config.update == "bfgs":
+            return 1.0, 1.0
         return factors(b, yHy / sy, len(s))
 
     def reset(self) -> None:
         """Forget everything."""
-        self._dense, self._scale, self._weights = None, 1.0, []
-        self._updates, self._last, self._known = 0, None, None
+        if self._tensors is not None:
+            self._tensors.dense.zero_().fill_diagonal_(1.0)
+        self._scale, self._weights, self._updates = 1.0, [], 0
+        self._known, self._last = False, None
 
     def state_dict(self) -> dict[str, Any]:
-        """H in its parts, how many pairs are in it, and the product that the next step needs."""
-        return {
-            "dense": self._dense,
-            "rows": None if self._dense is None else self._rows[: len(self._weights)],
+        """H in its parts, and the product that the next step needs. The tensors are live ones."""
+        state = {
             "weights": self._weights,
             "scale": self._scale,
             "updates": self._updates,
             "known": self._known,
         }
+        return state if self._tensors is None else {**state, **vars(self._tensors)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-        self.reset()
-        if state["dense"] is not None:
-            self._start(state["dense"][0])
-            self._dense = state["dense"].clone()
-            self._weights = list(state["weights"])
-            self._rows[: len(self._weights)] = state["rows"]
-        self._scale, self._updates = float(state["scale"]), int(state["updates"])
-        self._known = None if state["known"] is None else tuple(state["known"])
+        self._weights, self._scale = list(state["weights"]), float(state["scale"])
+        self._updates, self._known = int(state["updates"]), bool(state["known"])
+        self._last, self._tensors = None, None
+        if "dense" in state:
+            self._tensors = _Tensors(*(state[each.name].clone() for each in fields(_Tensors)))
 
 
 def factors(b: float, h: float, n: int) -> tuple[float, float]:

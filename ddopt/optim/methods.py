@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TrustRegion(EngineOptimizer):
-    """The undecomposed trust region: L-SR1 curvature, exact subproblem, no learning rate.
+    """The undecomposed trust region: quasi-Newton curvature, no learning rate.
 
     ``options`` are those of the solver, for example ``hessian={"name": "lsr1", "memory": 50}``;
     the others are :class:`EngineOptimizer`'s. ``step(closure)`` and ``step(closure, batch)`` both
@@ -35,8 +35,8 @@ class TrustRegion(EngineOptimizer):
         stochastic: bool | None = None,
         **options: Any,
     ) -> None:
-        solver: Any = _options("solver", "trust_region", options).build()
-        parts = Parts(None, GlobalPass(solver))
+        chosen: Any = _options("solver", "trust_region", options)
+        parts = Parts(None, GlobalPass(chosen.with_curvature("quasi_newton").build()))
         super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
 
 
@@ -73,7 +73,7 @@ class SAPTS(EngineOptimizer):
         strategy = cast("Strategy", chosen.build())
         super().__init__(
             params,
-            strategy.parts(_options("solver", solver)),
+            strategy.parts(strategy.settled(_options("solver", solver))),
             lr=lr,
             shares=strategy.shares,
             executor=executor,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from pydantic import Field
@@ -36,6 +36,10 @@ class LSSR1(TrustRegion):
 
         momentum: float = Field(0.9, ge=0.0, lt=1.0, description="momentum μ")
         searches: int = Field(5, ge=1, description="most points of a line search; 1: none")
+
+        def with_curvature(self, name: str) -> LSSR1.Config:
+            """The pairs that the method's name promises, whatever the strategy chooses."""
+            return cast("LSSR1.Config", super().with_curvature("lsr1"))
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from ddopt.component import Chosen, Settings
+from ddopt.component import Chosen, Settings, lookup
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
 
@@ -27,7 +27,9 @@ class TrustRegion(Solver):
         """The parts of the method."""
 
         hessian: Annotated[Settings, Chosen("hessian")] = Field(
-            "lsr1", validate_default=True, description="curvature of the model"
+            "quasi_newton",
+            validate_default=True,
+            description="curvature of the model; the strategy's choice where none is given",
         )
         subproblem: Annotated[Settings, Chosen("subproblem")] = Field(
             "obs", validate_default=True, description="how the model is minimised in the ball"
@@ -36,9 +38,18 @@ class TrustRegion(Solver):
             True, description="take the gradient of rejected trials too, and learn from it"
         )
 
+        def with_curvature(self, name: str) -> TrustRegion.Config:
+            """These options with the Hessian approximation ``name``, if none was given."""
+            if "hessian" in self.model_fields_set:
+                return self
+            if self.subproblem.component.name != "obs":
+                name = "lsr1"  # the others multiply by B, of which a dense matrix has the inverse
+            return self.model_copy(update={"hessian": lookup("hessian", name).Config()})
+
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         self.region = Region(self.config)
+        self.config = self.config.with_curvature("quasi_newton")
         self.hessian: Any = self.config.hessian.build()
         self.subproblem: Any = self.config.subproblem.build()
 

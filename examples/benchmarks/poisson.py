@@ -20,6 +20,7 @@ from ddopt.task import Setting
 
 METHODS = {
     "trust_region": ("trust_region", {}, {}),
+    "trust_region, L-SR1": ("trust_region", {}, {"hessian": "lsr1"}),
     "sapts_d, N = 2": ("sapts_d", {"subdomains": 2}, {}),
     "sapts_d, N = 4": ("sapts_d", {"subdomains": 4}, {}),
     "sapts_p, N = 4": ("sapts_p", {"subdomains": 4}, {}),
@@ -62,7 +63,8 @@ def lbfgs(task, budgets):
 def ddopt_errors(task, budgets, name, options, solver):
     """A strategy with default options, stopped at each budget of parallel evaluations."""
     strategy = lookup("strategy", name)(**options)
-    engine = Engine(strategy.parts(TrustRegion.Config(**solver)), Serial(), strategy.subdomains)
+    chosen = strategy.settled(TrustRegion.Config(**solver))
+    engine = Engine(strategy.parts(chosen), Serial(), strategy.subdomains)
     spent = engine.start(task.problem, task.initial) / strategy.subdomains
     errors = []
     for budget in budgets:

@@ -48,6 +48,7 @@ class SaptsD(Strategy):
     """
 
     name = "sapts_d"
+    curvature = "quasi_newton"
 
     class Config(DataSettings):
         """The choices that need the fewest synchronisations."""

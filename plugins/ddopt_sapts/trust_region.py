@@ -23,6 +23,7 @@ class TrustRegion(Strategy):
     """
 
     name = "trust_region"
+    curvature = "quasi_newton"
 
     class Config(Settings):
         """Options of the plain method."""

@@ -100,7 +100,7 @@ def test_the_points_move_to_where_the_residual_is_large():
 @pytest.mark.parametrize("keep", [False, True])
 def test_values_are_forgotten_and_curvature_if_it_is_stale(keep):
     task = prepared("burgers")
-    solver = TrustRegion(acceptance=Window(length=5))
+    solver = TrustRegion(acceptance=Window(length=5), hessian="lsr1")
     engine = Engine(Parts(None, GlobalPass(solver)), Serial())
     engine.start(task.problem, task.initial)
     for _ in range(4):
@@ -108,7 +108,7 @@ def test_values_are_forgotten_and_curvature_if_it_is_stale(keep):
     before = solver.state_dict()
     assert before["region"]["acceptance"]["earlier"]
     (engine.renew if keep else engine.reset)()
-    expected = TrustRegion(acceptance=Window(length=5)).state_dict()
+    expected = TrustRegion(acceptance=Window(length=5), hessian="lsr1").state_dict()
     found = solver.state_dict()
     assert found["region"]["acceptance"] == expected["region"]["acceptance"]
     assert found["region"]["radius"] == before["region"]["radius"]

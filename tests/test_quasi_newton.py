@@ -1,0 +1,76 @@
+"""Which curvature is taken where none is named: by size, by strategy, by subproblem."""
+
+import math
+
+import pytest
+import torch
+
+import ddopt
+from ddopt.executor import Serial
+from ddopt.executor.sharded import Sharded
+from ddopt.hessian.lsr1 import LSR1
+from ddopt.hessian.quasi_newton import QuasiNewton
+from ddopt.hessian.ssbroyden import SSBroyden
+from ddopt.solver.trust_region import TrustRegion
+from ddopt.testing.problems import rotated_quadratic
+from ddopt_sapts.data import APTS, SaptsD
+from ddopt_sapts.layers import SaptsP
+from ddopt_sapts.trust_region import TrustRegion as Plain
+
+
+@pytest.mark.parametrize(
+    ("n", "options", "kind"),
+    [
+        (100, {}, LSR1),  # the pairs span the whole space
+        (101, {}, SSBroyden),
+        (6_001, {}, LSR1),
+        (200, {"dense": 199}, LSR1),
+        (200, {"memory": 7}, LSR1),
+    ],
+)
+def test_the_number_of_parameters_decides(n, options, kind):
+    chosen = QuasiNewton(**options).chosen(n)
+    assert type(chosen) is kind
+    if "memory" in options:
+        assert chosen.config.memory == 7
+
+
+def test_pairs_are_taken_where_vectors_lie_in_pieces():
+    hessian = QuasiNewton()
+    hessian.prepare(torch.zeros(300, dtype=torch.float64))
+    assert isinstance(hessian.chosen(300), SSBroyden)
+    hessian.measure(Sharded(Serial(), {0: slice(0, 150), 1: slice(150, 300)}, 2))
+    assert isinstance(hessian.chosen(300), LSR1)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"),
+    [(Plain, "quasi_newton"), (SaptsD, "quasi_newton"), (SaptsP, "lsr1"), (APTS, "lsr1")],
+)
+def test_the_strategy_chooses_what_was_not_given(strategy, name):
+    settled = strategy.settled(TrustRegion.Config(first_radius=0.5))
+    assert (settled.hessian.component.name, settled.first_radius) == (name, 0.5)
+    assert strategy.settled(settled) is settled  # once written down, it is given
+    given = TrustRegion.Config(hessian="lbfgs")
+    assert strategy.settled(given) is given
+
+
+def test_a_solver_of_the_subdomains_alone_is_settled_too():
+    local = SaptsP(local_solver="trust_region").config.local_solver
+    assert local.hessian.component is LSR1
+
+
+def test_other_subproblems_get_a_matrix_that_can_be_multiplied():
+    assert isinstance(TrustRegion(subproblem="steihaug").hessian, LSR1)
+    assert isinstance(TrustRegion().hessian, QuasiNewton)
+
+
+def test_a_small_quadratic_is_solved_in_few_evaluations():
+    problem = rotated_quadratic(20, condition=1e6)
+    start = problem.both(torch.ones(20, dtype=torch.float64))
+    assert TrustRegion().solve(problem, start, math.inf, 60).end.value < 1e-18
+
+
+def test_the_optimizer_takes_the_dense_matrix():
+    optimizer = ddopt.TrustRegion([torch.nn.Parameter(torch.zeros(150, dtype=torch.float64))])
+    assert "ssbroyden" in optimizer.state_dict()["param_groups"][0]["engine"]

@@ -53,8 +53,11 @@ class Output(Settings):
     measure_every: int = Field(
         default=10, ge=1, description="iterations between two measurements of error or accuracy"
     )
-    checkpoint_every: int = Field(
-        default=50, ge=0, description="iterations between two checkpoints; 0: only at the end"
+    checkpoint_every: int | None = Field(
+        default=None,
+        ge=0,
+        description="iterations between two checkpoints; 0: only at the end; by default 50, or "
+        "more where writing them would take over a twentieth of the time",
     )
     figures: bool = Field(default=True, description="draw figures at the end; needs matplotlib")
     frames: int = Field(

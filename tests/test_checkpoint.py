@@ -3,16 +3,18 @@
 import json
 import math
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from ddopt.config import load
+from ddopt.config import Output, load
 from ddopt.executor import Serial
 from ddopt.run import chance, checkpoint, execution, files, record, shards
 from ddopt.run.folder import Folder
 from ddopt.run.running import Run
+from ddopt.run.tally import Tally
 from ddopt.testing.ranks import run_ranks
 from tests.test_variants import RELAY, RUN_FILE
 
@@ -46,6 +48,22 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, damage):
         newest.with_name(newest.name + ".sha256").unlink()
     with pytest.warns(UserWarning, match=r"00000020.pt is damaged \(its checksum"):
         assert checkpoint.load(tmp_path)["number"] == 10
+
+
+@pytest.mark.parametrize(
+    ("given", "iterations", "saved", "due"),
+    [
+        (None, 50, 0.5, True),
+        (None, 50, 0.6, False),  # more than a twentieth of 10 s went into checkpoints
+        (None, 49, 0.0, False),
+        (7, 49, 9.0, True),  # what was asked for is done
+        (0, 50, 0.0, False),
+    ],
+)
+def test_checkpoints_by_default_take_a_twentieth_of_the_time(given, iterations, saved, due):
+    output, tally = Output(checkpoint_every=given), Tally(iterations=iterations, seconds=10.0)
+    run = SimpleNamespace(config=SimpleNamespace(output=output), tally=tally, _saved=saved)
+    assert Run._due_checkpoint(run) is due
 
 
 def test_no_checkpoint_is_none_and_only_damaged_ones_are_an_error(tmp_path):

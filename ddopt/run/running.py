@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ddopt.sampling import Sampling
     from ddopt.strategy import Strategy
 
+CHECKPOINT_EVERY = 50  # iterations, where the run file says nothing
+WRITING = 0.05  # of the time, at most, goes into checkpoints then
+
 
 class Run:
     """One run; plugins see it in their hooks.
@@ -53,6 +56,7 @@ class Run:
         self.best: dict[str, Any] = {}
         self._interrupt = Interrupt()
         self._requested = False
+        self._saving = self._saved = 0.0  # seconds of checkpoints: own ones, rank 0's as all know
         self._origin = perf_counter()
 
     def request_stop(self) -> None:
@@ -108,10 +112,18 @@ class Run:
         # An interruption is no iteration's property: a resumed run has the same lines without it.
         self._write(report, measured=due or reason not in (None, StopReason.INTERRUPTED))
         manager().call("ddopt_after_step", run=self, report=report)
-        every = self.config.output.checkpoint_every
-        if reason is not None or (every and self.tally.iterations % every == 0):
+        if reason is not None or self._due_checkpoint():
+            began = perf_counter()
             self._save()
+            self._saving += perf_counter() - began
         return reason
+
+    def _due_checkpoint(self) -> bool:
+        """Whether it is time for a checkpoint; every process finds the same."""
+        given = self.config.output.checkpoint_every
+        every = CHECKPOINT_EVERY if given is None else given
+        affordable = given is not None or self._saved <= WRITING * self.tally.seconds
+        return bool(every) and self.tally.iterations % every == 0 and affordable
 
     def _renew(self) -> None:
         """Let the task change f (new points): nothing of the old f is compared with the new one."""
@@ -167,12 +179,12 @@ class Run:
         all processes until now is added up on the way.
         """
         executor, elapsed = self.executor, perf_counter() - self._origin
-        own = [elapsed, self._interrupt.asked, self._requested, executor.bytes_sent]
+        own = [elapsed, self._interrupt.asked, self._requested, executor.bytes_sent, self._saving]
         rows = [own]
         self.tally.collectives = self._before[1] + executor.collectives
         if executor.size > 1:
             rows = executor.numbers({executor.rank: [float(x) for x in own]}, executor.size)
-        self.tally.seconds = float(rows[0][0])
+        self.tally.seconds, self._saved = float(rows[0][0]), float(rows[0][4])
         self.tally.bytes_sent = self._before[0] + int(sum(row[3] for row in rows))
         if any(row[1] for row in rows):
             return StopReason.INTERRUPTED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -86,6 +88,23 @@ def batch_size(batch: Any) -> int:
     return sizes.pop()
 
 
+def refuse_other_arguments(closure: Closure, batch: Any) -> None:
+    """Raise ``ValueError`` unless the closure can be called: with a part of the batch, or bare."""
+    try:
+        signature = inspect.signature(closure)
+    except (TypeError, ValueError):  # not a Python function
+        return
+    try:
+        signature.bind(*(() if batch is None else (batch,)))
+    except TypeError as error:
+        wanted = "closure(), so without a batch" if batch is None else "closure(part), for a batch"
+        advice = "call step(closure, batch)" if batch is None else "call step(closure)"
+        raise ValueError(
+            f"step calls {wanted}, and this closure cannot be called so ({error}); give it other "
+            f"arguments, or {advice}"
+        ) from None
+
+
 def _number(loss: Any) -> float:
     """The loss that a closure returned, a number or a tensor of one element."""
     if isinstance(loss, torch.Tensor):
@@ -126,6 +145,7 @@ class ClosureProblem(Problem):
 
         A gradient of an earlier call would otherwise be added to, or taken for this one's, by a
         closure that forgets to clear it or to call backward: nothing in its numbers would tell.
+        Where the gradient is not finite the value is nan.
 
         Raises:
             ValueError: the closure returns no single number, or leaves no or sparse gradients.
@@ -147,6 +167,8 @@ class ClosureProblem(Problem):
         if any(gradient is not None and gradient.is_sparse for gradient in gradients):
             raise ValueError("a gradient is sparse; expected dense ones: Embedding(sparse=False)")
         gradient = self._parameters.flatten(gradients)
+        if not bool(gradient.isfinite().all()):
+            value = math.nan  # no step leads away from here: a trial must not be accepted
         if self._weight == 1.0:
             return Point(theta, value, gradient)
         return Point(theta, self._weight * value, gradient.mul_(self._weight))

@@ -144,6 +144,9 @@ def read(file: Path) -> dict[str, Any]:
     """The table of a TOML file; raises ``ConfigError`` naming the file and the place."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
+    except IsADirectoryError:
+        advice = f"; it is a run: ddopt resume {file}" if (file / "config.toml").exists() else ""
+        raise ConfigError(f"{file} is a folder; expected a run file{advice}") from None
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}{_like(file)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

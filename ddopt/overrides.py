@@ -18,16 +18,20 @@ def parse(text: str) -> tuple[list[str], Any]:
         raise ValueError(
             f"an override is KEY=VALUE, for example strategy.subdomains=4, not {text!r}"
         )
-    return key.split("."), _value(value)
+    try:
+        return key.split("."), _value(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError as error:
-        if text[:1] in "[{\"'" or not text:
-            shown = text or "nothing"
-            raise ValueError(f"{shown} is no TOML value: {error}") from None
+        if not text:
+            raise ValueError("there is no value behind the =") from None
+        if text[:1] in "[{\"'":
+            raise ValueError(f"{text} is no TOML value: {error}") from None
         return text
     return parsed["value"] if list(parsed) == ["value"] else text
 

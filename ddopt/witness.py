@@ -82,7 +82,7 @@ def warn_of_strangers(loss: torch.Tensor, known: Sequence[torch.Tensor]) -> None
     if strangers:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in strangers[:5])
         warn(
-            f"the loss depends on {len(strangers)} trainable tensors that this optimizer was not "
-            f"given (shapes {shapes}); they will never change: pass them too, for example "
+            f"the loss depends on {len(strangers)} trainable tensor(s) that this optimizer was not "
+            f"given (shapes {shapes}), which will never change: pass them too, for example "
             "[*net.parameters(), *variables]"
         )

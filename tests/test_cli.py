@@ -1,8 +1,10 @@
 """The command line, as a person meets it."""
 
+import errno
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from ddopt.cli import COMMANDS, cli
@@ -64,6 +66,9 @@ def test_a_wrong_config_is_one_message_and_exit_code_2(run_file):
         (["run", "{file}", "--plugin", "absent.py"], "there is no plugin file"),
         (["run", "{file}", "--out", "a", "--resume", "b"], "give one of them"),
         (["resume", "absent"], "holds no run"),
+        (["run", "."], ". is a folder; expected a run file"),
+        (["run", "{file}", "stop.iterations="], "stop.iterations: there is no value behind the ="),
+        (["compare", "{file}", "--out", "{file}/x", "--seconds", "1"], "x: Not a directory"),
         (["rnu"], "Did you mean 'run'?"),
     ],
 )
@@ -73,6 +78,20 @@ def test_user_errors_have_exit_code_2(run_file, tmp_path, arguments, message, mo
     assert done.exit_code == 2
     assert message in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_full_disk_is_one_message_and_leaves_no_file(run_file, tmp_path, monkeypatch):
+    def save(state, stream):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError:
+            raise RuntimeError("unexpected pos 64 vs 0")  # noqa: B904 - as torch does it
+
+    monkeypatch.setattr(torch, "save", save)
+    done = invoke("run", run_file, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "00000004.draft: No space left on device; make room, then continue" in done.output
+    assert list((tmp_path / "out" / "checkpoints").iterdir()) == []
 
 
 def test_a_dry_run_writes_nothing(run_file, tmp_path, monkeypatch):

@@ -291,8 +291,76 @@ def test_buffers_and_random_numbers_are_those_of_one_evaluation():
 def test_a_loss_that_is_not_finite_at_the_start_is_an_error():
     model, x, y = classification()
     optimizer = TrustRegion(model.parameters())
-    with pytest.raises(ValueError, match="the loss is nan before the first step"):
+    with pytest.raises(ValueError, match=r"is not finite where this step begins \(nan\)"):
         optimizer.step(trainer(model, x * float("nan"), y, optimizer))
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_after_a_loss_that_is_not_finite_training_goes_on(steps):
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters(), stochastic=True)
+    good = trainer(model, x, y, optimizer)
+    for _ in range(steps):
+        optimizer.step(good)
+    twin = copy.deepcopy((model, optimizer))
+    with pytest.raises(ValueError, match="not finite"):
+        optimizer.step(trainer(model, x * float("nan"), y, optimizer))
+    assert optimizer.step(good) == twin[1].step(trainer(twin[0], x, y, twin[1]))
+    pairs = zip(model.parameters(), twin[0].parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_trial_where_the_gradient_is_nan_is_not_accepted():
+    x = nn.Parameter(torch.tensor([1.0]))
+    optimizer = TrustRegion([x])
+
+    def closure():
+        loss = x.sum()
+        loss.backward()
+        if loss < 0.5:
+            x.grad.fill_(torch.nan)
+        return loss
+
+    for _ in range(20):
+        optimizer.step(closure)
+    assert 0.5 <= x.item() < 0.6
+    with torch.no_grad():
+        x.zero_()
+    with pytest.raises(ValueError, match="or its gradient, is not finite"):
+        optimizer.step(closure)
+
+
+@pytest.mark.parametrize("change", ["freeze", "unfreeze"])
+def test_freezing_a_parameter_later_is_refused(change):
+    model, x, y = classification()
+    first = next(model.parameters()).requires_grad_(change == "freeze")
+    optimizer = TrustRegion(model.parameters())
+    optimizer.step(trainer(model, x, y, optimizer))
+    before = first.detach().clone()
+    first.requires_grad_(change != "freeze")
+    with pytest.raises(ValueError, match="make a new optimizer after freezing or unfreezing"):
+        optimizer.step(trainer(model, x, y, optimizer))
+    assert torch.equal(first, before)
+
+
+@pytest.mark.parametrize("other", [{}, {"hessian": "lbfgs"}])
+def test_the_state_of_another_method_is_refused(other):
+    model, x, y = classification()
+    saved = SAPTS(model.parameters(), variant="P", subdomains=2)
+    if other:
+        saved = TrustRegion(model.parameters(), hessian="ssbroyden")
+    saved.step(trainer(model, x, y, saved))
+    with pytest.raises(ValueError, match="another method"):
+        TrustRegion(model.parameters(), **other).load_state_dict(saved.state_dict())
+
+
+def test_a_closure_with_other_arguments_is_told_how_it_is_called():
+    model, x, y = classification()
+    optimizer = SAPTS(model.parameters(), variant="D", subdomains=2)
+    with pytest.raises(ValueError, match=r"missing .* 'part'\); .* call step\(closure, batch\)"):
+        optimizer.step(lambda part: part)
+    with pytest.raises(ValueError, match=r"too many .* or call step\(closure\)"):
+        optimizer.step(lambda: x, (x, y))
 
 
 def test_layers_of_unnamed_tensors_are_those_of_the_model():
@@ -352,7 +420,9 @@ def test_parameters_that_nobody_moves_are_warned_of():
         loss.backward()
         return loss
 
-    with pytest.warns(UserWarning, match="4 trainable tensors that this optimizer was not given"):
+    with pytest.warns(
+        UserWarning, match=r"4 trainable tensor\(s\) that this optimizer was not given"
+    ):
         optimizer.step(closure)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # the exit code that shells give to Ctrl-C
 TRACEBACK = "DDOPT_TRACEBACK"  # set it to 1 to see where a message comes from
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REMEDY = "; make room, then continue: ddopt resume, or the same ddopt compare"
 
 
 class UserError(click.ClickException):
@@ -24,17 +27,36 @@ class UserError(click.ClickException):
 
 @contextmanager
 def courteous() -> Iterator[None]:
-    """Turn what a user can mend into a message: a ``ValueError``, or a package that is missing."""
+    """Turn what a user can mend into a message.
+
+    That is a ``ValueError``, a package that is missing, a file that cannot be read or written, a
+    disk that is full, and the death of another process, which says more itself.
+    """
     try:
         yield
-    except (ValueError, ModuleNotFoundError) as error:
-        if os.environ.get(TRACEBACK, "") not in ("", "0"):
+    except (ValueError, ModuleNotFoundError, OSError, RuntimeError) as error:
+        if os.environ.get(TRACEBACK, "") not in ("", "0") or not _mendable(error):
             raise
         raise _message(error) from error
 
 
+def _mendable(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.filename is not None or error.errno in FULL
+    if isinstance(error, RuntimeError):
+        from ddopt.executor.pulse import RankLostError
+
+        return isinstance(error, RankLostError)
+    return True
+
+
 def _message(error: Exception) -> click.ClickException:
     text = str(error)
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return UserError(f"{place}{error.strerror}{REMEDY if error.errno in FULL else ''}")
+    if isinstance(error, RuntimeError):
+        return click.ClickException(text)
     if isinstance(error, ModuleNotFoundError):
         from ddopt.extras import remedy
 

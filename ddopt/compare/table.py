@@ -83,7 +83,7 @@ def notes(rows: Sequence[Row], stop: Stop, seeds: Sequence[int]) -> list[str]:
             said.append(
                 f"{row.label}: the best of {len(row.tried)} learning rates from "
                 f"{min(row.tried):.1e} to {max(row.tried):.1e}, by the training loss at the end of "
-                f"seed {seeds[0]}; the {len(row.tried) - 1} other runs are not in the table."
+                f"seed {seeds[0]}; the runs at the others are not in the table."
             )
     return said
 

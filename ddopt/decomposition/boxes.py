@@ -175,7 +175,8 @@ class Boxes(Decomposition):
         if problem.samples is None:
             raise ValueError(
                 "the spatial decomposition needs a problem with points, and this one has no "
-                "samples; decompose its layers instead"
+                "samples; decompose its layers instead, or compile a DeepXDE model by "
+                "ddopt_pinn.compile"
             )
         if isinstance(problem, Blank):  # nothing is known of its points but that there will be some
             return [Subdomain(d, samples=problem.samples) for d in range(count)]

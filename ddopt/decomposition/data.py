@@ -69,7 +69,8 @@ class Data(Decomposition):
         if samples is None:
             raise ValueError(
                 "the data decomposition needs a problem with samples, and this one has none; "
-                "decompose its layers instead, or call step(closure, batch)"
+                "decompose its layers instead, call step(closure, batch), or compile a DeepXDE "
+                "model by ddopt_pinn.compile"
             )
         if min(count for count in samples.counts if count) < parts:
             raise ValueError(

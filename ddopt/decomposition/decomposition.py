@@ -83,10 +83,17 @@ def validate(subdomains: list[Subdomain], n: int) -> torch.Tensor:
             raise ValueError(
                 f"subdomain {subdomain.index}: its indices must be a slice with start and stop, or "
                 f"a tensor of distinct integers in 0..{n - 1}, at least one; they are "
-                f"{subdomain.indices}"
+                f"{_described(subdomain.indices)}"
             )
         moved |= own
     return moved
+
+
+def _described(indices: object) -> str:
+    if not isinstance(indices, torch.Tensor) or indices.numel() == 0:
+        return f"{indices}"
+    found, within = indices.unique().numel(), f"{indices.min().item()}..{indices.max().item()}"
+    return f"{indices.numel()} of {indices.dtype} in {within}, {found} of them distinct"
 
 
 class Decomposition(Component):

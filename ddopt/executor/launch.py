@@ -118,8 +118,8 @@ def launch(arguments: Sequence[str], processes: int, module: str = "ddopt") -> N
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         raise RuntimeError(
-            f"rank {rank} failed first, {_ending(failure.exitcode)}; the other "
-            f"{processes - 1} were stopped. What it wrote is above"
+            f"rank {rank} failed first, {_ending(failure.exitcode)}, and the others were stopped. "
+            "What it wrote is above"
         ) from None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size
+from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size, refuse_other_arguments
 from ddopt.engine import Engine, Parts, StepReport
 from ddopt.executor import Executor, Serial, Split, shared
 from ddopt.notice import warn
@@ -128,16 +128,18 @@ class EngineOptimizer(torch.optim.Optimizer):
             batch: tensors whose first dimension is the samples: one, or a tuple, list or dict.
 
         Raises:
-            ValueError: no closure, a loss that is not finite at the start, or a batch where the
-                method needs none or none where it needs one.
+            ValueError: no closure, a loss that is not finite at the start, a batch where the
+                method needs none or none where it needs one, or a parameter that was frozen since.
         """
         if closure is None:
             raise ValueError(
                 "step() needs a closure that computes the loss, calls backward and returns the "
                 "loss: a trust region compares losses at several points"
             )
+        self._refuse_frozen()
         still = Stillness(self._buffers, self._parameters.layout.device)
         if self._source is None:
+            refuse_other_arguments(closure, batch)
             problem = self._problem(self._witness.hears(closure, self._parameters), batch, still)
             anew = batch is not None or self._changes.stochastic is True
             self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
@@ -159,6 +161,16 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._changes.stepped(report.step_norm)
         self._publish()
         return torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
+
+    def _refuse_frozen(self) -> None:
+        """The space is that of the parameters that had ``requires_grad`` at the beginning."""
+        moving = [t for group in self.param_groups for t in group["params"] if t.requires_grad]
+        if len(moving) != len(self._parameters.tensors):
+            raise ValueError(
+                f"{len(moving)} parameters have requires_grad, and {len(self._parameters.tensors)} "
+                "had it when the optimizer was made: its radius and its curvature belong to those; "
+                "make a new optimizer after freezing or unfreezing"
+            )
 
     def _minimised(self) -> tuple[Problem, bool]:
         """The source's problem, and whether it is another one than in the last step."""
@@ -196,9 +208,10 @@ class EngineOptimizer(torch.optim.Optimizer):
         assert engine.point is not None
         value = engine.point.value
         if not math.isfinite(value):
+            engine.point = before  # nothing is known of this one that a later step could use
             raise ValueError(
-                f"the loss is {value} before the first step of this call; a trust region can only "
-                "start where the loss is finite: look at the initial parameters and the data"
+                f"the loss, or its gradient, is not finite where this step begins ({value}); a "
+                "trust region can only start where both are: look at the parameters and the data"
             )
         if moved or before is None:
             return
@@ -264,7 +277,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         """Restore a state; the next step is bit-identical to the one that would have followed.
 
         Raises:
-            ValueError: the state is another optimizer's, or of other parameters.
+            ValueError: the state is another optimizer's or method's, or of other parameters.
         """
         if any("engine" not in group for group in state_dict["param_groups"]):
             raise ValueError(
@@ -275,8 +288,14 @@ class EngineOptimizer(torch.optim.Optimizer):
         kept = _uncast(state_dict, [t.device for t in self._parameters.tensors])
         pieces = {i: kept.get(i, {}) for i in range(len(self._parameters.tensors))}
         text = self.param_groups[0]["engine"]
-        tree = unpack(text, pieces, self._parameters.layout, self._index_sets())
-        self._engine.load_state_dict(tree["engine"])
+        try:
+            tree = unpack(text, pieces, self._parameters.layout, self._index_sets())
+            self._engine.load_state_dict(tree["engine"])
+        except KeyError as error:
+            raise ValueError(
+                f"this state was saved by another method (it has no {error}); make the optimizer "
+                "with the options of the one that was saved"
+            ) from error
         self._changes.load_state_dict(tree)
         self.evaluations = tree["evaluations"]
         self._steps = self.param_groups[0]["steps"]

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Fill a temporary file, sync it, and give it its name; a crash leaves the old file."""
+    """Fill a temporary file, sync it, and give it its name; a crash leaves the old file.
+
+    Raises ``OSError`` that names ``path`` if it cannot be written, also where ``fill`` is torch's
+    ``save``, which ends a file that could not be written with another error.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
@@ -19,6 +23,11 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError) or cause.errno is None:
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)

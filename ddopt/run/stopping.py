@@ -24,7 +24,8 @@ class StopReason(Enum):
     ERROR = "the error has reached stop.error"
     STATIONARY = (
         "no solver finds a direction of descent: the point is stationary to working precision; "
-        "another seed leads elsewhere, and a larger network may fit better"
+        "another seed leads elsewhere, and a larger network may fit better; a gradient that is nan "
+        "where the loss is finite (sqrt at 0) looks the same"
     )
     RADIUS_TOO_SMALL = (
         "the radius is at its lower bound and steps are still rejected: usually round-off of the "

@@ -48,12 +48,7 @@ class ModelProblem(AutogradProblem):
         loss: Any = "MSE",
         loss_weights: Sequence[float] | None = None,
     ) -> None:
-        data = model.data
-        if getattr(type(data), "losses", None) is not dde.data.PDE.losses:
-            raise ValueError(
-                f"parts of the loss need a dde.data.PDE or dde.data.TimePDE; this model has a "
-                f"{type(data).__name__}: use model.compile with a variant that needs no parts (P)"
-            )
+        data = _data_in_parts(model)
         parameters = parameters or Parameters(model.net.named_parameters())
         layout = parameters.layout
         self._net, self._data = model.net, data
@@ -174,6 +169,17 @@ class ModelProblem(AutogradProblem):
         return self._collocation.points(term)
 
 
+def _data_in_parts(model: Any) -> Any:
+    """A model's data; raises ``ValueError`` where it is no ``PDE`` and no ``TimePDE``."""
+    data = model.data
+    if getattr(type(data), "losses", None) is not dde.data.PDE.losses:
+        raise ValueError(
+            f"parts of the loss need a dde.data.PDE or dde.data.TimePDE; this model has a "
+            f"{type(data).__name__}: use model.compile with a variant that needs no parts (P)"
+        )
+    return data
+
+
 def _mean_square(error: torch.Tensor) -> torch.Tensor:
     return error.square().mean()
 
@@ -231,8 +237,9 @@ def compile(
     For the variants that decompose samples or space ("D", "PINN"), and for others that gain from
     it: values without backward passes, Gauss-Newton. Arguments are those of ``dde.Model.compile``.
     Warns where DeepXDE would drop something silently: external variables that the optimizer does
-    not hold, a regularizer, a learning rate.
+    not hold, a regularizer, a learning rate. Raises ``ValueError`` for other data.
     """
+    _data_in_parts(model)
     variables = external_trainable_variables or []
     variables = variables if isinstance(variables, list) else [variables]
     held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}

@@ -194,7 +194,7 @@ def test_an_unedited_script_is_warned_of_variables_that_nobody_moves():
     model.compile(
         ddopt.TrustRegion(model.net.parameters()), external_trainable_variables=c, verbose=0
     )
-    with pytest.warns(UserWarning, match=r"depends on 1 trainable tensors .* \(shapes \(\)\)"):
+    with pytest.warns(UserWarning, match=r"depends on 1 trainable tensor\(s\) .* \(shapes \(\)\)"):
         train(model, 2)
     complete = ddopt.TrustRegion([*model.net.parameters(), c])
     model.compile(complete, external_trainable_variables=c, verbose=0)

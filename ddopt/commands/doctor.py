@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from ddopt.commands import options
 from ddopt.commands.errors import courteous
 
 Finding = tuple[str, str]
@@ -87,11 +88,5 @@ def extras() -> Iterator[Finding]:
 
 def plugins() -> Iterator[Finding]:
     """The plugins that work, and those that do not."""
-    import warnings
-
-    from ddopt.plugins import PluginWarning, manager
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PluginWarning)
-        for plugin in manager().plugins:
-            yield f"plugin {plugin.name}", f"{plugin.status} {plugin.reason}".strip()
+    for plugin in options.listed().plugins:
+        yield f"plugin {plugin.name}", f"{plugin.status} {plugin.reason}".strip()

@@ -21,16 +21,7 @@ if TYPE_CHECKING:
 def command(as_json: bool, plugin_files: tuple[Path, ...]) -> None:
     """List plugins, with their version, their hooks and the names that they register."""
     with courteous():
-        import warnings
-
-        from ddopt.plugins import PluginWarning, manager
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PluginWarning)  # the list says it
-            loaded = manager()
-            for path in plugin_files:
-                loaded.load_file(path)
-        rows = describe(loaded)
+        rows = describe(options.listed(plugin_files))
         click.echo(json.dumps(rows, indent=2)) if as_json else show(rows)
 
 

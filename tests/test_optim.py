@@ -150,6 +150,17 @@ def test_a_step_costs_one_evaluation_when_the_closure_is_one_function():
     assert len(calls) == 11 == optimizer.evaluations
 
 
+@pytest.mark.parametrize(("variant", "subdomains"), [("D", 3), ("M", 2)])
+def test_evaluations_are_the_samples_that_the_closure_has_seen(variant, subdomains):
+    model, x, y = classification()
+    optimizer = SAPTS(model.parameters(), variant=variant, subdomains=subdomains)
+    seen = []
+    closure = trainer(model, x, y, optimizer)
+    for _ in range(3):
+        optimizer.step(lambda part: seen.append(len(part[0])) or closure(part), (x, y))
+    assert optimizer.evaluations == pytest.approx(sum(seen) / len(x))
+
+
 def test_mini_batches_without_a_batch_argument_are_noticed():
     model, x, y = classification()
     optimizer = TrustRegion(model.parameters())

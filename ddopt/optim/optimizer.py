@@ -82,7 +82,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._made: Problem | None = None  # by the source, for the last step
         self._witness = Witness()
         self._told = False  # that a scheduler has no effect
-        self.evaluations = 0  # closure calls, in whole batches
+        self.evaluations = 0.0  # closure calls, as multiples of one over the whole batch
         self.report: StepReport | None = None  # of the last step: ratio, radius, accepted, ...
         self._publish()
         self.state_dict()  # fills self.state, so that a checkpoint can be loaded in place
@@ -156,7 +156,7 @@ class EngineOptimizer(torch.optim.Optimizer):
             self._parameters.write(self._engine.point.theta)
             still.finish()
         self.report = report
-        self.evaluations += round(report.total)
+        self.evaluations += report.total
         self._steps += 1
         self._changes.stepped(report.step_norm)
         self._publish()
@@ -204,7 +204,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         due = self._source is None and self._changes.due(self._steps)
         if compare and not look and not due:
             return
-        self.evaluations += round(engine.start(problem, theta))
+        self.evaluations += engine.start(problem, theta)
         assert engine.point is not None
         value = engine.point.value
         if not math.isfinite(value):

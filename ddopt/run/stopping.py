@@ -28,8 +28,9 @@ class StopReason(Enum):
         "where the loss is finite (sqrt at 0) looks the same"
     )
     RADIUS_TOO_SMALL = (
-        "the radius is at its lower bound and steps are still rejected: usually round-off of the "
-        "loss; try dtype = 'float64', or see whether the loss is random or not smooth"
+        "the radius is at its lower bound and steps are still rejected: usually the loss is as low "
+        "as its round-off lets one see (in float32, dtype = 'float64' goes further); otherwise it "
+        "is random or not smooth"
     )
     NON_FINITE = (
         "the loss is not finite at the iterate: look at the data and the first parameters, and at "

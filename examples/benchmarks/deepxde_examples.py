@@ -140,7 +140,7 @@ def main():
                 for seed in options.seeds
             ]
             errors = ", ".join(f"{found:.1e}" for found, _ in rows)
-            spent = ", ".join(" + ".join(map(str, stages)) for _, stages in rows)
+            spent = ", ".join(" + ".join(f"{stage:g}" for stage in stages) for _, stages in rows)
             print(f"| {example} | {method} | {errors} | {spent} |", flush=True)
 
 

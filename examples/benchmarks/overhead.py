@@ -2,6 +2,7 @@
 
     python examples/benchmarks/overhead.py [--batch 10000] [--memory 10]
     python examples/benchmarks/overhead.py --problem poisson2d --memory 100
+    python examples/benchmarks/overhead.py --problem poisson2d --dense
 
 Prints the time of a step outside the closure as a share of the closure's, the same as a multiple of
 reading the memory [S Y] three times, and the peak of extra memory in vectors. Closure, rest and
@@ -59,9 +60,8 @@ def poisson2d(batch):
 PROBLEMS = {"mnist": mnist, "poisson2d": poisson2d}
 
 
-def measure(parameters, evaluate, memory, steps):
+def measure(parameters, evaluate, hessian, memory, steps):
     """Milliseconds of the closure, of the rest, and of three readings: medians over the steps."""
-    hessian = {"name": "lsr1", "memory": memory}
     optimizer = ddopt.TrustRegion(parameters, hessian=hessian, stochastic=False)
     buffer = torch.rand(2 * memory, sum(p.numel() for p in parameters), dtype=parameters[0].dtype)
     inside, rows = 0.0, []
@@ -113,6 +113,7 @@ def main():
     parser.add_argument("--problem", choices=PROBLEMS, default="mnist")
     parser.add_argument("--batch", type=int, default=10_000)
     parser.add_argument("--memory", type=int, default=10)
+    parser.add_argument("--dense", action="store_true", help="a dense matrix, and no pairs")
     parser.add_argument("--steps", type=int, default=30)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -122,9 +123,12 @@ def main():
         vectors = extra_vectors(*build(10), memory)
         print(f"extra memory          {vectors:8.1f} vectors; [S Y] has {2 * memory}")
     parameters, evaluate = build(options.batch)
-    inside, beside, read = measure(parameters, evaluate, memory, options.steps)
+    pairs = {"name": "lsr1", "memory": memory}
+    hessian = "ssbroyden" if options.dense else pairs
+    inside, beside, read = measure(parameters, evaluate, hessian, memory, options.steps)
     n = sum(p.numel() for p in parameters)
-    print(f"parameters {n:,}, batch {options.batch:,}, memory {memory}, {parameters[0].dtype}")
+    kept = "a dense matrix" if options.dense else f"memory {memory}"
+    print(f"parameters {n:,}, batch {options.batch:,}, {kept}, {parameters[0].dtype}")
     print(f"closure               {inside:8.2f} ms")
     print(f"rest of the step      {beside:8.2f} ms = {beside / inside:.1%} of the closure")
     print(f"reading [S Y] 3 times {read:8.2f} ms; the rest is {beside / read:.2f} times that")

@@ -91,8 +91,8 @@ def lookup(seam: str, name: str) -> type[Component]:
     return manager().find(seam, name)
 
 
-def _choose(seam: str, value: Any) -> Any:
-    """Turn a name, a table with a name, or a component into its validated options."""
+def chosen(seam: str, value: Any) -> Any:
+    """The validated options that a name, a table with a name, or a component stands for."""
     if isinstance(value, Component):
         value = value.config
     if isinstance(value, Settings):
@@ -129,7 +129,7 @@ class Chosen:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         """Validate by lookup; serialise as the table that reads back to the same component."""
         return core_schema.no_info_plain_validator_function(
-            lambda value: _choose(self.seam, value),
+            lambda value: chosen(self.seam, value),
             serialization=core_schema.plain_serializer_function_ser_schema(_named),
         )
 

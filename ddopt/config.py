@@ -98,7 +98,7 @@ class RunConfig(Settings):
     @model_validator(mode="after")
     def _settle(self) -> RunConfig:
         """Write down the curvature that the strategy chooses."""
-        strategy: Any = self.strategy.component
+        strategy: Any = self.strategy.build()
         object.__setattr__(self, "solver", strategy.settled(self.solver))  # frozen from here on
         return self
 

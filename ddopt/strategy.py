@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ddopt.component import Component
 
@@ -21,15 +21,18 @@ class Strategy(Component):
     """A method: which decomposition, which recombination, which acceptance, which global pass."""
 
     seam = "strategy"
-    curvature: ClassVar[str] = "lsr1"  # of trust regions whose hessian is not given
 
-    @classmethod
-    def settled(cls, solver: Settings) -> Settings:
+    @property
+    def curvature(self) -> str | dict[str, Any]:
+        """The Hessian approximation of trust regions whose hessian is not given."""
+        return "lsr1"
+
+    def settled(self, solver: Settings) -> Settings:
         """A solver's options, with this strategy's curvature where none is given."""
         from ddopt.solver.trust_region import TrustRegion
 
         if isinstance(solver, TrustRegion.Config):
-            return solver.with_curvature(cls.curvature)
+            return solver.with_curvature(self.curvature)
         return solver
 
     @property

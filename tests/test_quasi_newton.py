@@ -48,11 +48,18 @@ def test_pairs_are_taken_where_vectors_lie_in_pieces():
     [(Plain, "quasi_newton"), (SaptsD, "quasi_newton"), (SaptsP, "lsr1"), (APTS, "lsr1")],
 )
 def test_the_strategy_chooses_what_was_not_given(strategy, name):
-    settled = strategy.settled(TrustRegion.Config(first_radius=0.5))
+    settled = strategy().settled(TrustRegion.Config(first_radius=0.5))
     assert (settled.hessian.component.name, settled.first_radius) == (name, 0.5)
-    assert strategy.settled(settled) is settled  # once written down, it is given
+    assert strategy().settled(settled) is settled  # once written down, it is given
     given = TrustRegion.Config(hessian="lbfgs")
-    assert strategy.settled(given) is given
+    assert strategy().settled(given) is given
+
+
+@pytest.mark.parametrize(("subdomains", "largest"), [(2, 6_000), (7, 6_000), (64, 2_048)])
+def test_the_matrices_of_many_subdomains_stay_below_two_gibibytes(subdomains, largest):
+    solver = SaptsD(subdomains=subdomains).settled(TrustRegion.Config())
+    assert solver.hessian.dense == largest
+    assert 8 * subdomains * largest**2 <= 2**31
 
 
 def test_a_solver_of_the_subdomains_alone_is_settled_too():

@@ -37,7 +37,7 @@ class LSSR1(TrustRegion):
         momentum: float = Field(0.9, ge=0.0, lt=1.0, description="momentum μ")
         searches: int = Field(5, ge=1, description="most points of a line search; 1: none")
 
-        def with_curvature(self, name: str) -> LSSR1.Config:
+        def with_curvature(self, hessian: str | dict[str, Any]) -> LSSR1.Config:
             """The pairs that the method's name promises, whatever the strategy chooses."""
             return cast("LSSR1.Config", super().with_curvature("lsr1"))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from ddopt.component import Chosen, Settings, lookup
+from ddopt.component import Chosen, Settings, chosen
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
 
@@ -38,13 +38,13 @@ class TrustRegion(Solver):
             True, description="take the gradient of rejected trials too, and learn from it"
         )
 
-        def with_curvature(self, name: str) -> TrustRegion.Config:
-            """These options with the Hessian approximation ``name``, if none was given."""
+        def with_curvature(self, hessian: str | dict[str, Any]) -> TrustRegion.Config:
+            """These options with that Hessian approximation, if none was given."""
             if "hessian" in self.model_fields_set:
                 return self
             if self.subproblem.component.name != "obs":
-                name = "lsr1"  # the others multiply by B, of which a dense matrix has the inverse
-            return self.model_copy(update={"hessian": lookup("hessian", name).Config()})
+                hessian = "lsr1"  # the others multiply by B, and a dense matrix is its inverse
+            return self.model_copy(update={"hessian": chosen("hessian", hessian)})
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from ddopt.component import Chosen, Settings
 from ddopt.decomposition.data import Data
+from ddopt.hessian.quasi_newton import QuasiNewton
 from ddopt.strategy import Strategy
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 
 if TYPE_CHECKING:
     from ddopt.engine import Parts
+
+MATRICES = 2**28  # numbers in the dense matrices of all subdomains, whoever holds them
 
 
 class DataSettings(PreconditionedSettings):
@@ -48,7 +52,6 @@ class SaptsD(Strategy):
     """
 
     name = "sapts_d"
-    curvature = "quasi_newton"
 
     class Config(DataSettings):
         """The choices that need the fewest synchronisations."""
@@ -67,6 +70,12 @@ class SaptsD(Strategy):
         global_iterations: int = Field(
             0, ge=0, description="iterations of the global pass after each recombined step"
         )
+
+    @property
+    def curvature(self) -> dict[str, Any]:
+        """A dense matrix for every subdomain while all of them take less than 2 GiB."""
+        dense = min(QuasiNewton.Config().dense, isqrt(MATRICES // self.subdomains))
+        return {"name": "quasi_newton", "dense": dense}
 
     def parts(self, solver: Settings) -> Parts:
         """Overlapping parts of the samples, and the best of the points that they reach."""

@@ -69,7 +69,7 @@ class PreconditionedSettings(Settings):
     @model_validator(mode="after")
     def _settle(self) -> PreconditionedSettings:
         """Write down the curvature that the strategy chooses."""
-        strategy: Any = self.component
+        strategy: Any = self.build()
         for key in ("local_solver", "global_solver"):
             if getattr(self, key) is not None:
                 object.__setattr__(self, key, strategy.settled(getattr(self, key)))

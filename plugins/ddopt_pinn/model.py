@@ -60,7 +60,7 @@ class ModelProblem(AutogradProblem):
             self._collocation = Collocation(
                 data, data.train_x_all, 1.0, layout.dtype, layout.device
             )
-        self._means = [_mean(one) for one in (loss if isinstance(loss, (list, tuple)) else [loss])]
+        self._means = _means(loss)
         self._loss_weights = None if loss_weights is None else [float(w) for w in loss_weights]
         self._equations = 1  # until they have been asked
         counts = self._collocation.counts
@@ -184,6 +184,10 @@ def _mean_square(error: torch.Tensor) -> torch.Tensor:
     return error.square().mean()
 
 
+def _means(loss: Any) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+    return [_mean(one) for one in (loss if isinstance(loss, (list, tuple)) else [loss])]
+
+
 def _mean(loss: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     """A loss as a function of the residuals; raises ``ValueError`` if it is no mean over points."""
     if loss in ("MSE", "mse", "mean squared error"):
@@ -237,9 +241,11 @@ def compile(
     For the variants that decompose samples or space ("D", "PINN"), and for others that gain from
     it: values without backward passes, Gauss-Newton. Arguments are those of ``dde.Model.compile``.
     Warns where DeepXDE would drop something silently: external variables that the optimizer does
-    not hold, a regularizer, a learning rate. Raises ``ValueError`` for other data.
+    not hold, a regularizer, a learning rate. Raises ``ValueError`` for other data, or a
+    loss that is no mean over points.
     """
     _data_in_parts(model)
+    _means(loss)
     variables = external_trainable_variables or []
     variables = variables if isinstance(variables, list) else [variables]
     held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}

@@ -213,6 +213,12 @@ def test_what_has_no_parts_is_said():
     function = dde.data.Function(dde.geometry.Interval(0, 1), lambda x: x, 4, 4)
     with pytest.raises(ValueError, match=r"need a dde.data.PDE .* has a Function"):
         ModelProblem(dde.Model(function, model.net))
+    optimizer = ddopt.TrustRegion(model.net.parameters())
+    with pytest.raises(ValueError, match=r"need a dde.data.PDE .* has a Function"):
+        ddopt_pinn.compile(dde.Model(function, model.net), optimizer)
+    with pytest.raises(ValueError, match="no mean over points"):
+        ddopt_pinn.compile(model, optimizer, loss=lambda _, error: error.square().sum())
+    assert model.opt is None  # nothing has been compiled
 
 
 def test_parts_of_nothing_are_nothing():

@@ -211,19 +211,21 @@ def _mean(loss: Any) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 class Source:
-    """The problem of a model; another one as soon as its points are others."""
+    """The problem of a model; another one as soon as its points or its weights are others."""
 
-    def __init__(self, model: Any, loss: Any, loss_weights: Sequence[float] | None) -> None:
-        self._model, self._loss, self._loss_weights = model, loss, loss_weights
+    def __init__(self, model: Any, loss: Any) -> None:
+        self._model, self._loss = model, loss
         self._points: Any = None
+        self._loss_weights: list[float] | None = None
         self._problem: ModelProblem | None = None
 
     def __call__(self, parameters: Parameters) -> ModelProblem:
-        """The problem at the model's points of now."""
-        points = self._model.data.train_x
-        if self._problem is None or points is not self._points:
-            self._points = points
-            self._problem = ModelProblem(self._model, parameters, self._loss, self._loss_weights)
+        """The problem at the model's points and weights of now; callbacks may change both."""
+        points, weights = self._model.data.train_x, self._model.loss_weights
+        weights = None if weights is None else [float(weight) for weight in weights]
+        if self._problem is None or points is not self._points or weights != self._loss_weights:
+            self._points, self._loss_weights = points, weights
+            self._problem = ModelProblem(self._model, parameters, self._loss, weights)
         return self._problem
 
 
@@ -270,4 +272,4 @@ def compile(
         external_trainable_variables=external_trainable_variables,
         **options,
     )
-    optimizer.minimise(Source(model, loss, loss_weights))
+    optimizer.minimise(Source(model, loss))

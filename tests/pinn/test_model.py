@@ -143,6 +143,19 @@ def test_resampled_points_are_another_loss(whole):
     assert optimizer._engine.point.value == pytest.approx(at_new_points, rel=1e-12)
 
 
+def test_weights_of_a_later_compile_or_a_callback_are_those_of_the_loss():
+    model = heat()
+    optimizer = ddopt.TrustRegion(model.net.parameters())
+    ddopt_pinn.compile(model, optimizer, loss_weights=[1, 1, 1, 1], verbose=0)
+    train(model, 2)
+    model.compile(optimizer, loss_weights=[1, 50, 50, 50], verbose=0)
+    train(model, 2)
+    assert optimizer._engine.point.value == pytest.approx(model.train_state.loss_train.sum())
+    model.loss_weights[1] = 7
+    train(model, 2)
+    assert optimizer._engine.point.value == pytest.approx(model.train_state.loss_train.sum())
+
+
 @pytest.mark.parametrize("parts", [False, True], ids=["closure", "parts"])
 def test_external_variables_are_found(parts):
     model, c = inverse()

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ddopt.vectors import Geometry
 
 PARALLEL = 1e-10  # sᵀy below this fraction of ‖s‖‖y‖ tells nothing about the curvature
-LATE = 24  # terms that are kept apart before they are added to the matrix, three for each update
-SYMMETRISE = 96  # updates between two repairs of what round-off does to H; a multiple of LATE
+LATE = 24  # terms that are kept apart before they are added to D, three for each update
+SYMMETRISE = 96  # updates between two repairs of what round-off does to D; no term is late then
 
 
 class NewtonDirection(Ellipsoidal):
@@ -53,7 +53,7 @@ class NewtonDirection(Ellipsoidal):
 
     def mv(self, vector: torch.Tensor) -> torch.Tensor:
         """H⁻¹ v, by a solution with the whole matrix: O(n³)."""
-        return torch.linalg.solve(self._inverse(), vector)
+        return torch.linalg.solve(self._inverse(), vector.double()).to(vector.dtype)
 
     def minimise(self, radius: float) -> tuple[torch.Tensor, float, float]:
         """Along −Hg, as far as the ball allows."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ddopt.compare.score import Merit, Outcome, Row
 
+Look = tuple[str, str]  # the colour of a line, and its style
 COLOURS = ("#2a6f97", "#d1603d", "#3f8f5b", "#7b5ea7", "#b8860b", "#8c4a5b", "#4f9da6", "#6b7280")
 POINTS = 200  # at which the seeds are looked at together
 AXES = (("evaluations", "full-gradient evaluations, parallel"), ("seconds", "seconds"))
@@ -29,19 +30,30 @@ def draw(folder: Path, rows: Sequence[Row], title: str, seeds: int) -> Path:
     figures.heading(made, title, f"{merit.label}: {band}")
     for column, (key, label) in enumerate(AXES):
         axes = made.add_subplot(1, 2, column + 1)
-        figures.plain(axes)
-        for i, row in enumerate(rows):
-            _draw(axes, row, key, merit, COLOURS[i % len(COLOURS)], "-" if i < 8 else "--")
+        looks = [(COLOURS[i % len(COLOURS)], "-" if i < 8 else "--") for i in range(len(rows))]
+        panel(axes, rows, key, merit, looks)
         axes.set_xlabel(label, fontsize=9.5, color=figures.MUTED)
-        axes.set_ylabel(merit.label, fontsize=9.5, color=figures.MUTED)
-        axes.margins(x=0.02)
-        if not merit.higher:
-            axes.set_yscale("log")
         if key == "seconds":
-            axes.set_xscale("log")
+            logarithmic(axes)
     handles, labels = made.axes[0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9)
     return figures.save(made, folder / "figure.png")
+
+
+def panel(axes: Any, rows: Sequence[Row], key: str, merit: Merit, looks: Sequence[Look]) -> None:
+    """Draw one figure of merit of all rows against a key of their lines; a look for each row."""
+    figures.plain(axes)
+    for row, look in zip(rows, looks, strict=True):
+        _draw(axes, row, key, merit, *look)
+    axes.set_ylabel(merit.label, fontsize=9.5, color=figures.MUTED)
+    axes.margins(x=0.02)
+    if not merit.higher:
+        axes.set_yscale("log")
+
+
+def logarithmic(axes: Any) -> None:
+    """Make x logarithmic; a start at 0 s is left out, not drawn as a line from the far left."""
+    axes.set_xscale("log", nonpositive="mask")
 
 
 def _draw(axes: Any, row: Row, key: str, merit: Merit, colour: str, style: str) -> None:

@@ -22,7 +22,10 @@ from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting
 
 TARGETS = {"poisson": (1e-2, 1e-3, 3e-4, 1e-4), "mnist": (0.3, 0.1, 0.03, 0.01)}
-MEMORY = {"poisson": 100, "mnist": 10}
+SOLVERS = {
+    "poisson": TrustRegion.Config(),  # the default, a dense matrix here
+    "mnist": TrustRegion.Config(hessian={"name": "lsr1", "memory": 10}),
+}
 
 
 def prepared(problem, seed):
@@ -36,8 +39,8 @@ def prepared(problem, seed):
 
 def crossings(task, problem, strategy, limit):
     """For each target, (synchronisations, compute) when it was first met; None where it was not."""
-    solver = TrustRegion.Config(hessian={"name": "lsr1", "memory": MEMORY[problem]})
-    engine = Engine(strategy.parts(solver), Serial(), strategy.subdomains)
+    parts = strategy.parts(strategy.settled(SOLVERS[problem]))
+    engine = Engine(parts, Serial(), strategy.subdomains)
     compute = engine.start(task.problem, task.initial) / strategy.subdomains
     synchronisations, found = 1, {}
     rival = engine.parts.preconditioner is None

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -196,12 +197,13 @@ def average(
     row: Row,
     key: str,
     middle: Callable[[Sequence[float]], float] = mean,
-    form: str = "{:,.4g}",
+    form: str = "",
     scale: float = 1.0,
 ) -> str:
     """A mean over the seeds; a dash where it was not counted."""
     value = middle(row.values(key)) * scale
-    return "-" if value != value else form.format(value)
+    form = form or ("{:,.0f}" if value >= 100.0 else "{:.3g}")
+    return "-" if math.isnan(value) else form.format(value)
 
 
 def table(grid: Grid, rows: list[Row], missing: list[str]) -> str:
@@ -226,7 +228,7 @@ def table(grid: Grid, rows: list[Row], missing: list[str]) -> str:
             " and ".join(map(str, sorted(processes))),
             average(row, "collectives") if sent else "-",
             average(row, "bytes_sent", scale=1e-6) if sent else "-",
-            average(row, "seconds", form="{:,.3g}"),
+            average(row, "seconds"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     given = grid.given

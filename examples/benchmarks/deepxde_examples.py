@@ -33,7 +33,8 @@ from ddopt_pinn import dde
 from ddopt_pinn.library import numbers
 
 # Those that run on DeepXDE's PyTorch backend without switching comments in the file, and that
-# know the solution. Others need `from deepxde.backend import tf` replaced first.
+# know the solution. Others need `from deepxde.backend import tf` replaced first, or, as Burgers,
+# train their second stage by `model.train()`, which DeepXDE takes from L-BFGS and NNCG alone.
 EXAMPLES = [
     "Poisson_Neumann_1d",
     "Poisson_Robin_1d",
@@ -41,7 +42,6 @@ EXAMPLES = [
     "ode_system",
     "Euler_beam",
     "Helmholtz_Dirichlet_2d",
-    "Burgers",
 ]
 METHODS = {
     "its own": None,

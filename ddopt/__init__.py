@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from ddopt.decomposition import Decomposition as Decomposition
     from ddopt.decomposition import Subdomain as Subdomain
     from ddopt.engine import Engine as Engine
-    from ddopt.engine import GlobalPass as GlobalPass
-    from ddopt.engine import Parts as Parts
-    from ddopt.engine import Preconditioner as Preconditioner
-    from ddopt.engine import StepReport as StepReport
     from ddopt.executor import Executor as Executor
     from ddopt.hessian import Hessian as Hessian
     from ddopt.hessian import Model as Model
     from ddopt.hookspecs import hookimpl as hookimpl
     from ddopt.optim import SAPTS as SAPTS
     from ddopt.optim import TrustRegion as TrustRegion
+    from ddopt.parts import GlobalPass as GlobalPass
+    from ddopt.parts import Parts as Parts
+    from ddopt.parts import Preconditioner as Preconditioner
+    from ddopt.parts import StepReport as StepReport
     from ddopt.problem import Point as Point
     from ddopt.problem import Problem as Problem
     from ddopt.problem import Samples as Samples
@@ -53,11 +53,12 @@ _HOMES = {
     "autograd": ("AutogradProblem",),
     "component": ("Chosen", "Component", "Registry", "Settings"),
     "decomposition": ("Decomposition", "Subdomain"),
-    "engine": ("Engine", "GlobalPass", "Parts", "Preconditioner", "StepReport"),
+    "engine": ("Engine",),
     "executor": ("Executor",),
     "hessian": ("Hessian", "Model"),
     "hookspecs": ("hookimpl",),
     "optim": ("SAPTS", "TrustRegion"),
+    "parts": ("GlobalPass", "Parts", "Preconditioner", "StepReport"),
     "problem": ("Point", "Problem", "Samples"),
     "radius": ("RadiusRule", "Trial"),
     "recombination": ("Corrections", "Recombination", "Recombined"),

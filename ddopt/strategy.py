@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import torch
 
     from ddopt.component import Settings
-    from ddopt.engine import Parts
     from ddopt.executor import Executor
+    from ddopt.parts import Parts
     from ddopt.problem import Problem
     from ddopt.task import Task
 

@@ -5,8 +5,9 @@ import torch
 
 from ddopt.acceptance.asntr import ASNTR
 from ddopt.acceptance.monotone import Monotone
-from ddopt.engine import Engine, StepReport
+from ddopt.engine import Engine
 from ddopt.executor import Serial, Split
+from ddopt.parts import StepReport
 from ddopt.problem import Point, Problem, Samples
 from ddopt.sampling.adaptive import Adaptive
 from ddopt.solver.trust_region import TrustRegion

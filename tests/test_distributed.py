@@ -13,9 +13,10 @@ from ddopt.acceptance.monotone import Monotone
 from ddopt.autograd import AutogradProblem
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
-from ddopt.engine import Engine, GlobalPass, Parts, Preconditioner
+from ddopt.engine import Engine
 from ddopt.executor import Serial, Split, pulse
 from ddopt.hessian.none import NoCurvature
+from ddopt.parts import GlobalPass, Parts, Preconditioner
 from ddopt.problem import Samples
 from ddopt.radius.stepwise import Stepwise
 from ddopt.recombination.best import Best

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from ddopt import SAPTS
-from ddopt.engine import Engine, GlobalPass, Parts
+from ddopt.engine import Engine
 from ddopt.executor import Serial
+from ddopt.parts import GlobalPass, Parts
 from ddopt.problem import Samples
 from ddopt.solver.adam import Adam
 from ddopt.solver.lssr1 import LSSR1

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from ddopt.config import Stop, load
-from ddopt.engine import StepReport
+from ddopt.parts import StepReport
 from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again, new_path

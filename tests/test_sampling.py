@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from ddopt.dropout import Dropout, dropping
-from ddopt.engine import Engine, StepReport
+from ddopt.engine import Engine
 from ddopt.executor import Serial, Split
+from ddopt.parts import StepReport
 from ddopt.problem import Problem, Samples
 from ddopt.randomness import generator, key, mixed
 from ddopt.sampling.batches import Batches

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,9 +25,9 @@ class Descent(Baseline):
 
         rate: float = Field(1e-3, gt=0.0, description="learning rate")
 
+    @abstractmethod
     def optimizer(self, theta: torch.nn.Parameter) -> Any:
         """The optimizer of ``theta`` (n,)."""
-        raise NotImplementedError
 
     def minimise(self, f: Objective) -> str:
         """Step until the budget is spent."""

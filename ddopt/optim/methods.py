@@ -9,9 +9,9 @@ import torch
 from pydantic import ValidationError, create_model
 
 from ddopt.component import Chosen, Settings
-from ddopt.engine import GlobalPass, Parts
 from ddopt.optim.optimizer import EngineOptimizer
 from ddopt.options import explain
+from ddopt.parts import GlobalPass, Parts
 
 if TYPE_CHECKING:
     from ddopt.executor import Executor

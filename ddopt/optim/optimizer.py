@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size, refuse_other_arguments
-from ddopt.engine import Engine, Parts, StepReport
+from ddopt.engine import Engine
 from ddopt.executor import Executor, Serial, Split, shared
 from ddopt.notice import warn
 from ddopt.optim.changes import Changes
+from ddopt.parts import Parts, StepReport
 from ddopt.problem import Problem, Samples
 from ddopt.space import Parameters
 from ddopt.state import pack, unpack

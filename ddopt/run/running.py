@@ -19,8 +19,8 @@ from ddopt.task import Setting, Task
 
 if TYPE_CHECKING:
     from ddopt.config import RunConfig
-    from ddopt.engine import StepReport
     from ddopt.executor import Executor
+    from ddopt.parts import StepReport
     from ddopt.problem import Problem
     from ddopt.run.folder import Folder
     from ddopt.sampling import Sampling

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ddopt.config import Stop
-    from ddopt.engine import StepReport
+    from ddopt.parts import StepReport
     from ddopt.run.tally import Tally
 
 PATIENCE = 20  # idle iterations; local radii may still be shrinking while nothing else changes

@@ -12,7 +12,7 @@ from ddopt.randomness import generator
 from ddopt.sampling.batches import Batches
 
 if TYPE_CHECKING:
-    from ddopt.engine import StepReport
+    from ddopt.parts import StepReport
     from ddopt.problem import Problem
 
 

@@ -14,7 +14,7 @@ from ddopt.randomness import generator
 from ddopt.sampling.sampling import Sampling
 
 if TYPE_CHECKING:
-    from ddopt.engine import StepReport
+    from ddopt.parts import StepReport
 
 
 class Batches(Sampling):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ddopt.component import Component
 
 if TYPE_CHECKING:
-    from ddopt.engine import StepReport
+    from ddopt.parts import StepReport
     from ddopt.problem import Problem, Samples
 
 

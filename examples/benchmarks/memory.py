@@ -24,9 +24,10 @@ from torch.func import functional_call
 from ddopt.acceptance.monotone import Monotone
 from ddopt.autograd import AutogradProblem, Named
 from ddopt.decomposition.stages import Stages
-from ddopt.engine import Engine, GlobalPass, Parts, Preconditioner
+from ddopt.engine import Engine
 from ddopt.executor import Executor, Split
 from ddopt.hessian.lsr1 import LSR1
+from ddopt.parts import GlobalPass, Parts, Preconditioner
 from ddopt.pipeline import StagedProblem, cut
 from ddopt.problem import Samples
 from ddopt.radius.stepwise import Stepwise

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.engine import Engine, Parts
+from ddopt.engine import Engine
 from ddopt.executor import Serial
 from ddopt.hessian.lsr1 import LSR1
+from ddopt.parts import Parts
 from ddopt.sampling import Sampling
 from ddopt.sampling.batches import Batches
 from ddopt.sampling.full import Full

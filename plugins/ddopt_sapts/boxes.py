@@ -12,7 +12,7 @@ from ddopt.strategy import Strategy
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 
 if TYPE_CHECKING:
-    from ddopt.engine import Parts
+    from ddopt.parts import Parts
 
 
 class SaptsPINN(Strategy):

@@ -14,7 +14,7 @@ from ddopt.strategy import Strategy
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 
 if TYPE_CHECKING:
-    from ddopt.engine import Parts
+    from ddopt.parts import Parts
 
 MATRICES = 2**28  # numbers in the dense matrices of all subdomains, whoever holds them
 

@@ -16,8 +16,8 @@ from ddopt_sapts.stages import stages_of
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.engine import Parts
     from ddopt.executor import Executor
+    from ddopt.parts import Parts
     from ddopt.problem import Problem
     from ddopt.task import Task
 

@@ -11,7 +11,7 @@ from ddopt.strategy import Strategy
 from ddopt_sapts.data import DataSettings, assemble_data
 
 if TYPE_CHECKING:
-    from ddopt.engine import Parts
+    from ddopt.parts import Parts
 
 
 class SaptsM(Strategy):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from ddopt.component import Chosen, Norm, Settings
-from ddopt.engine import GlobalPass, Parts, Preconditioner
+from ddopt.parts import GlobalPass, Parts, Preconditioner
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Decomposition

@@ -14,8 +14,8 @@ from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.engine import Parts
     from ddopt.executor import Executor
+    from ddopt.parts import Parts
     from ddopt.problem import Problem
     from ddopt.task import Task
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ddopt.component import Settings
-from ddopt.engine import GlobalPass, Parts
+from ddopt.parts import GlobalPass, Parts
 from ddopt.strategy import Strategy
 from ddopt_sapts.preconditioned import MemoryPieces
 

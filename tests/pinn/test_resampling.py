@@ -6,8 +6,9 @@ import torch
 
 from ddopt.acceptance.window import Window
 from ddopt.config import load
-from ddopt.engine import Engine, GlobalPass, Parts
+from ddopt.engine import Engine
 from ddopt.executor import Serial
+from ddopt.parts import GlobalPass, Parts
 from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again

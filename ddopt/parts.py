@@ -1,0 +1,81 @@
+"""What a method is made of, and what one outer iteration of it reports."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ddopt.solver.pieces import InPieces
+
+if TYPE_CHECKING:
+    from ddopt.acceptance import Acceptance
+    from ddopt.decomposition import Decomposition
+    from ddopt.executor import Executor
+    from ddopt.radius import RadiusRule
+    from ddopt.recombination import Recombination
+    from ddopt.solver import Solver
+
+
+@dataclass(frozen=True)
+class Preconditioner:
+    """The parts of steps 2 to 4: the subdomains, their solver, and what becomes of their steps."""
+
+    decomposition: Decomposition
+    solver: Any  # options of the local solver; each subdomain builds one of its own
+    recombination: Recombination
+    acceptance: Acceptance
+    radius: RadiusRule
+    iterations: int = 5  # ν; the paper's choice
+    first_radius: float = 1.0
+    consistency: bool = True
+    retries: int = 0  # of a rejected step, each shorter, before the subdomains are solved anew
+    norm: str = "2"  # of the recombined step's radius and of the local balls; or "inf"
+    judged: float = 0.0  # the fraction of D set aside to judge by; 0: f is compared on all of D
+
+
+@dataclass(frozen=True)
+class GlobalPass:
+    """The parts of step 5: trust-region iterations on f(·; D) itself."""
+
+    solver: Solver
+    iterations: int = 1
+    memory_pieces: int = 1  # that the solver's vectors are cut into; 1: whole on every process
+
+    def on(self, executor: Executor) -> GlobalPass:
+        """The same, the memory of its solver shared out over the processes."""
+        if self.memory_pieces == 1:
+            return self
+        return replace(self, solver=InPieces(self.solver, self.memory_pieces, executor))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A method is a choice of parts. Without a preconditioner it is the global solver alone."""
+
+    preconditioner: Preconditioner | None
+    global_pass: GlobalPass | None
+
+
+@dataclass
+class StepReport:
+    """What one outer iteration did; one line of ``metrics.jsonl``."""
+
+    iteration: int = 0
+    loss: float = math.nan
+    ratio: float | None = None
+    radius: float = math.nan
+    accepted: bool = False
+    step_norm: float = 0.0
+    local_accepted: int = 0
+    local_rejected: int = 0
+    global_ratio: float | None = None
+    global_radius: float | None = None
+    global_accepted: int = 0
+    global_rejected: int = 0
+    parallel: float = 0.0  # full gradients on the longest path, one process for each subdomain
+    total: float = 0.0  # full gradients over all processes
+    bytes_sent: int = 0
+    collectives: int = 0
+    retried: int = 0  # shortened steps that have been tried
+    refuted: int = 0  # steps that independent samples have rejected

@@ -233,15 +233,16 @@ def test_a_missing_data_set_says_what_to_do(tmp_path, monkeypatch):
         prepared(FashionMNIST, root=str(tmp_path))
 
 
-def test_torchvisions_files_are_read_from_a_local_root(tmp_path):
-    raw = tmp_path / "MNIST" / "raw"
+@pytest.mark.parametrize("dataset", [MNIST, FashionMNIST])
+def test_torchvisions_files_are_read_from_a_local_root(tmp_path, dataset):
+    raw = tmp_path / dataset.dataset / "raw"
     raw.mkdir(parents=True)
     for prefix, count in (("train", 9), ("t10k", 4)):
         pixels, labels = bytes(range(count)) * 784, bytes(i % 10 for i in range(count))
         header = struct.pack(">IIII", 0x803, count, 28, 28)
         (raw / f"{prefix}-images-idx3-ubyte").write_bytes(header + pixels)
         (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
-    task = prepared(MNIST, root=str(tmp_path), hidden=[4])
+    task = prepared(dataset, root=str(tmp_path), hidden=[4])
     assert (len(task.train), len(task.test)) == (9, 4)
     assert task.train.shape == (1, 28, 28)
 

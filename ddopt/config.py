@@ -56,8 +56,8 @@ class Output(Settings):
     checkpoint_every: int | None = Field(
         default=None,
         ge=0,
-        description="iterations between two checkpoints; 0: only at the end; by default 50, or "
-        "more where writing them would take over a twentieth of the time",
+        description="iterations between two checkpoints; 0: only at the end; by default 50, or a "
+        "minute, or more where writing them would take over a twentieth of the time",
     )
     figures: bool = Field(default=True, description="draw figures at the end; needs matplotlib")
     frames: int = Field(

@@ -51,18 +51,23 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, damage):
 
 
 @pytest.mark.parametrize(
-    ("given", "iterations", "saved", "due"),
+    ("given", "iterations", "newest", "saved", "due"),
     [
-        (None, 50, 0.5, True),
-        (None, 50, 0.6, False),  # more than a twentieth of 10 s went into checkpoints
-        (None, 49, 0.0, False),
-        (7, 49, 9.0, True),  # what was asked for is done
-        (0, 50, 0.0, False),
+        (None, 50, 90.0, 5.0, True),
+        (None, 50, 90.0, 6.0, False),  # more than a twentieth of 100 s went into checkpoints
+        (None, 49, 90.0, 0.0, False),
+        (None, 2, 40.0, 5.0, True),  # a minute ago: iterations are long
+        (None, 2, 41.0, 5.0, False),
+        (None, 2, 40.0, 6.0, False),
+        (7, 49, 90.0, 9.0, True),  # what was asked for is done
+        (7, 48, 0.0, 0.0, False),
+        (0, 50, 0.0, 0.0, False),
     ],
 )
-def test_checkpoints_by_default_take_a_twentieth_of_the_time(given, iterations, saved, due):
-    output, tally = Output(checkpoint_every=given), Tally(iterations=iterations, seconds=10.0)
-    run = SimpleNamespace(config=SimpleNamespace(output=output), tally=tally, _saved=saved)
+def test_checkpoints_by_default_take_a_twentieth_of_the_time(given, iterations, newest, saved, due):
+    output, tally = Output(checkpoint_every=given), Tally(iterations=iterations, seconds=100.0)
+    config = SimpleNamespace(output=output)
+    run = SimpleNamespace(config=config, tally=tally, _saved=saved, _newest=newest)
     assert Run._due_checkpoint(run) is due
 
 

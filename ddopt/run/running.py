@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from ddopt.sampling import Sampling
     from ddopt.strategy import Strategy
 
-CHECKPOINT_EVERY = 50  # iterations, where the run file says nothing
-WRITING = 0.05  # of the time, at most, goes into checkpoints then
+CHECKPOINT_EVERY = 50  # iterations, where the run file says nothing,
+LONGEST = 60.0  # or seconds, whichever is first,
+WRITING = 0.05  # and of the time, at most, goes into checkpoints then
 
 
 class Run:
@@ -57,6 +58,7 @@ class Run:
         self._interrupt = Interrupt()
         self._requested = False
         self._saving = self._saved = 0.0  # seconds of checkpoints: own ones, rank 0's as all know
+        self._newest = 0.0  # seconds of the run at its last checkpoint
         self._origin = perf_counter()
 
     def request_stop(self) -> None:
@@ -116,14 +118,18 @@ class Run:
             began = perf_counter()
             self._save()
             self._saving += perf_counter() - began
+            self._newest = self.tally.seconds
         return reason
 
     def _due_checkpoint(self) -> bool:
         """Whether it is time for a checkpoint; every process finds the same."""
-        given = self.config.output.checkpoint_every
-        every = CHECKPOINT_EVERY if given is None else given
-        affordable = given is not None or self._saved <= WRITING * self.tally.seconds
-        return bool(every) and self.tally.iterations % every == 0 and affordable
+        every, tally = self.config.output.checkpoint_every, self.tally
+        if every is not None:
+            return bool(every) and tally.iterations % every == 0
+        late = tally.seconds - self._newest >= LONGEST
+        return (late or tally.iterations % CHECKPOINT_EVERY == 0) and (
+            self._saved <= WRITING * tally.seconds
+        )
 
     def _renew(self) -> None:
         """Let the task change f (new points): nothing of the old f is compared with the new one."""
@@ -248,7 +254,8 @@ class Run:
             self._take(self.task.problem)
         self._measure()
         chance.restore(bundle["random"])
-        self._origin = perf_counter() - self.tally.seconds
+        self._newest = self.tally.seconds
+        self._origin = perf_counter() - self._newest
         return why(self.config.stop, self.tally, None, self._due_error())
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ddopt import overrides
 from ddopt.engine import Engine
 from ddopt.executor import Serial
 from ddopt.hessian.lsr1 import LSR1
@@ -38,17 +39,11 @@ from ddopt_sapts.trust_region import TrustRegion as Plain
 from ddopt_vision.datasets import CIFAR10, MNIST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ddopt.strategy import Strategy
 
 RATES = torch.logspace(-4, 0, 13, dtype=torch.float64).tolist()  # every third of a decade
 
-STRATEGIES: dict[str, Callable[[int, int], Strategy]] = {
-    "sapts_m": lambda count, local: SaptsM(subdomains=count),
-    "sapts_d": lambda count, local: SaptsD(subdomains=count, local_iterations=local),
-    "sapts_p": lambda count, local: SaptsP(subdomains=count),
-}
+STRATEGIES: dict[str, type[Strategy]] = {"sapts_m": SaptsM, "sapts_d": SaptsD, "sapts_p": SaptsP}
 
 
 @dataclass
@@ -135,7 +130,9 @@ def options() -> argparse.Namespace:
         "--methods", nargs="*", default=["adam", "trust_region", "sapts_m", "sapts_d"]
     )
     parser.add_argument("--rates", type=float, nargs="*", default=RATES, help="Adam's")
-    parser.add_argument("--local", type=int, default=10, help="local iterations")
+    parser.add_argument(
+        "--options", nargs="*", default=[], metavar="KEY=VALUE", help="of every decomposed strategy"
+    )
     parser.add_argument("--memory", type=int, default=10, help="secant pairs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -178,9 +175,10 @@ def main() -> None:
     methods: list[tuple[str, Parts, int]] = []
     if "trust_region" in given.methods:
         methods.append(("trust region", Plain().parts(solver), 1))
+    changed = overrides.apply({}, [overrides.parse(option) for option in given.options])
     for name in given.methods:
         for count in given.subdomains if name in STRATEGIES else ():
-            strategy = STRATEGIES[name](count, given.local)
+            strategy = STRATEGIES[name](subdomains=count, **changed)
             methods.append((f"{name}, N = {count}", strategy.parts(solver), count))
     for name, parts, shares in methods:
         rows.append(trust_region(name, parts, shares, task, sampling(given.batch), given.budget))

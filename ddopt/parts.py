@@ -1,4 +1,8 @@
-"""What a method is made of, and what one outer iteration of it reports."""
+"""What a method is made of, and what one outer iteration of it reports.
+
+Source of the steps: arXiv 2502.05133, Algorithm 1. Evaluations are full gradients: one of f(·; D)
+over all samples is 1.
+"""
 
 from __future__ import annotations
 
@@ -61,21 +65,21 @@ class Parts:
 class StepReport:
     """What one outer iteration did; one line of ``metrics.jsonl``."""
 
-    iteration: int = 0
-    loss: float = math.nan
-    ratio: float | None = None
-    radius: float = math.nan
+    iteration: int = 0  # k, of the step
+    loss: float = math.nan  # f after it, on the samples that judged it
+    ratio: float | None = None  # ρ of s; of the global pass where there is nothing else
+    radius: float = math.nan  # Δ after it
     accepted: bool = False
-    step_norm: float = 0.0
-    local_accepted: int = 0
+    step_norm: float = 0.0  # ‖s‖ in the norm of Δ, taken or not
+    local_accepted: int = 0  # steps of the local solvers, all subdomains together
     local_rejected: int = 0
-    global_ratio: float | None = None
+    global_ratio: float | None = None  # ρ and Δ of the global pass, at its end
     global_radius: float | None = None
     global_accepted: int = 0
     global_rejected: int = 0
-    parallel: float = 0.0  # full gradients on the longest path, one process for each subdomain
-    total: float = 0.0  # full gradients over all processes
-    bytes_sent: int = 0
+    parallel: float = 0.0  # evaluations on the longest path, one process for each subdomain
+    total: float = 0.0  # evaluations over all processes
+    bytes_sent: int = 0  # by this process
     collectives: int = 0
     retried: int = 0  # shortened steps that have been tried
     refuted: int = 0  # steps that independent samples have rejected

@@ -11,11 +11,13 @@ import torch
 
 from ddopt.config import Output, load
 from ddopt.executor import Serial
-from ddopt.run import chance, checkpoint, execution, files, record, shards
+from ddopt.run import chance, checkpoint, execution, files, record, running, shards
 from ddopt.run.folder import Folder
 from ddopt.run.running import Run
 from ddopt.run.tally import Tally
 from ddopt.testing.ranks import run_ranks
+from tests.runs import RUN_FILE as BOWL_RUN
+from tests.runs import write_run_file
 from tests.test_variants import RELAY, RUN_FILE
 
 
@@ -69,6 +71,17 @@ def test_checkpoints_by_default_take_a_twentieth_of_the_time(given, iterations, 
     config = SimpleNamespace(output=output)
     run = SimpleNamespace(config=config, tally=tally, _saved=saved, _newest=newest)
     assert Run._due_checkpoint(run) is due
+
+
+@pytest.mark.parametrize("longest", [0.0, math.inf])
+def test_where_iterations_take_long_each_leaves_a_checkpoint(tmp_path, monkeypatch, longest):
+    monkeypatch.setattr(running, "LONGEST", longest)
+    monkeypatch.setattr(running, "WRITING", math.inf)
+    text = "\n".join(line for line in BOWL_RUN.splitlines() if "checkpoint_every" not in line)
+    config = load(write_run_file(tmp_path, text), ["stop.iterations=3"])
+    execution.execute(config, Folder(tmp_path / "out"))
+    there = sorted(path.name for path in (tmp_path / "out/checkpoints").glob("*.pt"))
+    assert there == ["00000002.pt", "00000003.pt"][longest > 0.0 :]  # the last one is the end's
 
 
 def test_no_checkpoint_is_none_and_only_damaged_ones_are_an_error(tmp_path):

@@ -97,8 +97,9 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _settle(self) -> RunConfig:
-        """Write down the curvature that the strategy chooses."""
+        """Write down what the strategy chooses where nothing was given."""
         strategy: Any = self.strategy.build()
+        object.__setattr__(self, "strategy", strategy.suited(self.sampling))
         object.__setattr__(self, "solver", strategy.settled(self.solver))  # frozen from here on
         return self
 

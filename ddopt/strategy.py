@@ -35,6 +35,11 @@ class Strategy(Component):
             return solver.with_curvature(self.curvature)
         return solver
 
+    def suited(self, sampling: Settings) -> Settings:
+        """Its options; those that were not given may depend on the run's sampling."""
+        options: Settings = self.config
+        return options
+
     @property
     def subdomains(self) -> int:
         """N."""

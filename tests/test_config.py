@@ -46,6 +46,29 @@ def test_an_override_on_a_bare_name_keeps_the_name():
     assert apply(changed, [(["solver"], "sgd")])["solver"] == "sgd"
 
 
+def test_sapts_d_takes_what_the_sampling_wants_where_nothing_was_given(run_file):
+    def taken(*changes):
+        options = load(run_file, changes).strategy
+        return options.overlap, options.local_iterations, options.recombination.component.name
+
+    batches = "sampling=batches"
+    assert taken() == (None, 20, "best")
+    assert taken(batches) == (0.0, 8, "mean")
+    assert taken("sampling=adaptive") == (0.0, 8, "mean")
+    assert taken(batches, "strategy.local_iterations=20") == (0.0, 20, "mean")
+    assert taken(batches, "strategy.recombination=best") == (0.0, 8, "best")
+    assert taken(batches, "strategy.overlap=0.25") == (0.25, 8, "mean")
+    assert taken(batches, "strategy=apts") == (0.0, 5, "sum")
+
+
+@pytest.mark.parametrize("sampling", ["full", "batches"])
+def test_what_was_taken_is_written_down_and_read_back(run_file, tmp_path, sampling):
+    config = load(run_file, [f"sampling={sampling}"])
+    written = tmp_path / "config.toml"
+    written.write_text(dumps(config))
+    assert load(written) == config
+
+
 def test_overrides_reach_defaults_at_any_depth(run_file):
     config = load(
         run_file, ["strategy.subdomains=4", "strategy.radius.grow=3", "solver.radius.bad=0"]

@@ -259,6 +259,27 @@ def test_a_closure_that_forgets_to_clear_the_gradients_is_right_too():
     assert torch.equal(*ends)
 
 
+def test_sapts_d_that_is_told_of_mini_batches_takes_the_options_that_suit_them():
+    def end(**options):
+        model, x, y = classification()
+        optimizer = SAPTS(model.parameters(), variant="D", subdomains=4, **options)
+
+        def closure(part):
+            optimizer.zero_grad()
+            loss = cross_entropy(model(part[0]), part[1])
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            optimizer.step(closure, (x, y))
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    by_hand = {"overlap": 0.0, "local_iterations": 8, "recombination": "mean"}
+    assert torch.equal(end(stochastic=True), end(**by_hand))
+    assert torch.equal(end(stochastic=False), end())
+    assert not torch.equal(end(stochastic=True), end())
+
+
 def test_gradients_of_an_earlier_call_are_not_taken_for_this_one_s():
     model, x, y = classification()
     optimizer = TrustRegion(model.parameters())

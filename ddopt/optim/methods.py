@@ -12,6 +12,7 @@ from ddopt.component import Chosen, Settings
 from ddopt.optim.optimizer import EngineOptimizer
 from ddopt.options import explain
 from ddopt.parts import GlobalPass, Parts
+from ddopt.sampling.batches import Batches
 
 if TYPE_CHECKING:
     from ddopt.executor import Executor
@@ -51,6 +52,8 @@ class SAPTS(EngineOptimizer):
             (``ddopt_pinn.compile``); any registered strategy's name works as well.
         subdomains: N.
         solver: the solver of the subdomains and of the global pass: a name or a table.
+        stochastic: as for every one of these optimizers; given as True, "D" also takes the options
+            that suit mini-batches where you give none.
         options: the strategy's other options, for example ``local_iterations=10``.
     """
 
@@ -71,6 +74,8 @@ class SAPTS(EngineOptimizer):
         name = f"sapts_{variant.lower()}" if short else variant
         chosen = _options("strategy", name, {"subdomains": subdomains, **options})
         strategy = cast("Strategy", chosen.build())
+        if stochastic:
+            strategy = cast("Strategy", strategy.suited(Batches.Config()).build())
         super().__init__(
             params,
             strategy.parts(strategy.settled(_options("solver", solver))),

@@ -14,6 +14,7 @@ class Full(Sampling):
     """The deterministic regime (APTS)."""
 
     name = "full"
+    whole = True
 
     def samples(self, full: Samples, iteration: int) -> Samples:
         """Everything."""

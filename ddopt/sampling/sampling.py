@@ -14,7 +14,7 @@ iteration all values, ratios and secant pairs belong to the same samples. Across
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ddopt.component import Component
 
@@ -28,6 +28,7 @@ class Sampling(Component):
 
     seam = "sampling"
 
+    whole: ClassVar[bool] = False  # whether D is everything, whatever the options
     seed: int = 0
 
     def prepare(self, seed: int) -> None:

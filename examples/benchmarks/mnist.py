@@ -18,7 +18,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -178,7 +178,8 @@ def main() -> None:
     changed = overrides.apply({}, [overrides.parse(option) for option in given.options])
     for name in given.methods:
         for count in given.subdomains if name in STRATEGIES else ():
-            strategy = STRATEGIES[name](subdomains=count, **changed)
+            strategy: Any = STRATEGIES[name](subdomains=count, **changed)
+            strategy = strategy.suited(sampling(given.batch).config).build()
             methods.append((f"{name}, N = {count}", strategy.parts(solver), count))
     for name, parts, shares in methods:
         rows.append(trust_region(name, parts, shares, task, sampling(given.batch), given.budget))

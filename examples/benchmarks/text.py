@@ -118,6 +118,7 @@ def ours(
         **{k: v for k, v in options_of.items() if k != "name"}
     )
     sampling = Batches(size=size, growth=growth)
+    strategy = strategy.suited(sampling.config).build()
     sampling.prepare(seed)
     unit = len(task.train)
     began = time.process_time()

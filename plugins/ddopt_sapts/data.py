@@ -10,6 +10,7 @@ from pydantic import Field
 from ddopt.component import Chosen, Settings
 from ddopt.decomposition.data import Data
 from ddopt.hessian.quasi_newton import QuasiNewton
+from ddopt.recombination.mean import Mean
 from ddopt.strategy import Strategy
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from ddopt.parts import Parts
 
 MATRICES = 2**28  # numbers in the dense matrices of all subdomains, whoever holds them
+
+# Of sapts_d on mini-batches, where not given: docs/design/minibatch.md, its last section but one.
+MINI_BATCHES = {"overlap": 0.0, "local_iterations": 8, "recombination": Mean.Config()}
 
 
 class DataSettings(PreconditionedSettings):
@@ -28,7 +32,7 @@ class DataSettings(PreconditionedSettings):
         ge=0.0,
         le=1.0,
         description="fraction of D added to each subdomain's 1/N; by default as much as makes it "
-        "half of D, since overlap costs no synchronisation",
+        "half of D, since overlap costs no synchronisation; none where sapts_d has mini-batches",
     )
     consistency: bool = Field(
         True, description="first-order consistent local objectives (equations 3 and 4)"
@@ -47,8 +51,10 @@ def assemble_data(options: Any, solver: Settings) -> Parts:
 class SaptsD(Strategy):
     """Data-parallel SAPTS: long local solves on overlapping parts, and the best of their ends.
 
-    The defaults are those that need the fewest synchronisations (docs/design/decomposition.md); the
-    method exactly as published (arXiv 2502.05133, Algorithm 1) is ``apts``.
+    The defaults are those that need the fewest synchronisations (docs/design/decomposition.md). On
+    mini-batches they are shorter solves on disjoint parts, and the mean of their ends, which keeps
+    what every part has taught when the next batch comes (docs/design/minibatch.md). The method
+    exactly as published (arXiv 2502.05133, Algorithm 1) is ``apts``.
     """
 
     name = "sapts_d"
@@ -57,10 +63,12 @@ class SaptsD(Strategy):
         """The choices that need the fewest synchronisations."""
 
         local_iterations: int = Field(
-            20, ge=1, description="local iterations ν between two synchronisations"
+            20, ge=1, description="local iterations ν between two synchronisations; mini-batches: 8"
         )
         recombination: Annotated[Settings, Chosen("recombination")] = Field(
-            "best", validate_default=True, description="how the local steps make one step"
+            "best",
+            validate_default=True,
+            description="how the local steps make one step; mini-batches: mean",
         )
         radius: Annotated[Settings, Chosen("radius")] = Field(
             {"name": "stepwise", "good": 0.5},
@@ -76,6 +84,17 @@ class SaptsD(Strategy):
         """A dense matrix for every subdomain while all of them take less than 2 GiB."""
         dense = min(QuasiNewton.Config().dense, isqrt(MATRICES // self.subdomains))
         return {"name": "quasi_newton", "dense": dense}
+
+    def suited(self, sampling: Settings) -> Settings:
+        """The options, with ``MINI_BATCHES`` in the place of what was not given."""
+        config: Settings = self.config
+        batches: Any = sampling.component
+        if batches.whole:
+            return config
+        given = config.model_fields_set
+        return config.model_copy(
+            update={key: value for key, value in MINI_BATCHES.items() if key not in given}
+        )
 
     def parts(self, solver: Settings) -> Parts:
         """Overlapping parts of the samples, and the best of the points that they reach."""

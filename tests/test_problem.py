@@ -6,7 +6,7 @@ import torch
 from ddopt.decomposition.data import Data, deal, widen
 from ddopt.decomposition.layers import Layers, balanced
 from ddopt.executor import Serial, Split
-from ddopt.problem import Consistent, Frozen, Samples
+from ddopt.problem import Blank, Consistent, Frozen, Samples
 from ddopt.space import Layout, Parameters, prolong, restrict
 
 
@@ -139,6 +139,16 @@ def test_layer_groups_are_a_partition_without_split_layers(small_regression, gro
         owners[subdomain.indices] += 1
         assert problem.layout.whole(subdomain.indices) is not None
     assert torch.equal(owners, torch.ones_like(owners))
+
+
+def test_a_layer_group_takes_no_parameter_that_lies_between_its_own():
+    names = ("a.weight", "c.weight", "b.weight", "d.weight", "a.bias")
+    layout = Layout(names, tuple(torch.Size([n]) for n in (2, 1, 1, 1, 1)))
+    groups = Layers(subdomains=2, grouping="module").split(Blank(layout))
+    first, second = (subdomain.indices for subdomain in groups)
+    assert first.tolist() == [0, 1, 3, 5]  # a and b
+    assert second.tolist() == [2, 4]
+    assert layout.whole(first) == [0, 2, 4]
 
 
 def test_balanced_groups_minimise_the_largest():

@@ -17,6 +17,8 @@ from ddopt.problem import Point, Problem
 from ddopt.recombination import Corrections
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum
+from ddopt.solver.adam import Adam
+from ddopt.solver.sgd import SGD
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.vectors import norm
 from ddopt_sapts.data import APTS, SaptsD
@@ -195,6 +197,16 @@ def test_a_rejected_step_leaves_every_bit_in_place(small_regression, strategy, v
     if strategy is not SaptsD:
         assert reports[-1].global_radius < reports[0].global_radius
     assert reports[-1].radius < reports[0].radius or strategy is SaptsP  # its own f is the trap
+
+
+@pytest.mark.parametrize("solver", [SGD.Config(lr=10.0), Adam.Config(lr=10.0)])
+@pytest.mark.parametrize("recombination", ["mean", "sum", "best"])
+def test_walks_that_end_higher_get_a_smaller_ball(small_regression, solver, recombination):
+    problem, theta = small_regression
+    strategy = SaptsD(subdomains=2, local_solver=solver, recombination=recombination)
+    engine, reports = run(problem, theta, strategy, steps=60)
+    assert engine.point.value < 0.25 * problem.at(theta).value
+    assert all(report.radius > 0.0 for report in reports)
 
 
 def test_a_window_of_one_is_monotone():

@@ -56,6 +56,35 @@ def test_the_orthogonal_factor_has_singular_values_near_one():
 
 
 @pytest.mark.parametrize("walk", WALKS)
+def test_a_walk_that_got_lost_begins_again_at_its_mean(small_regression, walk):
+    problem, theta = small_regression
+    solver, start = lookup("solver", walk)(), problem.at(theta)
+    solver.solve(problem, start, math.inf, 1)
+    length = solver.radius
+    solver.ahead = torch.full_like(theta, math.inf)  # f is nan there
+    assert not solver.solve(problem, start, math.inf, 1).step.any()
+    solver.judged(accepted=True)  # the step of nothing is as good as its start
+    assert solver.radius == 0.5 * length
+    assert solver.solve(problem, start, math.inf, 1).step.any()
+
+
+@pytest.mark.parametrize("solver", [*WALKS, "adam", "sgd", "trust_region_adam"])
+def test_of_a_gradient_that_is_not_finite_nothing_is_learned(small_regression, solver):
+    problem, theta = small_regression
+
+    def cusp(named, samples):  # the value of f, and a gradient that is nan: sqrt at 0
+        return (problem._sums(named, samples)[0] + (0.0 * named["0.bias"]).square().sqrt().sum(),)
+
+    walker, bad = lookup("solver", solver)(), problem._but(_sums=cusp)
+    walker.solve(problem, problem.at(theta), math.inf, 2)
+    walker.solve(bad, bad.at(theta), math.inf, 2)
+    walker.judged(accepted=False)
+    found = walker.solve(problem, problem.at(theta), math.inf, 2)
+    assert found.accepted > 0
+    assert bool(found.step.isfinite().all())
+
+
+@pytest.mark.parametrize("walk", WALKS)
 @pytest.mark.parametrize("subdomains", [1, 3])
 def test_it_learns_and_resumes_with_the_same_bits(small_regression, walk, subdomains):
     problem, theta = small_regression

@@ -435,6 +435,12 @@ class Engine:
         if parts.preconditioner is not None:
             parts.preconditioner.acceptance.load_state_dict(state["acceptance"])
             parts.preconditioner.recombination.load_state_dict(state["recombination"])
+            missing = sorted(self.solvers.keys() - {int(d) for d in state["solvers"]})
+            if missing:
+                raise ValueError(
+                    f"this state has no solver for the subdomains {missing}: it was saved with "
+                    f"{len(state['solvers'])} in this process; use as many subdomains and processes"
+                )
             for d, saved in state["solvers"].items():
                 self.solvers.setdefault(int(d), parts.preconditioner.solver.build())
                 self.solvers[int(d)].load_state_dict(saved)

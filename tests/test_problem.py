@@ -124,6 +124,17 @@ def test_too_many_data_subdomains_is_an_error(small_regression):
         Data(subdomains=38).split(small_regression[0])
 
 
+def test_a_term_without_samples_does_not_limit_the_subdomains(small_regression):
+    problem, _ = small_regression
+    empty = torch.arange(0)
+    two = problem._but(samples=Samples((torch.arange(3), empty)))
+    assert [len(s.samples.terms[0]) for s in Data(subdomains=3).split(two)] == [1, 1, 1]
+    with pytest.raises(ValueError, match=r"deal \(3, 0\) .* use at most 3 subdomains"):
+        Data(subdomains=4).split(two)
+    with pytest.raises(ValueError, match=r"deal \(0,\) samples"):
+        Data(subdomains=2).split(problem._but(samples=Samples((empty,))))
+
+
 def test_restrict_undoes_prolong():
     part = torch.tensor([1.0, 2.0])
     for indices in (torch.tensor([4, 1]), slice(2, 4)):

@@ -18,7 +18,9 @@ from ddopt.run.running import setting
 from ddopt.solver.micro import micro_batches
 from ddopt.solver.spectral import orthogonal
 from ddopt.solver.trust_region import TrustRegion
+from ddopt_sapts.data import APTS
 from ddopt_sapts.micro import SaptsM
+from ddopt_sapts.trust_region import TrustRegion as Plain
 from tests.runs import ROOT, write_run_file
 
 WALKS = ["prodigy", "muon"]
@@ -66,6 +68,13 @@ def test_a_walk_that_got_lost_begins_again_at_its_mean(small_regression, walk):
     solver.judged(accepted=True)  # the step of nothing is as good as its start
     assert solver.radius == 0.5 * length
     assert solver.solve(problem, start, math.inf, 1).step.any()
+
+
+@pytest.mark.parametrize("walk", WALKS)
+@pytest.mark.parametrize("strategy", [Plain(), APTS()])
+def test_a_walk_that_nobody_judges_is_refused(walk, strategy):
+    with pytest.raises(ValueError, match=rf"'{walk}' walks .* make it the local_solver"):
+        strategy.parts(lookup("solver", walk).Config())
 
 
 @pytest.mark.parametrize("solver", [*WALKS, "adam", "sgd", "trust_region_adam"])

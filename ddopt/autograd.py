@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ddopt.problem import Frozen, Operator, Point, Problem, Samples
 from ddopt.space import Indices, Layout
+from ddopt.vectors import total
 
 Named = Mapping[str, torch.Tensor]
 TermSums = Callable[[Named, Samples], tuple[torch.Tensor, ...]]
@@ -119,12 +119,12 @@ class AutogradProblem(Problem):
                 yield point.gradient
 
         gradient = _total(gradients())
-        return Point(theta, math.fsum(values), gradient)
+        return Point(theta, total(values), gradient)
 
     def _accumulated(self, theta: torch.Tensor) -> Point:
         """Evaluate f chunk by chunk; the gradient goes through the chunks again."""
         # Not under no_grad: kernels may differ without a graph, and with them the last bits.
-        value = math.fsum(piece.at(theta).value for piece in self._pieces)
+        value = total(piece.at(theta).value for piece in self._pieces)
 
         def gradient() -> torch.Tensor:
             return _total(piece.at(theta).gradient for piece in self._pieces)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -64,7 +65,9 @@ def take(batch: Any, index: torch.Tensor) -> Any:
     if isinstance(batch, Mapping):
         return {key: take(value, index) for key, value in batch.items()}
     if isinstance(batch, tuple | list):
-        return type(batch)([take(value, index) for value in batch])
+        taken = [take(value, index) for value in batch]
+        named = hasattr(batch, "_fields")  # a namedtuple is made from its values one by one
+        return type(batch)(*taken) if named else type(batch)(taken)
     raise ValueError(
         f"a batch is a tensor, or a tuple, list or dict of tensors; got {type(batch).__name__}"
     )
@@ -111,7 +114,7 @@ def _number(loss: Any) -> float:
         if loss.numel() == 1:
             return float(loss.detach())
         given = f"a tensor of shape {tuple(loss.shape)}"
-    elif isinstance(loss, int | float):
+    elif isinstance(loss, Real):  # NumPy's numbers are, too
         return float(loss)
     else:
         given = "None" if loss is None else type(loss).__name__

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.decomposition import validate
 from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
@@ -186,9 +187,10 @@ class Engine:
         }
         corrections = self._collect(problem, point, subdomains, answers, report)
         recombined = parts.recombination.combine(corrections)
-        if not recombined.predicted > 0.0:
+        if not recombined.predicted > 0.0:  # no subdomain found anything better
+            self._give_up(parts, problem, point, recombined.predicted)
             report.radius = self.radius
-            return point  # no subdomain found anything better: there is nothing to judge
+            return point
         found = recombined.found
         if subdomains[0].whole and 0 in answers and not self.solvers[0].stochastic:
             own = answers[0]  # f̃_1 is f, and its end has been evaluated
@@ -266,6 +268,29 @@ class Engine:
             self.radius = parts.radius.update(trial)
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
         report.radius, report.step_norm = self.radius, found.length
+
+    def _give_up(
+        self, parts: Preconditioner, problem: Problem, point: Point, predicted: float
+    ) -> None:
+        """Nothing is there to be judged; where walks have ended higher, the ball was too large.
+
+        Solvers that judge their own steps end no higher, but for round-off, and have radii of their
+        own to shrink. On new samples the same ball may do.
+        """
+        for solver in self.solvers.values():
+            solver.judged(accepted=False)
+        noise = parts.iterations * ROUND_OFF * problem.layout.epsilon * abs(point.value)
+        if predicted < -noise and point is self.point:
+            rise = Trial(
+                radius=self.radius,
+                step_norm=self.radius,
+                ratio=-math.inf,
+                accepted=False,
+                predicted=predicted,
+                slope=math.nan,
+                change=-predicted,
+            )
+            self.radius = parts.radius.update(rise)
 
     def _solve(
         self,
@@ -410,6 +435,12 @@ class Engine:
         if parts.preconditioner is not None:
             parts.preconditioner.acceptance.load_state_dict(state["acceptance"])
             parts.preconditioner.recombination.load_state_dict(state["recombination"])
+            missing = sorted(self.solvers.keys() - {int(d) for d in state["solvers"]})
+            if missing:
+                raise ValueError(
+                    f"this state has no solver for the subdomains {missing}: it was saved with "
+                    f"{len(state['solvers'])} in this process; use as many subdomains and processes"
+                )
             for d, saved in state["solvers"].items():
                 self.solvers.setdefault(int(d), parts.preconditioner.solver.build())
                 self.solvers[int(d)].load_state_dict(saved)

@@ -40,11 +40,23 @@ class Preconditioner:
 
 @dataclass(frozen=True)
 class GlobalPass:
-    """The parts of step 5: trust-region iterations on f(·; D) itself."""
+    """The parts of step 5: trust-region iterations on f(·; D) itself.
+
+    Raises ``ValueError`` for a solver that walks on micro-batches: nobody would judge its end.
+    """
 
     solver: Solver
     iterations: int = 1
     memory_pieces: int = 1  # that the solver's vectors are cut into; 1: whole on every process
+
+    def __post_init__(self) -> None:
+        """Refuse a solver whose answer is not a point that has been evaluated."""
+        if self.solver.stochastic:
+            raise ValueError(
+                f"solver {self.solver.name!r} walks on micro-batches and leaves its end to be "
+                "judged, so it cannot be the global solver; make it the local_solver of a "
+                "decomposed strategy, as sapts_m does, and choose another solver beside it"
+            )
 
     def on(self, executor: Executor) -> GlobalPass:
         """The same, the memory of its solver shared out over the processes."""

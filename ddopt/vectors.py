@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 CHUNK = 1 << 16  # float64 copies of float32 vectors stay in cache, and need no extra vector
 
@@ -28,7 +28,16 @@ def dot(a: torch.Tensor, b: torch.Tensor) -> float:
     if a.device.type != "cpu":
         return float(torch.sum(a * b, dtype=torch.float64))
     parts = zip(a.split(CHUNK), b.split(CHUNK), strict=True)
-    return math.fsum(float(torch.dot(x.double(), y.double())) for x, y in parts)
+    return total(float(torch.dot(x.double(), y.double())) for x, y in parts)
+
+
+def total(terms: Iterable[float]) -> float:
+    """The sum of ``terms``, rounded once; infinite or nan, and no error, where it has no value."""
+    found = list(terms)
+    try:
+        return math.fsum(found)
+    except (OverflowError, ValueError):  # beyond the largest number, or inf - inf
+        return sum(found)
 
 
 def norm(a: torch.Tensor) -> float:

@@ -7,6 +7,7 @@ import torch
 
 from ddopt.acceptance.monotone import Monotone
 from ddopt.acceptance.window import Window
+from ddopt.decomposition import Subdomain
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.decomposition.product import Product
@@ -16,6 +17,8 @@ from ddopt.problem import Point, Problem
 from ddopt.recombination import Corrections
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum
+from ddopt.solver.adam import Adam
+from ddopt.solver.sgd import SGD
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.vectors import norm
 from ddopt_sapts.data import APTS, SaptsD
@@ -120,6 +123,32 @@ def test_radii_of_the_recombinations(small_regression):
     assert Mean().ball(1.0, both, problem) == pytest.approx(1 / math.sqrt(3))
 
 
+def test_the_mean_moves_what_is_covered_where_not_everything_is(small_regression):
+    problem, theta = small_regression
+    groups = [Subdomain(0, slice(0, 40)), Subdomain(1, slice(40, 90))]
+    corrections = Corrections(
+        problem=problem,
+        point=problem.at(theta),
+        radius=1.0,
+        subdomains=groups,
+        steps={d: torch.ones(group.size(113), dtype=theta.dtype) for d, group in enumerate(groups)},
+        decreases=[1.0, 2.0],
+        executor=Serial(),
+    )
+    found = Mean().combine(corrections)
+    assert found.step.tolist() == [1.0] * 90 + [0.0] * 23
+    assert found.predicted == 3.0
+
+
+@pytest.mark.parametrize("strategy", [NAPTS, SaptsD, SaptsP, APTS])
+def test_a_zero_gradient_is_no_error(small_regression, strategy):
+    problem, theta = small_regression
+    flat = problem._but(_sums=lambda named, samples: ((0.0 * named["0.weight"]).exp().sum(),))
+    engine, reports = run(flat, theta, strategy(subdomains=2), steps=2)
+    assert torch.equal(engine.point.theta, theta)
+    assert not any(report.accepted for report in reports)
+
+
 def test_boxes_of_layers_nest_in_the_global_box(small_regression):
     problem, theta = small_regression
     box = TrustRegion.Config(
@@ -168,6 +197,16 @@ def test_a_rejected_step_leaves_every_bit_in_place(small_regression, strategy, v
     if strategy is not SaptsD:
         assert reports[-1].global_radius < reports[0].global_radius
     assert reports[-1].radius < reports[0].radius or strategy is SaptsP  # its own f is the trap
+
+
+@pytest.mark.parametrize("solver", [SGD.Config(lr=10.0), Adam.Config(lr=10.0)])
+@pytest.mark.parametrize("recombination", ["mean", "sum", "best"])
+def test_walks_that_end_higher_get_a_smaller_ball(small_regression, solver, recombination):
+    problem, theta = small_regression
+    strategy = SaptsD(subdomains=2, local_solver=solver, recombination=recombination)
+    engine, reports = run(problem, theta, strategy, steps=60)
+    assert engine.point.value < 0.25 * problem.at(theta).value
+    assert all(report.radius > 0.0 for report in reports)
 
 
 def test_a_window_of_one_is_monotone():

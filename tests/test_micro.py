@@ -18,7 +18,9 @@ from ddopt.run.running import setting
 from ddopt.solver.micro import micro_batches
 from ddopt.solver.spectral import orthogonal
 from ddopt.solver.trust_region import TrustRegion
+from ddopt_sapts.data import APTS
 from ddopt_sapts.micro import SaptsM
+from ddopt_sapts.trust_region import TrustRegion as Plain
 from tests.runs import ROOT, write_run_file
 
 WALKS = ["prodigy", "muon"]
@@ -53,6 +55,42 @@ def test_the_orthogonal_factor_has_singular_values_near_one():
         values = torch.linalg.svdvals(made)
         assert 0.6 < values.min() <= values.max() < 1.3
     assert torch.equal(orthogonal(torch.zeros(2, 3)), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("walk", WALKS)
+def test_a_walk_that_got_lost_begins_again_at_its_mean(small_regression, walk):
+    problem, theta = small_regression
+    solver, start = lookup("solver", walk)(), problem.at(theta)
+    solver.solve(problem, start, math.inf, 1)
+    length = solver.radius
+    solver.ahead = torch.full_like(theta, math.inf)  # f is nan there
+    assert not solver.solve(problem, start, math.inf, 1).step.any()
+    solver.judged(accepted=True)  # the step of nothing is as good as its start
+    assert solver.radius == 0.5 * length
+    assert solver.solve(problem, start, math.inf, 1).step.any()
+
+
+@pytest.mark.parametrize("walk", WALKS)
+@pytest.mark.parametrize("strategy", [Plain(), APTS()])
+def test_a_walk_that_nobody_judges_is_refused(walk, strategy):
+    with pytest.raises(ValueError, match=rf"'{walk}' walks .* make it the local_solver"):
+        strategy.parts(lookup("solver", walk).Config())
+
+
+@pytest.mark.parametrize("solver", [*WALKS, "adam", "sgd", "trust_region_adam"])
+def test_of_a_gradient_that_is_not_finite_nothing_is_learned(small_regression, solver):
+    problem, theta = small_regression
+
+    def cusp(named, samples):  # the value of f, and a gradient that is nan: sqrt at 0
+        return (problem._sums(named, samples)[0] + (0.0 * named["0.bias"]).square().sqrt().sum(),)
+
+    walker, bad = lookup("solver", solver)(), problem._but(_sums=cusp)
+    walker.solve(problem, problem.at(theta), math.inf, 2)
+    walker.solve(bad, bad.at(theta), math.inf, 2)
+    walker.judged(accepted=False)
+    found = walker.solve(problem, problem.at(theta), math.inf, 2)
+    assert found.accepted > 0
+    assert bool(found.step.isfinite().all())
 
 
 @pytest.mark.parametrize("walk", WALKS)

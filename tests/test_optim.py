@@ -4,7 +4,9 @@ import copy
 import io
 import linecache
 import warnings
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -375,6 +377,30 @@ def test_freezing_a_parameter_later_is_refused(change):
     assert torch.equal(first, before)
 
 
+def test_freezing_one_parameter_and_another_instead_is_refused():
+    a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2), requires_grad=False)
+    optimizer = TrustRegion([a, b])
+    a.requires_grad_(False)
+    b.requires_grad_(True)
+    with pytest.raises(ValueError, match="the 1 parameters that have requires_grad are not the 1"):
+        optimizer.step(lambda: (a * b).sum().backward())
+
+
+def test_the_state_of_another_model_or_number_of_subdomains_is_refused():
+    def small(n, subdomains=2):
+        return SAPTS([nn.Parameter(torch.zeros(n))], variant="D", subdomains=subdomains)
+
+    with pytest.raises(ValueError, match=r"has the shape \(5,\), and \(4,\) in this state"):
+        small(5).load_state_dict(small(4).state_dict())
+    with pytest.raises(ValueError, match=r"no solver for the subdomains \[2, 3\]"):
+        small(4, 4).load_state_dict(small(4, 2).state_dict())
+    model, _, _ = classification()
+    saved = TrustRegion(model.parameters()).state_dict()
+    model[0].requires_grad_(False)
+    with pytest.raises(ValueError, match=r"6 parameters had .* and now 4 have it"):
+        TrustRegion(model.parameters()).load_state_dict(saved)
+
+
 @pytest.mark.parametrize("other", [{}, {"hessian": "lbfgs"}])
 def test_the_state_of_another_method_is_refused(other):
     model, x, y = classification()
@@ -477,13 +503,56 @@ def test_tensors_without_names_are_layers():
     assert len(optimizer._engine.index_sets) == 2
 
 
-def test_a_closure_may_return_a_number():
+@pytest.mark.parametrize("number", [float, np.float32, np.float64])
+def test_a_closure_may_return_a_number(number):
     model, x, y = classification()
     optimizer = TrustRegion(model.parameters())
     closure = trainer(model, x, y, optimizer)
     first = closure().item()
-    assert optimizer.step(lambda: closure().item()).item() == pytest.approx(first)
+    assert optimizer.step(lambda: number(closure().item())).item() == pytest.approx(first)
     assert closure().item() < first
+
+
+class Clouds(NamedTuple):
+    inputs: torch.Tensor
+    labels: torch.Tensor
+
+
+def test_a_batch_may_be_a_namedtuple_and_may_not_be_empty():
+    ends = []
+    for make in (Clouds, lambda *both: both):
+        model, x, y = classification()
+        optimizer = SAPTS(model.parameters(), variant="D")
+        optimizer.step(trainer(model, x, y, optimizer), make(x, y))
+        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+        with pytest.raises(ValueError, match="the batch is empty"):
+            optimizer.step(trainer(model, x, y, optimizer), make(x[:0], y[:0]))
+    assert torch.equal(*ends)
+
+
+COUNTED = {
+    "hybrid": {"parts": 2, "groups": 3},
+    "sapts": {"decomposition": {"name": "data", "subdomains": 3}},
+    "M": {},
+    "trust_region": {},
+}
+
+
+@pytest.mark.parametrize("variant", COUNTED)
+def test_a_variant_may_count_its_subdomains_in_its_own_way(variant):
+    model, x, y = classification()
+    optimizer = SAPTS(model.parameters(), variant=variant, **COUNTED[variant])
+    first = cross_entropy(model(x), y).item()
+    for _ in range(5):
+        optimizer.step(trainer(model, x, y, optimizer), (x, y))
+    assert cross_entropy(model(x), y).item() < first
+    wanted = {"hybrid": 6, "sapts": 3, "M": 2, "trust_region": 0}[variant]
+    assert len(optimizer._engine.solvers) == wanted
+
+
+def test_splits_say_how_many_boxes_there_are():
+    optimizer = SAPTS([nn.Parameter(torch.zeros(3))], variant="PINN", splits=[3, 2])
+    assert len(optimizer._engine.solvers) == 6
 
 
 def test_what_a_closure_lacks_is_said():

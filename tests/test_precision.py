@@ -5,14 +5,16 @@ import math
 import pytest
 import torch
 
+from ddopt.autograd import AutogradProblem
 from ddopt.builtin import COMPONENTS
 from ddopt.component import lookup
 from ddopt.engine import Engine
 from ddopt.executor import Serial
-from ddopt.problem import Point, Problem
+from ddopt.problem import Point, Problem, Samples
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.space import Layout
 from ddopt.testing.problems import regression
+from ddopt.vectors import CHUNK, dot
 from ddopt_sapts.data import SaptsD
 
 
@@ -136,3 +138,20 @@ def test_every_recombination_keeps_the_dtype(recombination, dtype):
         engine.step(problem)
     for path, tensor in tensors(engine.state_dict()):
         assert tensor.dtype == (torch.float64 if path.endswith("/gram") else dtype), path
+
+
+def test_an_inner_product_of_overflowed_numbers_is_no_error():
+    a = torch.zeros(3 * CHUNK)
+    a[0], a[-1] = math.inf, -math.inf
+    assert math.isnan(dot(a, torch.ones_like(a)))
+    assert dot(a, a) == math.inf
+
+
+def test_a_trial_whose_chunks_overflow_together_is_infinite():
+    def sums(named, samples):
+        return ((named["x"].exp() + 0.0 * samples.terms[0]).sum(),)
+
+    layout = Layout.flat(1)
+    f = AutogradProblem(layout, sums, Samples.all(6), counts=(1,), chunk=2)
+    far = torch.tensor([709.0], dtype=torch.float64)  # 2 exp(709) is the last finite one
+    assert f.at(far).value == f.both(far).value == math.inf

@@ -6,7 +6,7 @@ import torch
 from ddopt.decomposition.data import Data, deal, widen
 from ddopt.decomposition.layers import Layers, balanced
 from ddopt.executor import Serial, Split
-from ddopt.problem import Consistent, Frozen, Samples
+from ddopt.problem import Blank, Consistent, Frozen, Samples
 from ddopt.space import Layout, Parameters, prolong, restrict
 
 
@@ -124,6 +124,17 @@ def test_too_many_data_subdomains_is_an_error(small_regression):
         Data(subdomains=38).split(small_regression[0])
 
 
+def test_a_term_without_samples_does_not_limit_the_subdomains(small_regression):
+    problem, _ = small_regression
+    empty = torch.arange(0)
+    two = problem._but(samples=Samples((torch.arange(3), empty)))
+    assert [len(s.samples.terms[0]) for s in Data(subdomains=3).split(two)] == [1, 1, 1]
+    with pytest.raises(ValueError, match=r"deal \(3, 0\) .* use at most 3 subdomains"):
+        Data(subdomains=4).split(two)
+    with pytest.raises(ValueError, match=r"deal \(0,\) samples"):
+        Data(subdomains=2).split(problem._but(samples=Samples((empty,))))
+
+
 def test_restrict_undoes_prolong():
     part = torch.tensor([1.0, 2.0])
     for indices in (torch.tensor([4, 1]), slice(2, 4)):
@@ -139,6 +150,16 @@ def test_layer_groups_are_a_partition_without_split_layers(small_regression, gro
         owners[subdomain.indices] += 1
         assert problem.layout.whole(subdomain.indices) is not None
     assert torch.equal(owners, torch.ones_like(owners))
+
+
+def test_a_layer_group_takes_no_parameter_that_lies_between_its_own():
+    names = ("a.weight", "c.weight", "b.weight", "d.weight", "a.bias")
+    layout = Layout(names, tuple(torch.Size([n]) for n in (2, 1, 1, 1, 1)))
+    groups = Layers(subdomains=2, grouping="module").split(Blank(layout))
+    first, second = (subdomain.indices for subdomain in groups)
+    assert first.tolist() == [0, 1, 3, 5]  # a and b
+    assert second.tolist() == [2, 4]
+    assert layout.whole(first) == [0, 2, 4]
 
 
 def test_balanced_groups_minimise_the_largest():

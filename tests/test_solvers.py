@@ -8,6 +8,7 @@ import torch
 from ddopt.acceptance.averaged import Averaged
 from ddopt.acceptance.toint import Toint
 from ddopt.component import lookup
+from ddopt.problem import Point
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.testing.problems import regression, rotated_quadratic
 from ddopt.vectors import norm
@@ -97,6 +98,15 @@ def test_a_point_that_is_not_finite_is_never_entered(solver):
     answer = make(solver).solve(f, start, math.inf, 30)
     assert math.isfinite(answer.end.value)
     assert norm(answer.step) <= 1e-3
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_point_that_a_walk_does_not_enter_is_counted_as_rejected(solver):
+    f, theta = regression()
+    start, honest = f.at(theta), f.both
+    f.both = lambda other: Point(other, math.nan, honest(other).gradient)
+    answer = make(solver).solve(f, start, math.inf, 5)
+    assert (answer.accepted, answer.rejected, answer.evaluations) == (0, 1, 1.0)
 
 
 def test_a_stationary_point_is_left_alone():

@@ -68,6 +68,15 @@ def test_the_factors_keep_the_determinant_positive_and_only_enlarge(b, h):
         assert (phi, tau) == pytest.approx((1.0, 1.0))
 
 
+# Where sᵀy is a billionth of ‖s‖‖y‖ b h is 1e18; where f flattens b alone is larger than 1/ε.
+@pytest.mark.parametrize(("b", "h"), [(1e8, 1e8), (1e9, 1e9), (1e17, 1e-3), (1e20, 1e-19)])
+@pytest.mark.parametrize("n", [1, 2, 3000])
+def test_the_factors_of_a_curvature_that_has_changed_much_are_finite(b, h, n):
+    phi, tau = factors(b, h, n)
+    assert 0.0 < tau <= 1.0
+    assert 0.0 < phi < math.inf
+
+
 def test_the_step_is_the_newton_step_cut_to_the_ball():
     hessian, _, _ = learned()
     g = rand(N, seed=5)
@@ -84,7 +93,7 @@ def test_the_step_is_the_newton_step_cut_to_the_ball():
 def test_what_tells_nothing_is_left_out():
     hessian, s, y = learned()
     before = hessian.inverse()
-    for bad in (-y, torch.zeros(N, dtype=torch.float64), y * math.nan, y * math.inf):
+    for bad in (-y, torch.zeros(N, dtype=torch.float64), y * math.nan, y * math.inf, y * 1e-200):
         hessian.update(s, bad)
     assert torch.equal(hessian.inverse(), before)
 

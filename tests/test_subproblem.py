@@ -148,3 +148,10 @@ def test_rotated_quadratic_ends_finitely():
     answer = solver.solve(problem, problem.at(theta), float("inf"), 60)
     assert answer.evaluations <= 60
     assert answer.end.value <= 1e-18
+
+
+def test_the_span_of_nothing_is_the_point_itself():
+    zero = torch.zeros(3, dtype=torch.float64)
+    step, decrease = minimise_in_span([zero, zero], zero, lambda v: v, 1.0)
+    assert torch.equal(step, zero)
+    assert decrease == 0.0

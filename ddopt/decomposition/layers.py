@@ -109,7 +109,12 @@ class Layers(Decomposition):
 
 
 def _index(ranges: list[slice]) -> torch.Tensor | slice:
-    """One slice where the ranges touch each other, indices otherwise."""
+    """One slice where the ranges touch each other, ascending indices otherwise.
+
+    The ranges of a layer lie apart where parameters are listed by kind, all weights before all
+    biases for example, and those of the next layer between them.
+    """
+    ranges = sorted(ranges, key=lambda piece: piece.start)
     start, stop = ranges[0].start, ranges[-1].stop
     if sum(piece.stop - piece.start for piece in ranges) == stop - start:
         return slice(start, stop)

@@ -101,7 +101,7 @@ def shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, 
     """
     if problem.samples is None or type(problem).share is Problem.share:
         return problem, 1
-    shares = min(shares, *(count for count in problem.samples.counts if count))
+    shares = min([shares, *(count for count in problem.samples.counts if count)])
     if shares == 1:
         return problem, 1
     if isinstance(problem.geometry, Sharded):

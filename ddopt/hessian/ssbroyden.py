@@ -185,7 +185,7 @@ class SSBroyden(Hessian):
         proposed = self._last is not None and torch.equal(s, self._last.step)
         s, y = s.double(), y.double()
         sy, ss, yy = float(s @ y), float(s @ s), float(y @ y)
-        if not (math.isfinite(yy) and sy > PARALLEL * math.sqrt(ss * yy)):
+        if not (0.0 < yy < math.inf and sy > PARALLEL * math.sqrt(ss * yy)):
             return
         if self._updates == 0:
             self._scale, self._known = sy / yy, False  # Nocedal and Wright, equation 6.20
@@ -265,9 +265,11 @@ def factors(b: float, h: float, n: int) -> tuple[float, float]:
     """φ and τ from b = sᵀBs / sᵀy and h = yᵀHy / sᵀy; b h >= 1 by Cauchy and Schwarz."""
     a = max(b * h - 1.0, math.ulp(1.0))
     c = math.sqrt(a / (a + 1.0))
-    least = min(1.0, h * (1.0 - c))
+    least = min(1.0, h * (1.0 - c or 0.5 / a))  # 1 - c -> 1/(2a), and c rounds to 1 beyond 1e16
     theta = max((least - 1.0) / a, min(1.0 / least, (1.0 - b) / b))
     sigma = 1.0 + a * theta
+    if not sigma > 0.0:  # theta is at its lower bound, where sigma = least but for round-off
+        sigma = least
     root = abs(sigma) ** (1.0 / (1.0 - n)) if n > 1 else 1.0
     scale = min(1.0, 1.0 / b)
     tau = min(scale * root, sigma) if theta <= 0.0 else scale * min(root, 1.0 / theta)

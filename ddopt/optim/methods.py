@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import torch
 from pydantic import ValidationError, create_model
 
-from ddopt.component import Chosen, Settings
+from ddopt.component import Chosen, Settings, lookup
 from ddopt.optim.optimizer import EngineOptimizer
 from ddopt.options import explain
 from ddopt.parts import GlobalPass, Parts
@@ -50,7 +50,7 @@ class SAPTS(EngineOptimizer):
         variant: "P" decomposes the layers and takes ``step(closure)``; "D" decomposes the samples
             and takes ``step(closure, batch)``; "PINN" decomposes the points of a problem in boxes
             (``ddopt_pinn.compile``); any registered strategy's name works as well.
-        subdomains: N.
+        subdomains: N; 2 where it is not given, unless other options say how many there are.
         solver: the solver of the subdomains and of the global pass: a name or a table.
         stochastic: as for every one of these optimizers; given as True, "D" also takes the options
             that suit mini-batches where you give none.
@@ -61,7 +61,7 @@ class SAPTS(EngineOptimizer):
         self,
         params: Iterable[Any],
         variant: str = "P",
-        subdomains: int = 2,
+        subdomains: int | None = None,
         *,
         lr: float = 1.0,
         solver: Any = "trust_region",
@@ -72,7 +72,7 @@ class SAPTS(EngineOptimizer):
     ) -> None:
         short = len(variant) <= 2 or variant.upper() == "PINN"  # of sapts_d, sapts_p, ...
         name = f"sapts_{variant.lower()}" if short else variant
-        chosen = _options("strategy", name, {"subdomains": subdomains, **options})
+        chosen = _options("strategy", name, {**_counted(name, subdomains, options), **options})
         strategy = cast("Strategy", chosen.build())
         if stochastic:
             strategy = cast("Strategy", strategy.suited(Batches.Config()).build())
@@ -85,6 +85,17 @@ class SAPTS(EngineOptimizer):
             buffers=buffers,
             stochastic=stochastic,
         )
+
+
+def _counted(strategy: str, subdomains: int | None, options: dict[str, Any]) -> dict[str, int]:
+    """The number of subdomains as an option; none for a strategy that counts in another way."""
+    if subdomains is not None:
+        return {"subdomains": subdomains}
+    try:
+        counts = "subdomains" in lookup("strategy", strategy).Config.model_fields
+    except ValueError:
+        return {}  # an unknown name is explained with the options
+    return {"subdomains": 2} if counts and "splits" not in options else {}
 
 
 def _options(seam: str, value: Any, options: dict[str, Any] | None = None) -> Settings:

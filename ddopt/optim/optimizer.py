@@ -17,7 +17,7 @@ from ddopt.optim.changes import Changes
 from ddopt.parts import Parts, StepReport
 from ddopt.problem import Problem, Samples
 from ddopt.space import Parameters
-from ddopt.state import pack, unpack
+from ddopt.state import Pieces, pack, unpack
 from ddopt.witness import Witness
 
 if TYPE_CHECKING:
@@ -166,11 +166,12 @@ class EngineOptimizer(torch.optim.Optimizer):
     def _refuse_frozen(self) -> None:
         """The space is that of the parameters that had ``requires_grad`` at the beginning."""
         moving = [t for group in self.param_groups for t in group["params"] if t.requires_grad]
-        if len(moving) != len(self._parameters.tensors):
+        known = self._parameters.tensors
+        if len(moving) != len(known) or any(a is not b for a, b in zip(moving, known, strict=True)):
             raise ValueError(
-                f"{len(moving)} parameters have requires_grad, and {len(self._parameters.tensors)} "
-                "had it when the optimizer was made: its radius and its curvature belong to those; "
-                "make a new optimizer after freezing or unfreezing"
+                f"the {len(moving)} parameters that have requires_grad are not the {len(known)} "
+                "that had it when the optimizer was made, to which its radius and its curvature "
+                "belong; make a new optimizer after freezing or unfreezing"
             )
 
     def _minimised(self) -> tuple[Problem, bool]:
@@ -188,7 +189,13 @@ class EngineOptimizer(torch.optim.Optimizer):
     def _problem(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
         if batch is None:
             return ClosureProblem(self._parameters, closure, still)
-        samples = Samples.all(batch_size(batch))
+        size = batch_size(batch)
+        if not size:
+            raise ValueError(
+                "the batch is empty: the first dimension of its tensors is 0, and f is a mean over "
+                "samples; leave this step out"
+            )
+        samples = Samples.all(size)
         problem = ClosureProblem(self._parameters, closure, still, batch, samples)
         return shared(problem, self._engine.shares, self._engine.executor)[0]
 
@@ -286,8 +293,8 @@ class EngineOptimizer(torch.optim.Optimizer):
                 "load one that a ddopt optimizer has saved, or begin without"
             )
         super().load_state_dict(state_dict)
-        kept = _uncast(state_dict, [t.device for t in self._parameters.tensors])
-        pieces = {i: kept.get(i, {}) for i in range(len(self._parameters.tensors))}
+        pieces = _uncast(state_dict, [t.device for t in self._parameters.tensors])
+        self._refuse_other_shapes(pieces)
         text = self.param_groups[0]["engine"]
         try:
             tree = unpack(text, pieces, self._parameters.layout, self._index_sets())
@@ -302,6 +309,17 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._steps = self.param_groups[0]["steps"]
         self._made = None  # the points may be others than when the state was saved
 
+    def _refuse_other_shapes(self, pieces: Pieces) -> None:
+        """θ is in every state, in the shapes of the parameters that it was saved with."""
+        layout = self._parameters.layout
+        for i, (name, shape) in enumerate(zip(layout.names, layout.shapes, strict=True)):
+            saved = pieces[i].get("/engine/point/theta")
+            if saved is not None and saved.shape != shape:
+                raise ValueError(
+                    f"parameter {name!r} has the shape {tuple(shape)}, and {tuple(saved.shape)} in "
+                    "this state: it was saved with another model"
+                )
+
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: torch keeps its own attributes only.
 
@@ -314,7 +332,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         return {f"/engine/solvers/{d}/": c for d, c in self._engine.index_sets.items()}
 
 
-def _uncast(state_dict: dict[str, Any], devices: list[torch.device]) -> dict[int, Any]:
+def _uncast(state_dict: dict[str, Any], devices: list[torch.device]) -> Pieces:
     """The saved tensors on their parameters' devices, in their own dtype.
 
     torch casts every state tensor to its parameter's dtype, which would cut float64 Gram matrices
@@ -323,6 +341,11 @@ def _uncast(state_dict: dict[str, Any], devices: list[torch.device]) -> dict[int
     order = [number for group in state_dict["param_groups"] for number in group["params"]]
     saved = state_dict["state"]
     present = [saved[number] for number in order if number in saved]
+    if len(present) != len(devices):
+        raise ValueError(
+            f"{len(present)} parameters had requires_grad when this state was saved, and now "
+            f"{len(devices)} have it; freeze the same ones before the optimizer is made"
+        )
     return {
         i: {key: tensor.to(device) for key, tensor in entry.items()}
         for i, (entry, device) in enumerate(zip(present, devices, strict=True))

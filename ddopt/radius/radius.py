@@ -16,7 +16,7 @@ class Trial:
     step_norm: float  # ‖s‖ in the norm of the trust region
     ratio: float  # ρ, −inf where f(θ + s) is not finite
     accepted: bool
-    predicted: float  # the decrease the model promised, > 0
+    predicted: float  # the decrease that was promised; < 0 where local walks have ended higher
     slope: float  # <∇f(θ), s>
     change: float  # f(θ + s) − f(θ)
 

@@ -42,9 +42,10 @@ def minimise_in_span(
         The step (n,), and the decrease of the model, >= 0.
     """
     lengths = [measure.norm(column) for column in columns]
-    Z = torch.stack(
-        [c / length for c, length in zip(columns, lengths, strict=True) if length > 0.0]
-    )
+    unit = [c / length for c, length in zip(columns, lengths, strict=True) if length > 0.0]
+    if not unit:  # a stationary point, from which no subdomain has moved
+        return torch.zeros_like(gradient), 0.0
+    Z = torch.stack(unit)
     gram = inner(Z, Z, measure)
     weight, V = np.linalg.eigh(gram)
     kept = weight > DEPENDENT * weight[-1]

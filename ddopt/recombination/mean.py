@@ -41,7 +41,8 @@ class Mean(Recombination):
         step = corrections.sum(weights if weighted else None)
         decrease = math.fsum(w * d for w, d in zip(weights, corrections.decreases, strict=True))
         if isinstance(movers, torch.Tensor):
-            return Recombined(step / movers, decrease / float(movers.max()))
+            divisor = movers.masked_fill(movers == 0.0, 1.0)  # what nobody moves stays
+            return Recombined(step / divisor, decrease / float(movers.max()))
         return Recombined(step / movers, decrease / movers)
 
     def ball(

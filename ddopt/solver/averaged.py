@@ -42,7 +42,8 @@ class AveragedWalk(Solver):
     promised. The answer is the mean θ of the fast iterates x, with weights that grow with j as
     c_j = (p + 1)/(j + p) has them (Shamir and Zhang, ICML 2013, section 4): a mean over about the
     last j/p steps takes the place of a learning rate that decays. x is kept for the next call, as
-    its distance to the end, and forgotten when the end was rejected; d is then halved.
+    its distance to the end, and forgotten when the end was rejected, or when x has gone where f or
+    its gradient is not finite; d is then halved.
     """
 
     stochastic = True
@@ -50,6 +51,7 @@ class AveragedWalk(Solver):
     ahead: torch.Tensor | None = None  # x − θ, shape: (n_d,)
     steps: int
     passes: int
+    lost = False  # whether the last walk ended where f, or its gradient, is not finite
 
     def __init__(self, config: Any = None, **options: Any) -> None:
         super().__init__(config, **options)
@@ -72,13 +74,17 @@ class AveragedWalk(Solver):
         """Walk; length, momentum and fast iterate are kept for the next call."""
         x = start.theta if self.ahead is None else start.theta + self.ahead
         theta, promised, spent, taken = start.theta, 0.0, 0.0, 0
+        self.lost = False
         for f in self._functions(problem, iterations):
             point = f.at(x)
             spent += f.cost
             if not math.isfinite(point.value):
+                self.lost = True
                 break
             g, layout = point.gradient, f.layout
-            self.distance.update(x, g, f.geometry.dot, partial(self.steepest, layout))
+            if not self.distance.update(x, g, f.geometry.dot, partial(self.steepest, layout)):
+                self.lost = True
+                break
             along = self.direction(layout, g)
             promised += self.distance.d * f.geometry.dot(g, along)
             x, taken = torch.sub(x, along, alpha=self.distance.d), taken + 1
@@ -98,8 +104,8 @@ class AveragedWalk(Solver):
             self.passes += 1
 
     def judged(self, accepted: bool) -> None:
-        """A rejected end: shorter steps, from where they began."""
-        if not accepted:
+        """After a rejected end or a lost way: shorter steps, from where the walk ended or began."""
+        if not accepted or self.lost:
             self.distance.d *= 0.5
             self.ahead = None
             self.forget()

@@ -7,6 +7,7 @@ is the largest bound seen. Legend: d the length, r and s the two decaying sums, 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,20 +39,27 @@ class Distance:
         g: torch.Tensor,
         dot: Callable[[torch.Tensor, torch.Tensor], float],
         steepest: Callable[[torch.Tensor], torch.Tensor],
-    ) -> None:
-        """Learn the gradient ``g`` at ``x``, both (n_d,); <s, steepest(s)> is the dual norm."""
+    ) -> bool:
+        """Learn the gradient ``g`` at ``x``, both (n_d,); <s, steepest(s)> is the dual norm.
+
+        Returns whether g is finite; of one that is not nothing is learned.
+        """
         if self.origin is None or self.sum is None:
             self.origin, self.sum = torch.empty_like(x), torch.zeros_like(x)
         if self.count == 0:
             self.origin.copy_(x)
+        reach = dot(g, self.origin - x)
+        if not math.isfinite(reach):
+            return False
         self.count += 1
         weight = (1.0 - DECAY) * self.d * self.d
-        self.r = DECAY * self.r + weight * dot(g, self.origin - x)
+        self.r = DECAY * self.r + weight * reach
         self.sum.mul_(DECAY).add_(g, alpha=weight)
         if self.r > 0.0 and (self.count % EVERY == 0 or self.count < EVERY):
             dual = dot(self.sum, steepest(self.sum))
             if dual > 0.0:
                 self.d = max(self.d, self.r / dual)
+        return True
 
     def state_dict(self) -> dict[str, Any]:
         """Everything."""

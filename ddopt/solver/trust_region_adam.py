@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,10 +39,13 @@ class TrustRegionAdam(Solver):
     def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
         """A step of length ``radius``, and the decrease <−g, step>."""
         g, dot = point.gradient, problem.geometry.dot
+        before = self.moments.state_dict()
         along, scale = self.moments.update(g)
         direction = -along if dot(g, along) > 0.0 else -scale * g
         length = problem.geometry.norm(direction)
-        if length == 0.0:
+        if not math.isfinite(length):  # nor is g, from which nothing is to be learned
+            self.moments.load_state_dict(before)
+        if not 0.0 < length < math.inf:
             return Candidate(torch.zeros_like(g), 0.0, 0.0)
         step = direction * (radius / length)
         return Candidate(step, -dot(g, step), radius)

@@ -24,12 +24,15 @@ def walk(
 ) -> Answer:
     """Take ``direction(∇f)`` from point to point, at most ``iterations`` times.
 
-    The step that would leave the ball is cut at its boundary and is the last one; a point where f
-    or its gradient is not finite is not entered. Each step costs one evaluation.
+    The step that would leave the ball is cut at its boundary and is the last one. A point where f
+    is not finite is not entered, and one where its gradient is not finite is not left:
+    ``direction`` never sees such a gradient. Each step costs one evaluation.
     """
-    point, taken = start, 0
+    point, tried, taken = start, 0, 0
     stopped = False
     for i in range(iterations):
+        if not math.isfinite(problem.geometry.norm(point.gradient)):
+            break
         moved = point.theta + direction(point.gradient) - start.theta
         length = problem.geometry.norm(moved)
         if not math.isfinite(length):
@@ -38,10 +41,10 @@ def walk(
             moved, stopped = moved * (ball / length), True
         last = stopped or i == iterations - 1
         trial = (problem.at if last else problem.both)(start.theta + moved)
-        taken += 1
+        tried += 1
         if not math.isfinite(trial.value):
             break
-        point = trial
+        point, taken = trial, taken + 1
         if stopped:
             break
     return Answer(
@@ -49,5 +52,6 @@ def walk(
         decrease=start.value - point.value,
         end=point,
         accepted=taken,
-        evaluations=taken * problem.cost,
+        rejected=tried - taken,
+        evaluations=tried * problem.cost,
     )

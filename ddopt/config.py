@@ -31,7 +31,9 @@ class Stop(Settings):
         default=None, gt=0.0, description="full gradients on the longest path (parallel multiples)"
     )
     seconds: float | None = Field(default=None, gt=0.0, description="seconds of training")
-    loss: float | None = Field(default=None, description="the loss falls to this")
+    loss: float | None = Field(
+        default=None, allow_inf_nan=False, description="the loss falls to this"
+    )
     error: float | None = Field(
         default=None,
         gt=0.0,

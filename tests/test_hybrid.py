@@ -12,6 +12,7 @@ from ddopt.problem import Consistent, Samples
 from ddopt.testing.ranks import run_ranks
 from ddopt_sapts.data import APTS
 from ddopt_sapts.hybrid import Hybrid
+from ddopt_sapts.layers import SaptsP
 from tests.relay_plugin import Relay
 from tests.test_variants import RELAY, RUN_FILE, lines, record_of
 
@@ -86,6 +87,9 @@ def test_mistakes_are_named(small_regression):
     with pytest.raises(ValueError, match=r"'data' cuts samples.*for example 'layers'"):
         Product(parameters=Data.Config()).split(problem)
     assert Hybrid(patterns=[["0*"], ["*"], ["2*"]]).subdomains == 6
+    assert SaptsP(patterns=[["0*"], ["*"], ["2*"]]).subdomains == 3
+    with pytest.raises(ValueError, match=r"subdomains = 2, and patterns has 1 group.*leave"):
+        SaptsP(subdomains=2, patterns=[["*"]])
     assert APTS(subdomains=4).shares == 4
 
 

@@ -73,6 +73,11 @@ def one_iteration(reach, retries, executor=None):
     return engine, engine.step(problem)
 
 
+def test_the_best_end_cannot_be_tried_again():
+    with pytest.raises(ValueError, match="'best' has no step to try again.*Set retries = 0"):
+        SaptsD(retries=1).parts(LSR1)
+
+
 def test_a_retry_saves_the_iteration():
     engine, at_once = one_iteration(math.inf, 0)
     step = engine.point.theta - initial()

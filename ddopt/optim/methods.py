@@ -95,7 +95,7 @@ def _counted(strategy: str, subdomains: int | None, options: dict[str, Any]) -> 
         counts = "subdomains" in lookup("strategy", strategy).Config.model_fields
     except ValueError:
         return {}  # an unknown name is explained with the options
-    return {"subdomains": 2} if counts and "splits" not in options else {}
+    return {"subdomains": 2} if counts and not {"splits", "patterns"} & options.keys() else {}
 
 
 def _options(seam: str, value: Any, options: dict[str, Any] | None = None) -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ddopt.component import Chosen, Settings
 from ddopt.decomposition.layers import Layers
@@ -33,8 +33,23 @@ class LayerSettings(PreconditionedSettings):
         "balanced", description="how layers are grouped; see the layers decomposition"
     )
     patterns: list[list[str]] | None = Field(
-        None, description="explicit groups of parameter name patterns"
+        None, description="explicit groups of parameter name patterns; they say what N is"
     )
+
+    @model_validator(mode="after")
+    def _count(self) -> LayerSettings:
+        """N is the number of the groups that are given.
+
+        Raises ``ValueError`` where both are given and differ.
+        """
+        if self.patterns is not None and self.subdomains != len(self.patterns):
+            if "subdomains" in self.model_fields_set:
+                raise ValueError(
+                    f"subdomains = {self.subdomains}, and patterns has {len(self.patterns)} "
+                    "groups; leave subdomains out"
+                )
+            object.__setattr__(self, "subdomains", len(self.patterns))
+        return self
 
 
 def assemble_layers(options: Any, solver: Settings) -> Parts:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ddopt.component import Chosen, Norm, Settings
 from ddopt.parts import GlobalPass, Parts, Preconditioner
+from ddopt.recombination.best import Best
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Decomposition
@@ -82,9 +83,16 @@ def assemble(
     """The parts of a preconditioned strategy: its own choices around a decomposition.
 
     Raises ``ValueError`` for a local solver whose box would stick out of the ball of the 2-norm,
-    and for samples that are set aside where a solver compares values on others.
+    for samples that are set aside where a solver compares values on others, and for retries of
+    a step that one process has.
     """
     local: Any = options.local_solver or solver
+    if options.retries and isinstance(options.recombination, Best.Config):
+        raise ValueError(
+            "the recombination 'best' has no step to try again, shorter: its ends have all been "
+            "evaluated where they are, and move when one is accepted. Set retries = 0, or "
+            "recombination = 'mean'"
+        )
     if options.judged and (options.global_iterations or not local.component.stochastic):
         raise ValueError(
             "samples set aside can only judge local solvers that walk on micro-batches, with no "

@@ -74,7 +74,7 @@ def one_iteration(reach, retries, executor=None):
 
 
 def test_the_best_end_cannot_be_tried_again():
-    with pytest.raises(ValueError, match="'best' has no step to try again.*Set retries = 0"):
+    with pytest.raises(ValueError, match=r"'best' has no step to try again.*Set retries = 0"):
         SaptsD(retries=1).parts(LSR1)
 
 

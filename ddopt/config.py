@@ -157,8 +157,9 @@ def _like(file: Path) -> str:
     from ddopt.registry import nearest
 
     folder = file.parent
-    there = [path.name for path in folder.glob("*.toml")] if folder.is_dir() else []
-    return "." + nearest(file.name, there) if there else ""
+    there = [path.stem for path in folder.glob("*.toml")] if folder.is_dir() else []
+    hint = nearest(file.stem, there)  # without the suffix, which all have in common
+    return "." + hint.replace("'?", ".toml'?") if hint else ""
 
 
 def _load_plugins(listed: Any, given: Iterable[str | Path], source: _Source) -> list[str]:

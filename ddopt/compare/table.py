@@ -75,8 +75,8 @@ def notes(rows: Sequence[Row], stop: Stop, seeds: Sequence[int]) -> list[str]:
     kind = "arithmetic" if merit.higher else "geometric"
     said = [
         f"Budget: {limit} for each run; seeds {', '.join(map(str, seeds))}. The last measurement "
-        f"within the budget counts. The column {merit.label} has the {kind} mean over the seeds, "
-        "training loss, where it is another column, the geometric mean.",
+        f"within the budget counts. The column {merit.label} has the {kind} mean over the seeds"
+        f"{', training loss the geometric mean' if merit.key != 'loss' else ''}.",
         COUNTING,
     ]
     for row in rows:

@@ -28,7 +28,9 @@ class Stop(Settings):
 
     iterations: int | None = Field(default=None, ge=0, description="outer iterations")
     evaluations: float | None = Field(
-        default=None, gt=0.0, description="full gradients on the longest path (parallel multiples)"
+        default=None,
+        gt=0.0,
+        description="full gradients on the longest path, as if each subdomain had its own process",
     )
     seconds: float | None = Field(default=None, gt=0.0, description="seconds of training")
     loss: float | None = Field(default=None, description="the loss falls to this")

@@ -28,7 +28,9 @@ class Stop(Settings):
 
     iterations: int | None = Field(default=None, ge=0, description="outer iterations")
     evaluations: float | None = Field(
-        default=None, gt=0.0, description="full gradients on the longest path (parallel multiples)"
+        default=None,
+        gt=0.0,
+        description="full gradients on the longest path, as if each subdomain had its own process",
     )
     seconds: float | None = Field(default=None, gt=0.0, description="seconds of training")
     loss: float | None = Field(
@@ -160,8 +162,9 @@ def _like(file: Path) -> str:
     from ddopt.registry import nearest
 
     folder = file.parent
-    there = [path.name for path in folder.glob("*.toml")] if folder.is_dir() else []
-    return "." + nearest(file.name, there) if there else ""
+    there = [path.stem for path in folder.glob("*.toml")] if folder.is_dir() else []
+    hint = nearest(file.stem, there)  # without the suffix, which all have in common
+    return "." + hint.replace("'?", ".toml'?") if hint else ""
 
 
 def _load_plugins(listed: Any, given: Iterable[str | Path], source: _Source) -> list[str]:

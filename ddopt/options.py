@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 DEPTH = 6  # components inside components; guards against one whose default contains itself
 SHOWN = 5  # errors in one message
-ALIKE = 0.6  # difflib ratio above which a key is offered as what was meant
+ALIKE = 0.6  # score above which a key is offered as what was meant
+LIKE = 0.5  # difflib ratio that the word itself must exceed, wherever the key is
+EXPECTED = {  # what pydantic calls it, and what a person does
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number is expected"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number is expected"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false is expected"),
+    **dict.fromkeys(("model_type", "dict_type", "model_attributes_type"), "a table is expected"),
+}
 
 
 def seam_of(field: FieldInfo) -> str | None:
@@ -100,6 +107,8 @@ def meant(path: list[str], options: type[BaseModel], table: Any) -> str:
     for candidate in keys(options, table):
         parent, _, last = candidate.rpartition(".")
         score = difflib.SequenceMatcher(None, word, last).ratio()
+        if score <= LIKE:
+            continue
         inside = not here or candidate.startswith(f"{here}.")
         score += 0.2 * (parent == here) + 0.1 * inside
         if score > best:
@@ -128,4 +137,4 @@ def _describe(problem: Any, path: list[str], options: type[BaseModel], table: An
         return f"must be given: {(field and field.description) or 'it has no default'}."
     if kind == "value_error":
         return str(problem["ctx"]["error"])
-    return f"{problem['msg']}, but it is {problem['input']!r}."
+    return f"{EXPECTED.get(kind, problem['msg'])}, but it is {problem['input']!r}."

@@ -7,6 +7,7 @@ is first asked for.
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -123,4 +124,6 @@ def nearest(word: str, words: Iterable[str]) -> str:
 def unknown(kind: str, name: str, names: list[str]) -> str:
     """The message for a name that nothing answers to."""
     there = ", ".join(names) if names else "none"
-    return f"no {kind} named {name!r}.{nearest(name, names)} Installed: {there}."
+    limit = os.environ.get("DDOPT_PLUGINS")
+    loaded = f" Loaded are the plugins of DDOPT_PLUGINS={limit} only." if limit is not None else ""
+    return f"no {kind} named {name!r}.{nearest(name, names)} Installed: {there}.{loaded}"

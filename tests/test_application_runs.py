@@ -12,7 +12,7 @@ from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again
 from ddopt.run.stopping import StopReason
-from ddopt_text.sample import trained
+from ddopt.run.trained import trained
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = [

@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from ddopt.cli import COMMANDS, cli
+from ddopt.storage import data_root
 from tests.runs import BOWL, ddopt, write_run_file
 
 
@@ -152,6 +153,21 @@ def test_the_doctor_says_what_is_missing(monkeypatch, tmp_path):
     assert done.exit_code == 0
     for subject in ("python", "torch", "distributed", "threads", "absent does not exist"):
         assert subject in done.output
+
+
+def test_the_doctor_says_where_data_go_by_themselves(monkeypatch, tmp_path):
+    monkeypatch.delenv("DDOPT_DATA_ROOT", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert f"{data_root()} (DDOPT_DATA_ROOT is not set" in invoke("doctor").output
+
+
+def test_a_folder_that_holds_a_run_is_told_before_processes_start(run_file, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metrics.jsonl").write_text("{}\n")
+    monkeypatch.setattr("ddopt.commands.run.launch", lambda processes: pytest.fail("started"))
+    done = invoke("run", run_file, "--processes", 2, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "holds a run already" in done.output
 
 
 def test_a_plugin_adds_a_command_but_replaces_none(tmp_path):

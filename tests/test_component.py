@@ -80,6 +80,12 @@ def test_registry_finds_classes_and_offers_the_nearest():
         registry.find("shape", "sqare")
 
 
+def test_a_name_that_is_missing_says_that_plugins_are_limited(monkeypatch):
+    monkeypatch.setenv("DDOPT_PLUGINS", "pinn")
+    with pytest.raises(ValueError, match=r"Installed: none. Loaded are .* of DDOPT_PLUGINS=pinn"):
+        Registry().find("shape", "square")
+
+
 def test_a_name_that_two_claim_is_neither_s():
     registry = Registry()
     registry.add(Square, provider="one 1.0")

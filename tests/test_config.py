@@ -112,6 +112,10 @@ def test_what_is_written_reads_back_to_the_same_model(run_file, tmp_path, change
         ("strategy.subdomains=0", "greater than or equal to 1, but it is 0"),
         ("dtype=float16", "'float64' or 'float32', but it is 'float16'"),
         ("stop={}", "give at least one of iterations"),
+        ("stop=5", "a table is expected, but it is 5"),
+        ("strategy.subdomains=four", "a whole number is expected, but it is 'four'"),
+        ("strategy.overlap=much", "a number is expected, but it is 'much'"),
+        ("output.figures=perhaps", "true or false is expected, but it is 'perhaps'"),
         ("solver.hessian=3", "a hessian is given by its name"),
         ("plugins=3", "a list of files is expected"),
         ("plugins=['absent.py']", "no plugin file"),
@@ -125,6 +129,12 @@ def test_a_wrong_override_is_one_readable_message(run_file, change, message):
     assert "on the command line" in text or "plugin file" in text
     assert "\n" not in text
     assert "pydantic" not in text
+
+
+@pytest.mark.parametrize("change", ["solver.lr=0.1", "problem.nope=1", "lr=0.1"])
+def test_a_key_that_is_like_no_other_gets_no_guess(run_file, change):
+    with pytest.raises(ConfigError, match=r"there is no such key\. Allowed here"):
+        load(run_file, [change])
 
 
 def test_an_error_in_the_file_names_the_file_and_the_key(run_file):
@@ -144,6 +154,8 @@ def test_what_must_be_given_is_named(run_file):
 def test_a_file_that_is_not_there_or_no_toml(run_file):
     with pytest.raises(ConfigError, match=r"cannot read .*Did you mean 'bowl.toml'\?"):
         load(run_file.with_name("bowk.toml"))
+    with pytest.raises(ConfigError, match=r"cannot read .*No such file or directory$"):
+        load(run_file.with_name("nothing.toml"))
     run_file.write_text("problem = \n")
     with pytest.raises(ConfigError, match=r"no TOML file: Invalid value \(at line 1"):
         load(run_file)

@@ -1,5 +1,6 @@
 """What the documentation says is so: its code runs, its tables are those of the program."""
 
+import json
 import re
 import runpy
 import tomllib
@@ -10,11 +11,16 @@ from pydantic_core import PydanticUndefined
 from ddopt import hookspecs
 from ddopt.config import Output, RunConfig, Stop, load
 from ddopt.run.execution import execute
+from ddopt.run.folder import Folder
 from ddopt.run.stopping import StopReason
 from tests.runs import ROOT, write_run_file
 
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text()
+OPTIMIZERS = (ROOT / "docs" / "optimizers.md").read_text("utf-8")
 RUNNING = (ROOT / "docs" / "running.md").read_text()
+
+
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
 
 def blocks(text, language):
@@ -39,7 +45,7 @@ def test_the_plugin_of_the_tutorial_runs(tmp_path):
 
 
 def test_the_plugin_s_project_file_is_toml():
-    project = tomllib.loads(blocks(PLUGINS, "toml")[0])
+    project = tomllib.loads(blocks(PLUGINS, "toml")[-1])
     assert project["project"]["entry-points"]["ddopt"] == {"parity": "ddopt_parity"}
 
 
@@ -104,3 +110,49 @@ def test_the_example_of_the_readme_trains_a_classifier(capsys):
     runpy.run_path(str(ROOT / "examples" / "digits.py"))
     accuracy = float(re.search(r"accuracy ([\d.]+)%", capsys.readouterr().out).group(1))
     assert accuracy > 85.0
+
+
+def test_the_loops_of_the_optimizers_page_train(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec("\n".join(blocks(OPTIMIZERS, "python")), names)
+    assert names["loss"] < 0.1
+    assert names["optimizer"].evaluations > 0.0
+    assert (tmp_path / "checkpoint.pt").exists()
+
+
+def test_the_model_of_ones_own_runs(tmp_path):
+    (tmp_path / "sine.py").write_text(blocks(PLUGINS, "python")[1])
+    run_file = tmp_path / "sine.toml"
+    run_file.write_text('problem = "sine"\nplugins = ["sine.py"]\nstop.iterations = 3\n')
+    for changes in ([], ["strategy=sapts_p", "strategy.subdomains=3", "problem.width=8"]):
+        folder = Folder(tmp_path / str(len(changes)))
+        assert execute(load(run_file, changes), folder) is StopReason.ITERATIONS
+        summary = json.loads((folder.path / "summary.json").read_text())
+        assert summary["error"] < 0.9
+
+
+def test_the_trained_network_is_used_as_the_manual_says(tmp_path):
+    run_file = write_run_file(tmp_path)
+    execute(load(run_file, ["stop.iterations=2"]), Folder(tmp_path / "out"))
+    source = blocks((ROOT / "docs" / "troubleshooting.md").read_text("utf-8"), "python")[0]
+    source = source.replace("runs/poisson2d-20260101-120000", (tmp_path / "out").as_posix())
+    names = {}
+    exec(source.partition("u = ")[0], names)  # the bowl has no points
+    assert names["named"]["x"].shape == (10,)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]*[./#][^)\s]*)\)", page.read_text("utf-8")):
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name) if name else page
+        assert file.exists(), target
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)
+            assert anchor in [slug(head) for head in heads], target
+
+
+def slug(head):
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-")

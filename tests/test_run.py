@@ -14,6 +14,7 @@ from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again, new_path
 from ddopt.run.progress import Progress
+from ddopt.run.report import closing
 from ddopt.run.stopping import PATIENCE, StopReason, why
 from ddopt.run.tally import Tally
 from tests.runs import ddopt, write_run_file
@@ -202,7 +203,7 @@ def test_a_figure_that_fails_does_not_cost_the_run(run_file, tmp_path, monkeypat
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_shows_the_numbers(terminal):
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=terminal, width=100)
+    console = Console(file=stream, force_terminal=terminal, width=120)
     shown = Progress(Stop(iterations=40), console)
     for iteration in range(3):
         line = record.line(Tally(iterations=iteration, loss=0.25), StepReport(), {})
@@ -213,6 +214,42 @@ def test_progress_shows_the_numbers(terminal):
     assert "0.125" in text
     assert ("2 of 40 iterations" in text) == terminal
     assert text.count("\n") == 2 or terminal  # the first line, and the last
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_error_of_an_earlier_iteration_says_so(terminal):
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=120)
+    shown = Progress(Stop(iterations=40), console)
+    for iteration in range(3):
+        line = record.line(Tally(iterations=iteration, loss=0.25), StepReport(), {})
+        shown.show(line | ({"error": 0.125} if iteration == 1 else {}))
+    shown.close()
+    assert "0.125 (iteration 1)" in stream.getvalue()
+
+
+def test_a_validation_loss_is_shown(tmp_path, run_file):
+    stream = io.StringIO()
+    shown = Progress(Stop(iterations=40), Console(file=stream, width=120))
+    shown.show(record.line(Tally(loss=0.25), StepReport(), {"validation_loss": 1.5}))
+    shown.close()
+    assert "validation_loss 1.5" in stream.getvalue()
+    _, _, summary = run(run_file, tmp_path / "out")
+    summary |= {"error": None, "validation_loss": 1.5}
+    (tmp_path / "out" / "summary.json").write_text(json.dumps(summary))
+    assert ", validation_loss 1.5" in closing(tmp_path / "out")
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(run_file, tmp_path):
+    place = tmp_path / "out"
+    with pytest.raises(ValueError, match="cannot group 1 layers into 40 subdomains"):
+        run(run_file, place, "strategy=sapts_p", "strategy.subdomains=40")
+    assert not place.exists()
+    run(run_file, place)
+    with pytest.raises(ValueError, match="only change stop"):
+        load_again(place, ["seed=1"])
+    with pytest.raises(ValueError, match="holds a run already"):
+        new_path(run_file, place)
 
 
 @pytest.mark.ranks

@@ -64,9 +64,12 @@ def threads() -> Iterator[Finding]:
 
 def data_root() -> Iterator[Finding]:
     """Where data sets are looked for."""
+    from ddopt.storage import data_root as folder
+
     root = os.environ.get("DDOPT_DATA_ROOT")
     if not root:
-        yield "data root", "not set; problems with real data need DDOPT_DATA_ROOT=/path/to/data"
+        unset = "DDOPT_DATA_ROOT is not set; data sets are downloaded here"
+        yield "data root", f"{folder()} ({unset})"
     elif not Path(root).is_dir():
         yield "data root", f"{root} does not exist (DDOPT_DATA_ROOT)"
     else:

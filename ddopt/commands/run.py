@@ -50,6 +50,8 @@ def command(
         if resume is not None:
             refuse_changes(resume, load_again(resume), settings)
         if processes > 1:
+            if resume is None:
+                new_path(config, out)  # told once, and not by every process
             launch(processes)
             return
         if dry_run:

@@ -71,11 +71,12 @@ def notes(rows: Sequence[Row], stop: Stop, seeds: Sequence[int]) -> list[str]:
     limit = (
         f"{stop.seconds:g} s" if stop.seconds else f"{_count(stop.evaluations or 0.0)} evaluations"
     )
-    kind = "arithmetic" if merit_of(rows).higher else "geometric"
+    merit = merit_of(rows)
+    kind = "arithmetic" if merit.higher else "geometric"
     said = [
         f"Budget: {limit} for each run; seeds {', '.join(map(str, seeds))}. The last measurement "
-        f"within the budget counts. The first figure is the {kind} mean over the seeds, the "
-        "training loss the geometric one.",
+        f"within the budget counts. The column {merit.label} has the {kind} mean over the seeds"
+        f"{', training loss the geometric mean' if merit.key != 'loss' else ''}.",
         COUNTING,
     ]
     for row in rows:

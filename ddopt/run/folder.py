@@ -58,6 +58,14 @@ class Folder:
         if self._progress is not None:
             self._progress.close()
 
+    def discard(self) -> None:
+        """Take back what ``open`` made, for a run that could not take its first step."""
+        self.close()
+        for name in (CONFIG, record.METRICS):
+            (self.path / name).unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
     def finish(self, summary: dict[str, Any], best: dict[str, Any]) -> None:
         """Write the summary, and the best parameters where they were kept."""
         record.write_summary(self.path, summary)

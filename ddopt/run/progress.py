@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ddopt.config import Stop
 
 EVERY = 5.0  # seconds between two plain lines
-COLUMNS = ("iteration", "loss", "ratio", "radius", "accepted", "rejected", "evaluations", "error")
+COLUMNS = ("iteration", "loss", "ratio", "radius", "accepted", "rejected", "evaluations")
+MERITS = ("error", "accuracy", "validation_loss")  # what a problem reports, as far as it does
 ROWS = 12  # of the live table
 
 
@@ -26,16 +27,18 @@ class Progress:
         self._rows: list[dict[str, Any]] = []
         self._last = float("-inf")
         self._unshown: dict[str, Any] | None = None
-        self._merit: dict[str, Any] = {}  # the last known error or accuracy
+        self._merit: dict[str, str] = {}  # the last measured error, accuracy or validation loss
         self._live = Live(console=self.console, refresh_per_second=4, transient=False)
         if self.console.is_terminal:
             self._live.start()
 
     def show(self, line: dict[str, Any]) -> None:
         """Show one line of the record, or keep it until it is time."""
-        merit: dict[str, Any] = {key: line[key] for key in ("error", "accuracy") if key in line}
-        self._merit = merit or self._merit
-        line = {**line, **self._merit}
+        merit = {key: cell(line[key]) for key in MERITS if key in line}
+        if merit:
+            old = f" (iteration {line['iteration']})"  # what is shown later is not of then
+            self._merit = {key: value + old for key, value in merit.items()}
+        line = {**line, **(merit or self._merit)}
         if self.console.is_terminal:
             self._rows = [*self._rows, line][-ROWS:]
             self._live.update(self._table())
@@ -52,15 +55,12 @@ class Progress:
             self._print(self._unshown)
 
     def _print(self, line: dict[str, Any]) -> None:
-        shown = [f"{column} {cell(line[column])}" for column in COLUMNS if column in line]
-        if "accuracy" in line:
-            shown.append(f"accuracy {cell(line['accuracy'])}")
+        shown = [f"{key} {cell(line[key])}" for key in (*COLUMNS, *MERITS) if key in line]
         self.console.print("  ".join(shown))
         self._last, self._unshown = time.monotonic(), None
 
     def _table(self) -> Table:
-        merit = "accuracy" if "accuracy" in self._merit else "error"
-        columns = [*COLUMNS[:-1], merit]
+        columns = [*COLUMNS, *self._merit]
         table = Table(caption=self._remaining(), caption_justify="left")
         for column in columns:
             table.add_column(column, justify="right")
@@ -83,6 +83,8 @@ def cell(value: Any) -> str:
     """A number as people read it."""
     if value is None:
         return "-"
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value) if isinstance(value, int) else f"{value:.4g}"

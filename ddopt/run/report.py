@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from ddopt.run import record
-from ddopt.run.progress import cell
+from ddopt.run.progress import MERITS, cell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +16,7 @@ def closing(folder: Path) -> str:
     """A few lines: how the run ended, and what it came to."""
     summary = json.loads((folder / record.SUMMARY).read_text(encoding="utf-8"))
     merits = [
-        f"{key} {cell(summary[key])}"
-        for key in ("loss", "error", "accuracy")
-        if summary[key] is not None
+        f"{key} {cell(summary[key])}" for key in ("loss", *MERITS) if summary.get(key) is not None
     ]
     spent = summary["evaluations"]
     return (

@@ -8,7 +8,8 @@ import numpy as np
 
 BLUE, ORANGE = "#2166ac", "#d6604d"
 CURVES = (("loss", BLUE, "loss"), ("error", ORANGE, r"relative $L^2$ error"))
-AXES = (("evaluations", "evaluations (full gradients)"), ("seconds", "seconds"))
+AXES = (("evaluations", "full-gradient evaluations, longest path"), ("seconds", "seconds"))
+FEW = 30  # points up to which each is marked: a line between two measurements is not measured
 
 
 def convergence(panels: dict[str, Any], metrics: list[dict[str, Any]]) -> None:
@@ -36,7 +37,8 @@ def _draw(panel: Any, pairs: list[tuple[Any, Any]], colour: str, text: str) -> N
             *zip(*points, strict=True),
             color=colour,
             lw=1.5,
-            marker="o" if len(points) == 1 else "",
+            marker="o" if len(points) <= FEW else "",
+            markersize=4,
             label=f"{text}: {scientific(points[-1][1])}",
         )
 

@@ -72,6 +72,17 @@ class _Late:
 
 
 dde: Any = _Late()
+ACTIVATIONS = "elu, gelu, relu, selu, sigmoid, silu, sin, swish, tanh, and 'LAAF-10 tanh'"
+
+
+def check_activation(name: str) -> None:
+    """Raise ``ValueError`` for a name that DeepXDE would answer with a ``KeyError``."""
+    try:
+        load().nn.activations.get(name)
+    except (KeyError, IndexError, ValueError):
+        raise ValueError(
+            f"problem.activation: DeepXDE has no activation {name!r}; it has {ACTIVATIONS}"
+        ) from None
 
 
 @contextmanager

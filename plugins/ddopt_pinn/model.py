@@ -243,9 +243,14 @@ def compile(
     For the variants that decompose samples or space ("D", "PINN"), and for others that gain from
     it: values without backward passes, Gauss-Newton. Arguments are those of ``dde.Model.compile``.
     Warns where DeepXDE would drop something silently: external variables that the optimizer does
-    not hold, a regularizer, a learning rate. Raises ``ValueError`` for other data, or a
-    loss that is no mean over points.
+    not hold, a regularizer, a learning rate. Raises ``ValueError`` for other data, a
+    loss that is no mean over points, or an optimizer that is not ddopt's.
     """
+    if not hasattr(optimizer, "minimise"):
+        raise ValueError(
+            f"ddopt_pinn.compile takes an optimizer of ddopt, not {optimizer!r}; for others there "
+            "is model.compile"
+        )
     _data_in_parts(model)
     _means(loss)
     variables = external_trainable_variables or []

@@ -23,7 +23,7 @@ from ddopt.problem import Samples
 from ddopt.randomness import generator
 from ddopt.space import Layout
 from ddopt.task import Setting, Task
-from ddopt_pinn.library import building, dde
+from ddopt_pinn.library import building, check_activation, dde
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,6 +153,7 @@ class Antiderivative(Task):
     def prepare(self, setting: Setting) -> None:
         """Draw the fields and build the networks, by the seed and nothing else."""
         c = self.config
+        check_activation(c.activation)
         with building(setting.seed, setting.dtype):
             net = Operator(c.sensors, c.width, c.depth, c.activation)
         net.to(setting.device, setting.dtype)

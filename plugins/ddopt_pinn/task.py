@@ -17,7 +17,7 @@ from ddopt.randomness import generator, key
 from ddopt.space import Layout
 from ddopt.task import Setting, Task
 from ddopt_pinn.collocation import Collocation, network_at
-from ddopt_pinn.library import building, dde
+from ddopt_pinn.library import building, check_activation, dde
 from ddopt_pinn.problem import UNKNOWN, PDEProblem
 from ddopt_pinn.stages import CHECKED, cut
 
@@ -111,6 +111,7 @@ class PDETask(Task):
     def prepare(self, setting: Setting) -> None:
         """Choose points and first parameters by the seed, and nothing else."""
         self._setting = setting
+        check_activation(self.config.activation)
         with building(setting.seed, setting.dtype):
             self._geometry = self.geometry()
             data = self.data(self._geometry)

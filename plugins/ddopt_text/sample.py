@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from ddopt.commands import options
 from ddopt.commands.errors import courteous
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import torch
-
 
 @click.command("sample")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="RUN")
-@click.option("--prompt", default="\n", help="What the text begins with.")
+@click.option("--prompt", default="\n", help="What the text begins with; by default a new line.")
 @click.option(
     "--characters", type=click.IntRange(min=1), default=500, show_default=True, help="How many."
 )
@@ -41,24 +35,9 @@ def command(
 ) -> None:
     """Print text by the model that was trained in the folder RUN."""
     with courteous():
+        from ddopt.run.trained import trained
+
         task, theta = trained(folder, plugin_files)
         if not hasattr(task, "generate"):
             raise ValueError(f"{folder} trained {task.name!r}, which writes no text")
         click.echo(task.generate(theta, prompt, characters, temperature, seed))
-
-
-def trained(folder: Path, plugin_files: Sequence[Path] = ()) -> tuple[Any, torch.Tensor]:
-    """The prepared task of a run, and the parameters of its last checkpoint, on the CPU."""
-    import torch
-
-    from ddopt.run import checkpoint, shards
-    from ddopt.run.folder import load_again
-    from ddopt.task import Setting
-
-    config = load_again(folder, (), plugin_files)
-    state = checkpoint.load(folder)
-    if state is None:
-        raise ValueError(f"{folder} has no checkpoint yet; let the run end, or save more often")
-    task: Any = config.problem.build()
-    task.prepare(Setting(config.seed, getattr(torch, config.dtype)))
-    return task, shards.parameters(folder, state)

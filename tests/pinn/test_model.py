@@ -143,6 +143,11 @@ def test_resampled_points_are_another_loss(whole):
     assert optimizer._engine.point.value == pytest.approx(at_new_points, rel=1e-12)
 
 
+def test_an_optimizer_that_is_not_of_ddopt_is_told():
+    with pytest.raises(ValueError, match=r"not 'adam'; for others there is model\.compile"):
+        ddopt_pinn.compile(heat(), "adam", lr=1e-3)
+
+
 def test_weights_of_a_later_compile_or_a_callback_are_those_of_the_loss():
     model = heat()
     optimizer = ddopt.TrustRegion(model.net.parameters())

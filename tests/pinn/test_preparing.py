@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from ddopt.task import Setting
 from ddopt_pinn import PROBLEMS, dde
 from ddopt_pinn.library import building, load
+from ddopt_pinn.operator import Antiderivative
 from tests.pinn.problems import prepared
 
 
@@ -19,6 +21,13 @@ def same(one, other):
     return torch.equal(one.initial, other.initial) and all(
         torch.equal(one.problem.coordinates(t), other.problem.coordinates(t)) for t in terms
     )
+
+
+def test_an_activation_that_deepxde_does_not_have_is_told():
+    with pytest.raises(ValueError, match=r"has no activation 'tahn'; it has elu, .*tanh"):
+        prepared("poisson1d", activation="tahn")
+    with pytest.raises(ValueError, match="has no activation 'tahn'"):
+        Antiderivative(activation="tahn").prepare(Setting())
 
 
 @pytest.mark.parametrize("name", sorted(PROBLEMS))

@@ -1,0 +1,31 @@
+"""What a run has trained: its task and its parameters, for whoever wants to use them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import torch
+
+
+def trained(folder: Path, plugin_files: Sequence[Path] = ()) -> tuple[Any, torch.Tensor]:
+    """The prepared task of a run, and the parameters of its last checkpoint, on the CPU.
+
+    Raises ``ValueError`` if there is no run, or no checkpoint yet.
+    """
+    import torch
+
+    from ddopt.run import checkpoint, shards
+    from ddopt.run.folder import load_again
+    from ddopt.task import Setting
+
+    config = load_again(folder, (), plugin_files)
+    state = checkpoint.load(folder)
+    if state is None:
+        raise ValueError(f"{folder} has no checkpoint yet; let the run end, or save more often")
+    task: Any = config.problem.build()
+    task.prepare(Setting(config.seed, getattr(torch, config.dtype)))
+    return task, shards.parameters(folder, state)

@@ -72,10 +72,12 @@ class Data(Decomposition):
                 "decompose its layers instead, call step(closure, batch), or compile a DeepXDE "
                 "model by ddopt_pinn.compile"
             )
-        if min(count for count in samples.counts if count) < parts:
+        fewest = min(count for count in samples.counts if count)
+        if fewest < parts:
             raise ValueError(
                 f"cannot deal {samples.counts} samples (per loss term) to {parts} subdomains: each "
-                f"needs at least one; use at most {min(samples.counts)} subdomains"
+                f"needs at least one of each term; use at most {fewest}, or, where the samples "
+                'are points, boxes, which do without (strategy sapts_pinn, variant="PINN")'
             )
         subdomains = []
         for index, dealt in enumerate(deal(samples.counts, parts)):

@@ -11,6 +11,7 @@ from ddopt import hookspecs
 from ddopt.config import Output, RunConfig, Stop, load
 from ddopt.run.execution import execute
 from ddopt.run.stopping import StopReason
+from ddopt.testing import check_task
 from tests.runs import ROOT, write_run_file
 
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text()
@@ -36,6 +37,15 @@ def test_the_plugin_of_the_tutorial_runs(tmp_path):
     config = load(write_run_file(tmp_path), changes, [path])
     assert execute(config, None) is StopReason.ITERATIONS
     assert config.strategy.component.__module__ == "ddopt_parity"
+
+
+def test_the_problem_of_the_tutorial_conforms_and_runs(tmp_path):
+    (source,) = [block for block in blocks(PLUGINS, "python") if "class Waves" in block]
+    path = tmp_path / "ddopt_waves.py"
+    path.write_text(source)
+    config = load(write_run_file(tmp_path), ["problem=waves", "stop.iterations=3"], [path])
+    check_task(config.problem.build())
+    assert execute(config, None) is StopReason.ITERATIONS
 
 
 def test_the_plugin_s_project_file_is_toml():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC
 from dataclasses import dataclass
+from inspect import isfunction, signature
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -54,9 +55,11 @@ class Component(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give every component a ``Config`` of its own that knows whom to build.
 
-        Raises ``TypeError`` for options that the seam could not use.
+        Raises ``TypeError`` for options that the seam could not use, and for methods that cannot be
+        called as the seam's are.
         """
         super().__init_subclass__(**kwargs)
+        _refuse_other_signatures(cls)
         options = cls.Config
         above = next(k.Config for k in cls.__mro__[1:] if issubclass(k, Component))
         if not (isinstance(options, type) and issubclass(options, Settings)):
@@ -82,6 +85,24 @@ class Component(ABC):
         changed = self.config.model_dump(exclude_defaults=True)
         options = ", ".join(f"{key}={value!r}" for key, value in changed.items())
         return f"{type(self).__name__}({options})"
+
+
+def _refuse_other_signatures(cls: type[Component]) -> None:
+    """Raise ``TypeError`` for a method that does not take the arguments that it will be given."""
+    for name, own in vars(cls).items():
+        above = next((vars(k)[name] for k in cls.__mro__[1:] if name in vars(k)), None)
+        if name.startswith("__") or not (isfunction(own) and isfunction(above)):
+            continue
+        wanted = signature(above).parameters.values()
+        given = [one.name for one in wanted if one.kind is one.POSITIONAL_OR_KEYWORD]
+        if len(given) < len(wanted):
+            continue  # it leaves arguments open
+        try:
+            signature(own).bind(*given)
+        except TypeError as error:
+            raise TypeError(
+                f"{cls.__qualname__}.{name} must take ({', '.join(given)}): {error}"
+            ) from None
 
 
 def lookup(seam: str, name: str) -> type[Component]:

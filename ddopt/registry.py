@@ -49,6 +49,8 @@ class Registry:
                 f"register({component!r}) needs a seam and a name: a class inherits the one and "
                 "sets the other, and 'module:Class' comes with seam=... and name=..."
             )
+        if not (isinstance(seam, str) and isinstance(name, str) and seam and name):
+            raise ValueError(f"a seam and a name are words, and not {seam!r} and {name!r}")
         missing = sorted(getattr(component, "__abstractmethods__", ()))
         if missing:
             raise ValueError(f"{component!r} does not define {', '.join(missing)}")
@@ -76,13 +78,21 @@ class Registry:
             raise ValueError(_conflict(seam, name, claims))
         (claim,) = claims
         try:
-            return claim.load()
+            found = claim.load()
         except (ImportError, AttributeError) as error:
             from ddopt.extras import remedy
 
             raise ValueError(
                 f"{seam} {name!r} from {claim.provider} cannot be loaded: {error}.{remedy(error)}"
             ) from error
+        described = getattr(found, "seam", None), getattr(found, "name", None)
+        if not isinstance(found, type) or described != (seam, name):
+            raise ValueError(
+                f"{seam} {name!r} from {claim.provider} is registered as {claim.component!r}, "
+                f"which is no {seam} of that name; a class has the seam and the name that it is "
+                "registered with"
+            )
+        return found
 
     def __iter__(self) -> Iterator[tuple[str, str, str]]:
         """Yield (seam, name, provider), sorted; a name that two claim comes twice."""

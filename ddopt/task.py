@@ -85,3 +85,20 @@ class Task(Component):
     def animate(self, theta: torch.Tensor, frames: int, folder: Path) -> list[Path]:
         """Draw a solution that moves, in so many frames, into ``folder``; returns the files."""
         return []
+
+
+def prepare(task: Task, setting: Setting) -> None:
+    """Call ``task.prepare``; raises ``ValueError`` where it has not set what it has to."""
+    task.prepare(setting)
+    lacking = [name for name in ("problem", "initial") if not hasattr(task, name)]
+    if lacking:
+        raise ValueError(
+            f"problem {task.name!r}: prepare() must set self.problem and self.initial; it has not "
+            f"set {' and '.join(lacking)}"
+        )
+    n, shape = task.problem.layout.size, tuple(task.initial.shape)
+    if shape != (n,):
+        raise ValueError(
+            f"problem {task.name!r}: self.initial has the shape {shape}; its layout has {n} "
+            f"parameters, so it must be ({n},)"
+        )

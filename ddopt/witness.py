@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,27 +14,37 @@ from ddopt.notice import warn
 if TYPE_CHECKING:
     from ddopt.space import Parameters
 
+_KINDS = ("arrays", "tuples", "functions")
+
 
 class Witness:
     """Sees what closures do not say: other data in them, parameters that nobody moves."""
 
     def __init__(self) -> None:
-        self.watching = True
-        self._data: list[Any] = []  # the arrays that the last closure had captured
-        self._asked = False
+        self._watched = dict.fromkeys(_KINDS, True)
+        self._last: dict[str, list[Any]] = {}  # what the last closure had captured, by kind
+        self._other: list[str] = []  # the kinds that were others then
+        self._asked = False  # for parameters that nobody moves
 
     def captured(self, closure: Closure) -> bool:
-        """Whether a closure holds other arrays than the one before: f may be another function.
+        """Whether a closure holds other things than the one before: f may be another function.
 
         A script that resamples its points, or goes to the next mini-batch, makes a closure that
-        captures new arrays. One that captures new arrays for other reasons is watched no longer.
+        captures new arrays, alone or in tuples; one that is given another loss makes it around
+        another function.
         """
-        if not self.watching:
-            return False
-        data = list(_arrays(closure))
-        before, self._data = self._data, data
-        same = len(before) == len(data) and all(a is b for a, b in zip(before, data, strict=True))
-        return bool(before) and not same
+        before, self._last = self._last, _captured(closure)
+        self._other = [
+            kind
+            for kind, things in self._last.items()
+            if self._watched[kind] and before.get(kind) and _differ(before[kind], things)
+        ]
+        return bool(self._other)
+
+    def false_alarm(self) -> None:
+        """It was the same function: what was other comes anew with every closure."""
+        self._watched |= dict.fromkeys(self._other, False)
+        self._other = []
 
     def hears(self, closure: Closure, parameters: Parameters) -> Closure:
         """The closure, its first loss searched for trainable numbers that nobody moves."""
@@ -51,15 +62,25 @@ class Witness:
         return heard
 
 
-def _arrays(closure: Closure) -> Iterator[Any]:
-    """The arrays and tensors that a closure has captured."""
+def _captured(closure: Closure) -> dict[str, list[Any]]:
+    """The arrays, the arrays in tuples and the functions that a closure has captured."""
+    found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
     for cell in getattr(closure, "__closure__", None) or ():
         try:
             content = cell.cell_contents
         except ValueError:  # a variable that is not bound yet
             continue
         if hasattr(content, "shape"):
-            yield content
+            found["arrays"].append(content)
+        elif isinstance(content, tuple):
+            found["tuples"] += [item for item in content if hasattr(item, "shape")]
+        elif isinstance(content, FunctionType):
+            found["functions"].append(content)
+    return found
+
+
+def _differ(before: list[Any], now: list[Any]) -> bool:
+    return len(before) != len(now) or any(a is not b for a, b in zip(before, now, strict=True))
 
 
 def warn_of_strangers(loss: torch.Tensor, known: Sequence[torch.Tensor]) -> None:

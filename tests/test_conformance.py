@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from ddopt.acceptance.averaged import Averaged
 from ddopt.acceptance.monotone import Monotone
+from ddopt.acceptance.toint import Toint
+from ddopt.acceptance.window import Window
 from ddopt.decomposition import Decomposition, Subdomain
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
@@ -29,12 +32,15 @@ from ddopt.subproblem.dogleg import Dogleg
 from ddopt.subproblem.obs import OBS
 from ddopt.subproblem.steihaug import Steihaug
 from ddopt.testing import (
+    check_acceptance,
     check_decomposition,
     check_hessian,
     check_solver,
     check_subproblem,
+    check_task,
     check_walk,
 )
+from tests.bowl_plugin import Bowl
 
 
 @pytest.mark.parametrize(
@@ -51,6 +57,97 @@ from ddopt.testing import (
 )
 def test_decompositions_conform(decomposition):
     check_decomposition(decomposition)
+
+
+@pytest.mark.parametrize("policy", [Monotone, Window, Toint, Averaged])
+def test_acceptance_policies_conform(policy):
+    check_acceptance(policy())
+
+
+class Forgetful(Monotone):
+    """Remembers what it does not save."""
+
+    name = "forgetful"
+
+    def __init__(self, config=None, **options):
+        super().__init__(config, **options)
+        self.worst = float("-inf")
+
+    def ratio(self, value, trial, predicted):
+        return (max(self.worst, value) - trial) / predicted
+
+    def remember(self, value, trial, predicted):
+        self.worst = max(self.worst, value)
+
+
+class Blind(Monotone):
+    """Takes everything."""
+
+    name = "blind"
+
+    def ratio(self, value, trial, predicted):
+        return 1.0
+
+
+class Stern(Monotone):
+    """Takes nothing."""
+
+    name = "stern"
+
+    def ratio(self, value, trial, predicted):
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    ("policy", "reason"),
+    [(Forgetful, "judge alike"), (Blind, "a thousand times"), (Stern, "must be taken")],
+)
+def test_a_wrong_policy_is_told_what_is_wrong(policy, reason):
+    with pytest.raises(AssertionError, match=reason):
+        check_acceptance(policy())
+
+
+class Careless(Bowl):
+    """A problem with a fault of one's choice."""
+
+    name = "careless"
+    fault = ""
+
+    def prepare(self, setting):
+        super().prepare(setting)
+        if self.fault == "chance":
+            self.initial = torch.rand(len(self.initial), dtype=self.initial.dtype)
+        rows = self.problem._sums
+
+        def sums(named, samples):
+            if self.fault == "mean":
+                return (rows(named, samples)[0] * 60 / len(samples),)
+            (found,) = rows({"x": named["x"].detach()}, samples) if self.fault == "cut" else (0.0,)
+            return (rows(named, samples)[0] + found,)
+
+        self.problem._sums = sums
+
+    def measure(self, theta):
+        return {"error": theta.norm() if self.fault == "tensor" else 1.0}
+
+
+def test_problems_conform():
+    check_task(Bowl())
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("chance", "same first parameters"),
+        ("cut", "the gradient says"),
+        ("mean", "must return the sum over the samples"),
+        ("tensor", "measure.. must give numbers; error is tensor"),
+    ],
+)
+def test_a_wrong_problem_is_told_what_is_wrong(monkeypatch, fault, reason):
+    monkeypatch.setattr(Careless, "fault", fault)
+    with pytest.raises(AssertionError, match=reason):
+        check_task(Careless())
 
 
 @pytest.mark.parametrize("hessian", [NoCurvature, LSR1, LBFGS, SSBroyden, QuasiNewton, Exact])

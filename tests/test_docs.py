@@ -13,6 +13,7 @@ from ddopt.config import Output, RunConfig, Stop, load
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder
 from ddopt.run.stopping import StopReason
+from ddopt.testing import check_task
 from tests.runs import ROOT, write_run_file
 
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text()
@@ -125,6 +126,7 @@ def test_the_model_of_ones_own_runs(tmp_path):
     (tmp_path / "sine.py").write_text(blocks(PLUGINS, "python")[1])
     run_file = tmp_path / "sine.toml"
     run_file.write_text('problem = "sine"\nplugins = ["sine.py"]\nstop.iterations = 3\n')
+    check_task(load(run_file).problem.build())
     for changes in ([], ["strategy=sapts_p", "strategy.subdomains=3", "problem.width=8"]):
         folder = Folder(tmp_path / str(len(changes)))
         assert execute(load(run_file, changes), folder) is StopReason.ITERATIONS

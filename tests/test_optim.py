@@ -174,6 +174,41 @@ def test_mini_batches_without_a_batch_argument_are_noticed():
             assert returned.item() == pytest.approx(before, rel=1e-12)
 
 
+def remade(model, part, loss, optimizer):
+    """A closure as scripts write it inside a loop, around a batch in one piece and a function."""
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(model(part[0]), part[1])
+        value.backward()
+        return value
+
+    return closure
+
+
+@pytest.mark.parametrize("what", ["a tuple", "a function"])
+def test_other_data_or_another_loss_in_a_closure_is_noticed_in_the_next_step(what):
+    model, x, y = classification()
+    optimizer, half = TrustRegion(model.parameters()), (x[::2], y[::2])
+    for _ in range(6):
+        optimizer.step(remade(model, half, cross_entropy, optimizer))
+    if what == "a tuple":
+        other, loss = (x[1::2], y[1::2]), cross_entropy
+    else:
+        other, loss = half, lambda *pair: 0.1 * cross_entropy(*pair)
+    before = loss(model(other[0]), other[1]).item()
+    assert optimizer.step(remade(model, other, loss, optimizer)).item() == pytest.approx(before)
+
+
+def test_what_comes_anew_with_every_closure_is_looked_at_once():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    for _ in range(8):
+        part, loss = (x, y.clone()), lambda *pair: cross_entropy(*pair)
+        optimizer.step(remade(model, part, loss, optimizer))
+    assert optimizer.evaluations == 9 + 3  # after 1, 2 and 4 steps, as with one closure for all
+
+
 def test_schedulers_groups_and_hooks_run():
     model, x, y = classification()
     groups = [{"params": model[0].parameters()}, {"params": model[2:].parameters(), "lr": 1.0}]

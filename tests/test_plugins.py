@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from ddopt import plugins
+from ddopt.config import load as config_of
 from ddopt.plugins import PluginManager, PluginWarning
+from ddopt.run.execution import execute
 from tests.runs import ddopt, write_run_file
 
 GOOD = """
@@ -99,6 +101,56 @@ def test_a_missing_extra_is_told_with_its_command(install, monkeypatch):
     manager = load(monkeypatch, "needy")
     with pytest.raises(ValueError, match=r"Install it with: pip install 'needy\[space\]'"):
         manager.find("acceptance", "needy")
+
+
+@pytest.mark.parametrize("where", ["math:pi", "ddopt.acceptance.window:Window"])
+def test_a_class_is_what_it_is_registered_as(tmp_path, where):
+    path = tmp_path / f"{tmp_path.name}.py"
+    lazy = f'register("{where}", seam="acceptance", name="lazy")'
+    path.write_text(GOOD.replace("register(Tidy)", lazy))
+    manager = PluginManager()
+    manager.load_file(path)
+    with pytest.raises(ValueError, match=rf"registered as '{where}', which is no acceptance of th"):
+        manager.find("acceptance", "lazy")
+
+
+def test_everything_that_is_registered_answers_to_its_name():
+    for seam, name, _ in plugins.manager().registry:
+        assert plugins.manager().find(seam, name).name == name
+
+
+UNPREPARED = """
+import ddopt, torch
+
+class Lazy(ddopt.Task):
+    name = "lazy_{number}"
+    def prepare(self, setting):
+        {prepared}
+
+@ddopt.hookimpl
+def ddopt_register(register):
+    register(Lazy)
+"""
+
+
+@pytest.mark.parametrize(
+    ("prepared", "reason"),
+    [
+        ("pass", "it has not set problem and initial"),
+        (
+            "from ddopt.testing.problems import regression\n"
+            "        self.problem, self.initial = regression()[0], torch.zeros(3)",
+            r"self.initial has the shape \(3,\); its layout has 113 parameters",
+        ),
+    ],
+)
+def test_a_problem_that_is_not_prepared_is_explained(tmp_path, prepared, reason):
+    number = len(prepared)
+    path = tmp_path / f"unprepared_{number}.py"
+    path.write_text(UNPREPARED.format(number=number, prepared=prepared))
+    config = config_of(write_run_file(tmp_path), [f"problem=lazy_{number}"], [path])
+    with pytest.raises(ValueError, match=reason):
+        execute(config, None)
 
 
 def test_strict_mode_does_not_go_on(install, monkeypatch):
@@ -211,6 +263,11 @@ OPTIONS = "    class Config():\n        x: int = 1\n    def"
         (GOOD.partition("@")[0], "it has no hook"),
         (GOOD.replace("register(Tidy)", "register(Tidy())"), "takes a class or 'module:Class'"),
         (GOOD.replace("ratio", "ration"), "Tidy'> does not define ratio"),
+        (
+            GOOD.replace("value, trial, predicted", "value, trial"),
+            r"Tidy.ratio must take \(self, value, trial, predicted\): too many positional",
+        ),
+        (GOOD.replace('"tidy"', "3"), "words, and not 'acceptance' and 3"),
         (
             GOOD.replace(
                 "    def", "    class Config(ddopt.Settings):\n        x: int = 1\n    def"

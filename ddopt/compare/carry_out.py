@@ -17,6 +17,7 @@ from ddopt.run.execution import execute
 from ddopt.run.folder import CONFIG, Folder, load_again, refuse_changes
 from ddopt.run.running import setting
 from ddopt.run.stopping import StopReason
+from ddopt.task import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ def done(folder: Path, stop: Stop) -> bool:
 def warm(config: RunConfig) -> None:
     """Evaluate once, and make an optimizer: what is imported on first use is nobody's time."""
     task = cast("Task", config.problem.build())
-    task.prepare(setting(config))
+    prepare(task, setting(config))
     sampling = cast("Sampling", config.sampling.build())
     sampling.prepare(config.seed)
     assert sampling.problem(task.problem, 0).both(task.initial).gradient is not None
@@ -69,7 +70,7 @@ def other(opponent: Opponent, folder: Path, every: float) -> None:
     torch.set_num_threads(config.threads)
     chance.seed(config.seed)
     task = cast("Task", config.problem.build())
-    task.prepare(setting(config))
+    prepare(task, setting(config))
     baseline = cast("Baseline", opponent.settings.build())
     sampling = cast("Sampling", config.sampling.build()) if baseline.mini else None
     if sampling is not None:

@@ -52,7 +52,8 @@ class EngineOptimizer(torch.optim.Optimizer):
             around trial evaluations, as the random state is.
         stochastic: whether the closure may be another function at the next step (mini-batches).
             ``False`` reuses the accepted trial's gradient as the next step's first one, ``True``
-            evaluates anew, ``None`` finds out by looking twice now and then.
+            evaluates anew, ``None`` finds out by looking twice now and then. Where f changes, the
+            curvature is forgotten, but not with ``True``.
     """
 
     def __init__(
@@ -116,7 +117,8 @@ class EngineOptimizer(torch.optim.Optimizer):
         For losses that can do more than a closure: be evaluated on parts of their points, give
         residuals, give values without gradients. The source is asked at the start of every step; a
         problem that is another object than the last one is another f (resampled points), and the
-        curvature of the old one is forgotten.
+        curvature of the old one is forgotten, unless changes come step after step or
+        ``stochastic=True`` says that they will.
         """
         self._source = source
 
@@ -147,7 +149,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         else:
             problem, other = self._minimised()
             self._start(problem, anew=other, look=self._engine.iteration > 0 and self._made is None)
-            self._made = problem
+            self._made, self._changes.lately = problem, other
         point = self._engine.point
         assert point is not None
         try:
@@ -171,7 +173,9 @@ class EngineOptimizer(torch.optim.Optimizer):
             raise ValueError(
                 f"the {len(moving)} parameters that have requires_grad are not the {len(known)} "
                 "that had it when the optimizer was made, to which its radius and its curvature "
-                "belong; make a new optimizer after freezing or unfreezing"
+                "belong; make a new optimizer after freezing or unfreezing. Where a library "
+                "unfreezes them on its own (DeepXDE does whenever it shows a loss), give the "
+                "optimizer only the parameters that shall move"
             )
 
     def _minimised(self) -> tuple[Problem, bool]:
@@ -181,7 +185,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         last = self._made.problem if isinstance(self._made, Split) else self._made
         if made is last and self._made is not None:
             return self._made, False
-        if last is not None:
+        if last is not None and not (self._changes.lately or self._changes.stochastic):
             self.reset()
         problem, _ = shared(made, engine.shares, engine.executor)
         return problem, last is not None
@@ -229,7 +233,8 @@ class EngineOptimizer(torch.optim.Optimizer):
         again = self._changes.lately
         if self._changes.compared(before.value, value):
             engine.point = before  # its bits may depend on who evaluated it
-            self._witness.watching &= not look  # what it saw was no sign of a change
+            if look:
+                self._witness.false_alarm()
         elif not again:
             self.reset()
 

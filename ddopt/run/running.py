@@ -15,7 +15,7 @@ from ddopt.run import chance, checkpoint, record, shards
 from ddopt.run.interrupt import Interrupt
 from ddopt.run.stopping import StopReason, why
 from ddopt.run.tally import Tally
-from ddopt.task import Setting, Task
+from ddopt.task import Setting, Task, prepare
 
 if TYPE_CHECKING:
     from ddopt.config import RunConfig
@@ -42,7 +42,7 @@ class Run:
         self.config, self.executor, self.folder = config, executor, folder
         chance.seed(config.seed)
         self.task = cast("Task", config.problem.build())
-        self.task.prepare(setting(config))
+        prepare(self.task, setting(config))
         strategy = cast("Strategy", config.strategy.build())
         self.subdomains, self._shares = strategy.subdomains, strategy.shares
         self.sampling = cast("Sampling", config.sampling.build())

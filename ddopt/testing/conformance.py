@@ -6,21 +6,27 @@ own tests use.
 
 from __future__ import annotations
 
+import io
 import math
-from typing import TYPE_CHECKING
+import pickle
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ddopt.decomposition import validate
-from ddopt.problem import Consistent, Point, Problem
+from ddopt.problem import Consistent, Point, Problem, Samples
+from ddopt.task import Setting, prepare
 from ddopt.testing.problems import regression
 from ddopt.vectors import norm
 
 if TYPE_CHECKING:
+    from ddopt.acceptance import Acceptance
     from ddopt.decomposition import Decomposition
     from ddopt.hessian import Hessian
     from ddopt.solver import Solver
     from ddopt.subproblem import Subproblem
+    from ddopt.task import Task
 
 
 def check_decomposition(decomposition: Decomposition, problem: Problem | None = None) -> None:
@@ -64,6 +70,73 @@ def _check_consistency(problem: Problem, theta: torch.Tensor, subdomain: object)
     assert norm(found - wanted) <= 1e-10 * max(norm(wanted), 1e-300), (
         "the consistent local gradient must be the restricted global gradient"
     )
+
+
+def check_acceptance(acceptance: Acceptance) -> None:
+    """The policy takes what is as good as promised, refuses what is not finite, and is restored."""
+    values = [8.0, 4.0, 2.0, 1.0]
+    for before, after in pairwise(values):
+        verdict = acceptance.judge(before, after, before - after)
+        assert verdict.accepted, "a step that brings what was promised must be taken"
+    for trial in (math.nan, math.inf):
+        assert not acceptance.judge(1.0, trial, 1.0).accepted, f"a trial of {trial} must be refused"
+    assert not acceptance.judge(1.0, 1e3, 1.0).accepted, (
+        "a trial a thousand times as high as every value before must be refused"
+    )
+    twin = type(acceptance)(acceptance.config)
+    twin.load_state_dict(_saved(acceptance.state_dict()))
+    trials = [(1.0, 1.5, 0.5), (1.0, 0.9, 0.2), (0.9, 3.0, 0.1), (0.9, 0.8, 0.1)]
+    verdicts = [(acceptance.judge(*trial), twin.judge(*trial)) for trial in trials]
+    assert all(a == b for a, b in verdicts), "a restored policy must judge alike"
+    acceptance.reset()
+    fresh = type(acceptance)(acceptance.config)
+    verdicts = [(acceptance.judge(*trial), fresh.judge(*trial)) for trial in trials]
+    assert all(a == b for a, b in verdicts), "after reset() earlier values must be forgotten"
+
+
+def _saved(state: Any) -> Any:
+    """A state as a checkpoint gives it back."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    try:
+        return torch.load(buffer, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise AssertionError(
+            f"a state must be made of tensors, numbers, strings, lists and dicts: {error}"
+        ) from None
+
+
+def check_task(task: Task) -> None:
+    """A problem follows from its seed, is differentiated rightly, and is the sum of its shares."""
+    twin = type(task)(task.config)
+    for one in (task, twin):
+        prepare(one, Setting(seed=3))
+    problem, theta = task.problem, task.initial
+    point, again = problem.at(theta), twin.problem.at(twin.initial)
+    assert torch.equal(theta, twin.initial), "the same seed must give the same first parameters"
+    assert point.value == again.value, "the same seed must give the same loss"
+    assert theta.dtype == problem.layout.dtype, "initial must have the dtype of the layout"
+    g = point.gradient
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(theta.shape, generator=generator, dtype=theta.dtype)
+    length = 1e-6 * max(norm(theta), 1.0) / norm(v)
+    ends = [problem.at(theta + sign * length * v).value for sign in (1.0, -1.0)]
+    slope, found = (ends[0] - ends[1]) / (2.0 * length), float(g @ v)
+    assert abs(slope - found) <= 1e-4 * max(norm(g) * norm(v), 1e-8), (
+        f"the gradient says that the loss changes by {found:g} along a direction; it is {slope:g}"
+    )
+    assert problem.at(theta).value == point.value, "the loss must be a function of theta alone"
+    if problem.samples is not None:
+        halves = [Samples(tuple(term[i::2] for term in problem.samples.terms)) for i in range(2)]
+        whole = sum(problem.share(half).at(theta).value for half in halves)
+        assert abs(whole - point.value) <= 1e-10 * max(abs(point.value), 1e-300), (
+            f"the shares of two halves of the samples add up to {whole:g}, the loss is "
+            f"{point.value:g}: sums() must return the sum over the samples that it is given"
+        )
+    for name, figure in task.measure(theta).items():
+        assert isinstance(figure, float), f"measure() must give numbers; {name} is {figure!r}"
+    twin.load_state_dict(_saved(task.state_dict()))
 
 
 def check_solver(solver: Solver, problem: Problem | None = None) -> None:

@@ -11,20 +11,18 @@ until a step ends, and a value needs no backward pass until somebody asks for th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ddopt.autograd import AutogradProblem, Named
 from ddopt.notice import warn
+from ddopt.optim import EngineOptimizer
 from ddopt.problem import Frozen, Operator, Point, Problem, Samples
 from ddopt.space import Indices, Parameters
 from ddopt_pinn.collocation import Collocation, network_at
 from ddopt_pinn.jacobian import per_residual
 from ddopt_pinn.library import dde, numbers
-
-if TYPE_CHECKING:
-    from ddopt.optim import EngineOptimizer
 
 
 class ModelProblem(AutogradProblem):
@@ -60,20 +58,20 @@ class ModelProblem(AutogradProblem):
             self._collocation = Collocation(
                 data, data.train_x_all, 1.0, layout.dtype, layout.device
             )
+        self._auxiliary = _auxiliary(data, layout.dtype, layout.device)
         self._means = _means(loss)
         self._loss_weights = None if loss_weights is None else [float(w) for w in loss_weights]
         self._equations = 1  # until they have been asked
         counts = self._collocation.counts
         super().__init__(layout, self._term_sums, Samples.all(*counts))
 
-    def _pde(self, x: torch.Tensor, u: torch.Tensor) -> Any:
-        """The residuals of the equations, each a column or more."""
+    def _pde(self, x: torch.Tensor, u: torch.Tensor, index: torch.Tensor) -> Any:
+        """The residuals of the equations at points, given by number too; a column or more each."""
         if self._data.pde is None:
             return x.new_zeros(len(x), 0)
-        if self._data.auxiliary_var_fn is None:
+        if self._auxiliary is None:
             return self._data.pde(x, u)
-        given = self._data.auxiliary_var_fn(x.detach().cpu().numpy())
-        return self._data.pde(x, u, torch.as_tensor(given, dtype=x.dtype, device=x.device))
+        return self._data.pde(x, u, self._auxiliary[index.to(x.device)])
 
     def _errors(self, named: Named, samples: Samples) -> list[tuple[int, torch.Tensor]]:
         """The residuals of each loss at its samples, with the term that they belong to."""
@@ -81,7 +79,7 @@ class ModelProblem(AutogradProblem):
         widths: list[int] = []
 
         def equation(x: torch.Tensor, u: torch.Tensor) -> Any:
-            found = self._pde(x, u)
+            found = self._pde(x, u, samples.terms[0])
             several = found if isinstance(found, (list, tuple)) else [found]
             widths.extend(1 if one.ndim == 1 else one.shape[1] for one in several)
             return several
@@ -170,14 +168,39 @@ class ModelProblem(AutogradProblem):
 
 
 def _data_in_parts(model: Any) -> Any:
-    """A model's data; raises ``ValueError`` where it is no ``PDE`` and no ``TimePDE``."""
+    """A model's data; raises ``ValueError`` where its loss is no mean over the points of a PDE."""
     data = model.data
-    if getattr(type(data), "losses", None) is not dde.data.PDE.losses:
+    plain = dde.data.PDE
+    own = [getattr(type(data), name, None) for name in ("losses", "losses_train")]
+    if own != [plain.losses, plain.losses_train]:
         raise ValueError(
             f"parts of the loss need a dde.data.PDE or dde.data.TimePDE; this model has a "
-            f"{type(data).__name__}: use model.compile with a variant that needs no parts (P)"
+            f"{type(data).__name__}: {_WHOLE}"
+        )
+    if dde.config.autodiff != "reverse":
+        raise ValueError(
+            f"parts of the loss are differentiated in reverse mode, and the equation is written "
+            f"for DeepXDE's forward mode: {_WHOLE}"
+        )
+    layers = [type(layer).__name__ for layer in model.net.modules() if isinstance(layer, _BY_BATCH)]
+    if layers:
+        raise ValueError(
+            f"{layers[0]} draws at random, or looks at all points at once, so the loss has no "
+            f"parts: {_WHOLE}"
         )
     return data
+
+
+_WHOLE = "use model.compile with a method that needs no parts (TrustRegion, or SAPTS's variant P)"
+_BY_BATCH = (torch.nn.modules.dropout._DropoutNd, torch.nn.modules.batchnorm._BatchNorm)
+
+
+def _auxiliary(data: Any, dtype: torch.dtype, device: torch.device) -> torch.Tensor | None:
+    """DeepXDE's auxiliary variables at the interior points; None where no equation reads them."""
+    if data.pde is None or data.auxiliary_var_fn is None or dde.utils.get_num_args(data.pde) < 3:
+        return None
+    interior = data.train_aux_vars[sum(data.num_bcs) :]
+    return torch.as_tensor(interior, dtype=dtype, device=device)
 
 
 def _mean_square(error: torch.Tensor) -> torch.Tensor:
@@ -204,10 +227,17 @@ def _mean(loss: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     apart = 0.5 * (of(some[:2]) + of(some[2:]))
     if not torch.allclose(of(some), apart, rtol=1e-12):
         raise ValueError(
-            f"the loss {loss!r} is no mean over points, so it has no parts; "
-            "use MSE or MAE, or a variant that needs no parts (P)"
+            f"the loss {loss!r} is no mean over points, so it has no parts; use MSE or MAE, or "
+            f"{_WHOLE}"
         )
     return of
+
+
+def _called(optimizer: Any) -> str:
+    """How a message calls what is no optimizer of ddopt."""
+    if isinstance(optimizer, (str, type)):
+        return f"{optimizer!r}"
+    return type(optimizer).__name__
 
 
 class Source:
@@ -243,13 +273,13 @@ def compile(
     For the variants that decompose samples or space ("D", "PINN"), and for others that gain from
     it: values without backward passes, Gauss-Newton. Arguments are those of ``dde.Model.compile``.
     Warns where DeepXDE would drop something silently: external variables that the optimizer does
-    not hold, a regularizer, a learning rate. Raises ``ValueError`` for other data, a
-    loss that is no mean over points, or an optimizer that is not ddopt's.
+    not hold, a regularizer, a learning rate. Raises ``ValueError`` for other optimizers, and for a
+    loss that is no mean over points: other data, other losses, dropout, batch norm.
     """
-    if not hasattr(optimizer, "minimise"):
+    if not isinstance(optimizer, EngineOptimizer):
         raise ValueError(
-            f"ddopt_pinn.compile takes an optimizer of ddopt, not {optimizer!r}; for others there "
-            "is model.compile"
+            "ddopt_pinn.compile is for ddopt's optimizers, ddopt.TrustRegion(net.parameters()) for "
+            f"example, and not for {_called(optimizer)}; use model.compile"
         )
     _data_in_parts(model)
     _means(loss)
@@ -263,10 +293,11 @@ def compile(
             "to its own optimizers only; make this one with [*net.parameters(), *variables]"
         )
     if getattr(model.net, "regularizer", None) is not None:
-        warn(
-            f"the regularizer {model.net.regularizer} is not in the loss: DeepXDE hands it to its "
-            "own optimizers only"
-        )
+        kind = model.net.regularizer[0]
+        why = "is in DeepXDE's loss but has no parts: it is shown, and not trained"
+        if kind != "l1":
+            why = "is not in the loss: DeepXDE hands it to its own optimizers only"
+        warn(f"the regularizer {model.net.regularizer} {why}")
     for name in ("lr", "decay"):
         if options.pop(name, None) is not None:
             warn(f"{name}= has no effect: a trust region finds its own step lengths")

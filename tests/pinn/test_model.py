@@ -143,9 +143,37 @@ def test_resampled_points_are_another_loss(whole):
     assert optimizer._engine.point.value == pytest.approx(at_new_points, rel=1e-12)
 
 
-def test_an_optimizer_that_is_not_of_ddopt_is_told():
-    with pytest.raises(ValueError, match=r"not 'adam'; for others there is model\.compile"):
-        ddopt_pinn.compile(heat(), "adam", lr=1e-3)
+@pytest.mark.parametrize("whole", [True, False], ids=["closure", "parts"])
+def test_points_drawn_anew_in_every_step_leave_the_curvature(whole):
+    model = heat()
+    optimizer = ddopt.TrustRegion(model.net.parameters(), hessian={"name": "lsr1", "memory": 5})
+    if whole:
+        model.compile(optimizer, verbose=0)
+    else:
+        ddopt_pinn.compile(model, optimizer, verbose=0)
+    model.data.train_distribution = "pseudo"
+    forgotten = []
+    reset = optimizer.reset
+    optimizer.reset = lambda: (forgotten.append(optimizer.param_groups[0]["steps"]), reset())
+    train(model, 6, callbacks=[load().callbacks.PDEPointResampler(period=1)])
+    assert forgotten == [1]  # the second change in a row is a habit
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["closure", "parts"])
+def test_who_says_that_points_will_change_keeps_the_curvature(whole):
+    model = heat()
+    optimizer = ddopt.TrustRegion(model.net.parameters(), stochastic=True)
+    if whole:
+        model.compile(optimizer, verbose=0)
+    else:
+        ddopt_pinn.compile(model, optimizer, verbose=0)
+    model.data.train_distribution = "pseudo"
+    optimizer.reset = lambda: pytest.fail("the curvature was forgotten")
+    train(model, 9, callbacks=[load().callbacks.PDEPointResampler(period=4)])
+    assert optimizer.evaluations == (18 if whole else 12)  # new points are evaluated anew
+    inputs = model.data.train_x
+    at_new_points = float(model.outputs_losses_train(inputs, None, None)[1].sum().detach())
+    assert optimizer._engine.point.value == pytest.approx(at_new_points, rel=1e-12)
 
 
 def test_weights_of_a_later_compile_or_a_callback_are_those_of_the_loss():
@@ -159,6 +187,21 @@ def test_weights_of_a_later_compile_or_a_callback_are_those_of_the_loss():
     model.loss_weights[1] = 7
     train(model, 2)
     assert optimizer._engine.point.value == pytest.approx(model.train_state.loss_train.sum())
+
+
+@pytest.mark.parametrize("again", [{"loss_weights": [1, 1e-3, 1, 1]}, {"loss": "MAE"}])
+def test_another_compile_line_is_another_loss_for_a_closure_too(again):
+    model = heat()
+    optimizer = ddopt.TrustRegion(model.net.parameters())
+    model.compile(optimizer, verbose=0)
+    train(model, 5)
+    model.compile(optimizer, **again, verbose=0)
+    data = model.data
+    here = float(model.outputs_losses_train(data.train_x, None, None)[1].sum().detach())
+    step, began = optimizer.step, []
+    optimizer.step = lambda closure: began.append(float(step(closure)))
+    train(model, 2)
+    assert began[0] == pytest.approx(here, rel=1e-12)
 
 
 @pytest.mark.parametrize("parts", [False, True], ids=["closure", "parts"])
@@ -237,6 +280,95 @@ def test_what_has_no_parts_is_said():
     with pytest.raises(ValueError, match="no mean over points"):
         ddopt_pinn.compile(model, optimizer, loss=lambda _, error: error.square().sum())
     assert model.opt is None  # nothing has been compiled
+
+
+@pytest.mark.parametrize("kind", ["IDE", "FPDE"])
+def test_equations_that_integrate_have_no_parts(kind):
+    dde = load()
+    line = dde.geometry.Interval(0, 1)
+    ends = dde.icbc.DirichletBC(line, lambda x: 0, lambda _, on: on)
+    if kind == "IDE":
+        data = dde.data.IDE(line, lambda x, y, matrix: y, ends, 3, num_domain=4)
+    else:
+        data = dde.data.FPDE(line, lambda x, y, matrix: y, 1.5, ends, [5], meshtype="static")
+    net = dde.nn.FNN([1, 4, 1], "tanh", "Glorot normal")
+    model, optimizer = dde.Model(data, net), ddopt.TrustRegion(net.parameters())
+    with pytest.raises(
+        ValueError, match=rf"need a dde.data.PDE .* has a {kind}: use model.compile"
+    ):
+        ddopt_pinn.compile(model, optimizer)
+
+
+@pytest.mark.parametrize("layer", [torch.nn.Dropout(0.1), torch.nn.BatchNorm1d(10)])
+def test_layers_that_draw_or_look_at_the_batch_have_no_parts(layer):
+    model = heat()
+    model.net.linears[1] = torch.nn.Sequential(model.net.linears[1], layer.double())
+    with pytest.raises(ValueError, match=f"{type(layer).__name__} .* use model.compile"):
+        ddopt_pinn.compile(model, ddopt.TrustRegion(model.net.parameters()))
+
+
+def test_derivatives_in_forward_mode_have_no_parts(monkeypatch):
+    model = heat()
+    monkeypatch.setattr(load().config, "autodiff", "forward")
+    with pytest.raises(ValueError, match="forward mode"):
+        ddopt_pinn.compile(model, ddopt.TrustRegion(model.net.parameters()))
+
+
+@pytest.mark.parametrize(
+    "other", ["adam", ddopt.TrustRegion, torch.optim.Adam([torch.zeros(1)])], ids=range(3)
+)
+def test_other_optimizers_have_no_use_for_parts(other):
+    with pytest.raises(ValueError, match=r"for ddopt's optimizers, .*; use model.compile"):
+        ddopt_pinn.compile(heat(), other)
+
+
+@pytest.mark.parametrize("arguments", [2, 3])
+def test_auxiliary_variables_are_those_that_deepxde_has_at_each_point(arguments):
+    dde = load()
+    asked = []
+
+    def slope(x):
+        asked.append(len(x))
+        return np.random.default_rng(len(asked)).normal(size=(len(x), 1))  # measured, say
+
+    line = dde.geometry.Interval(-1, 1)
+    ends = dde.icbc.DirichletBC(line, lambda x: 0, lambda x, on: on)
+    equations = {
+        2: lambda x, u: dde.grad.jacobian(u, x),
+        3: lambda x, u, given: dde.grad.jacobian(u, x) - given,
+    }
+    data = dde.data.PDE(line, equations[arguments], ends, 9, 2, auxiliary_var_function=slope)
+    model = dde.Model(data, dde.nn.FNN([1, 6, 1], "tanh", "Glorot normal"))
+    model.compile("adam", lr=1e-3, verbose=0)
+    problem = ModelProblem(model)
+    theta = torch.cat([p.detach().reshape(-1) for p in model.net.parameters()])
+    before = len(asked)
+    losses = model.outputs_losses_train(data.train_x, None, data.train_aux_vars)[1]
+    assert problem.at(theta).value == pytest.approx(float(losses.detach().sum()), rel=1e-13)
+    shares = [problem.share(samples).at(theta).value for samples in halves(problem)]
+    assert sum(shares) == pytest.approx(problem.at(theta).value, rel=1e-13)
+    assert len(asked) == before  # once, as in DeepXDE
+
+
+def test_a_regularizer_that_deepxde_has_in_its_loss_is_told_of_as_such():
+    model = heat(regularization=["l1", 1e-4])
+    with pytest.warns(UserWarning, match="'l1', 0.0001] is in DeepXDE's loss but has no parts"):
+        ddopt_pinn.compile(model, ddopt.TrustRegion(model.net.parameters()), verbose=0)
+
+
+def test_layers_that_the_display_melts_are_explained():
+    model = heat()
+    model.net.linears[0].requires_grad_(False)
+    model.compile(ddopt.TrustRegion(model.net.parameters()), verbose=0)
+    with pytest.raises(ValueError, match="give the optimizer only the parameters that shall move"):
+        train(model, 1)
+    model.net.linears[0].requires_grad_(False)
+    before = model.net.linears[0].weight.clone()
+    some = [p for p in model.net.parameters() if p.requires_grad]
+    model.compile(ddopt.TrustRegion(some), verbose=0)
+    with pytest.warns(UserWarning, match="depends on 2 trainable tensor"):
+        train(model, 3)
+    assert torch.equal(model.net.linears[0].weight, before)
 
 
 def test_parts_of_nothing_are_nothing():

@@ -296,6 +296,11 @@ def test_a_closure_that_forgets_to_clear_the_gradients_is_right_too():
     assert torch.equal(*ends)
 
 
+def test_a_module_in_the_place_of_its_parameters_is_told():
+    with pytest.raises(TypeError, match=r"Linear's parameters.*TrustRegion\(model\.parameters"):
+        TrustRegion(torch.nn.Linear(2, 2))
+
+
 def test_sapts_d_that_is_told_of_mini_batches_takes_the_options_that_suit_them():
     def end(**options):
         model, x, y = classification()

@@ -47,11 +47,12 @@ def cells(rows: Sequence[Row], merit: Merit) -> tuple[list[str], list[list[str]]
     for row in ranked(rows, merit):
         values, losses = row.values(merit.key), row.values("loss")
         centre = mean(values) if merit.higher else geometric(values)
+        scatter = f"{merit.show(mean(values))} ± {merit.show(spread(values))}"
         body.append(
             [
                 row.title,
                 merit.show(centre),
-                f"{merit.show(mean(values))} ± {merit.show(spread(values))}",
+                scatter if len(values) > 1 else "one seed",
                 f"{min(losses) if merit.key == 'loss' else geometric(losses):.2e}",
                 _count(mean(row.values("evaluations"))),
                 _count(mean(row.values("evaluations_total"))),

@@ -11,7 +11,7 @@ SAME = 1e-9  # relative difference below which two evaluations are of one functi
 class Changes:
     """Compares two evaluations at one iterate now and then.
 
-    Another function once is new points: the curvature is stale. Twice in a row it is mini-batches:
+    Another function once is new points, or new weights. Twice in a row it is mini-batches:
     ``stochastic`` from then on, so that every step evaluates anew.
     """
 

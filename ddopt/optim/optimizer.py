@@ -52,8 +52,8 @@ class EngineOptimizer(torch.optim.Optimizer):
             around trial evaluations, as the random state is.
         stochastic: whether the closure may be another function at the next step (mini-batches).
             ``False`` reuses the accepted trial's gradient as the next step's first one, ``True``
-            evaluates anew, ``None`` finds out by looking twice now and then. Where f changes, the
-            curvature is forgotten, but not with ``True``.
+            evaluates anew, ``None`` finds out by looking twice now and then. The curvature is kept
+            where f changes (docs/design/resampling.md); ``reset`` forgets it.
     """
 
     def __init__(
@@ -67,6 +67,12 @@ class EngineOptimizer(torch.optim.Optimizer):
         buffers: Iterable[torch.Tensor] = (),
         stochastic: bool | None = None,
     ) -> None:
+        if isinstance(params, torch.nn.Module):
+            name = type(params).__name__
+            raise TypeError(
+                f"params are tensors, and this is a module: give {name}'s parameters, for example "
+                f"{type(self).__name__}(model.parameters())"
+            )
         blank = {"radius": None, "ratio": None, "accepted": None, "steps": 0, "engine": ""}
         super().__init__(params, {**INERT, "lr": lr, **blank})
         self._parameters = Parameters(self._named())
@@ -116,9 +122,8 @@ class EngineOptimizer(torch.optim.Optimizer):
 
         For losses that can do more than a closure: be evaluated on parts of their points, give
         residuals, give values without gradients. The source is asked at the start of every step; a
-        problem that is another object than the last one is another f (resampled points), and the
-        curvature of the old one is forgotten, unless changes come step after step or
-        ``stochastic=True`` says that they will.
+        problem that is another object than the last one is another f (resampled points): no value
+        of the old one is compared with one of the new.
         """
         self._source = source
 
@@ -149,7 +154,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         else:
             problem, other = self._minimised()
             self._start(problem, anew=other, look=self._engine.iteration > 0 and self._made is None)
-            self._made, self._changes.lately = problem, other
+            self._made = problem
         point = self._engine.point
         assert point is not None
         try:
@@ -185,8 +190,8 @@ class EngineOptimizer(torch.optim.Optimizer):
         last = self._made.problem if isinstance(self._made, Split) else self._made
         if made is last and self._made is not None:
             return self._made, False
-        if last is not None and not (self._changes.lately or self._changes.stochastic):
-            self.reset()
+        if last is not None:
+            self._engine.renew()
         problem, _ = shared(made, engine.shares, engine.executor)
         return problem, last is not None
 
@@ -230,16 +235,15 @@ class EngineOptimizer(torch.optim.Optimizer):
         if anew:
             self._changes.evaluated_anew()
             return
-        again = self._changes.lately
         if self._changes.compared(before.value, value):
             engine.point = before  # its bits may depend on who evaluated it
             if look:
                 self._witness.false_alarm()
-        elif not again:
-            self.reset()
+        elif not self._changes.stochastic:  # mini-batches are what acceptance windows are for
+            engine.renew()
 
     def reset(self) -> None:
-        """Forget the curvature: the loss is another function now (resampled points, new data)."""
+        """Forget the curvature: the loss has nothing to do with the last one's."""
         self._engine.reset()
 
     def _publish(self) -> None:

@@ -124,8 +124,16 @@ def test_a_value_needs_no_backward_pass():
     assert all(torch.equal(p, q) for p, q in zip(model.net.parameters(), before, strict=True))
 
 
+def renewals(optimizer):
+    """The steps before which values of f are forgotten; curvature never is."""
+    found, renew = [], optimizer._engine.renew
+    optimizer._engine.renew = lambda: (found.append(optimizer.param_groups[0]["steps"]), renew())
+    optimizer._engine.reset = lambda: pytest.fail("the curvature was forgotten")
+    return found
+
+
 @pytest.mark.parametrize("whole", [True, False], ids=["closure", "parts"])
-def test_resampled_points_are_another_loss(whole):
+def test_resampled_points_are_another_loss_and_the_curvature_is_kept(whole):
     model = heat()
     optimizer = ddopt.TrustRegion(model.net.parameters(), hessian={"name": "lsr1", "memory": 5})
     if whole:
@@ -133,34 +141,26 @@ def test_resampled_points_are_another_loss(whole):
     else:
         ddopt_pinn.compile(model, optimizer, verbose=0)
     model.data.train_distribution = "pseudo"
-    forgotten = []
-    reset = optimizer.reset
-    optimizer.reset = lambda: (forgotten.append(optimizer.param_groups[0]["steps"]), reset())
+    renewed = renewals(optimizer)
     train(model, 9, callbacks=[load().callbacks.PDEPointResampler(period=6)])
-    assert forgotten == [6]
+    assert renewed == [6]
     inputs = model.data.train_x
     at_new_points = float(model.outputs_losses_train(inputs, None, None)[1].sum().detach())
     assert optimizer._engine.point.value == pytest.approx(at_new_points, rel=1e-12)
 
 
-@pytest.mark.parametrize("whole", [True, False], ids=["closure", "parts"])
-def test_points_drawn_anew_in_every_step_leave_the_curvature(whole):
+def test_points_drawn_anew_in_every_step_are_a_habit():
     model = heat()
-    optimizer = ddopt.TrustRegion(model.net.parameters(), hessian={"name": "lsr1", "memory": 5})
-    if whole:
-        model.compile(optimizer, verbose=0)
-    else:
-        ddopt_pinn.compile(model, optimizer, verbose=0)
+    optimizer = ddopt.TrustRegion(model.net.parameters())
+    model.compile(optimizer, verbose=0)
     model.data.train_distribution = "pseudo"
-    forgotten = []
-    reset = optimizer.reset
-    optimizer.reset = lambda: (forgotten.append(optimizer.param_groups[0]["steps"]), reset())
+    renewed = renewals(optimizer)
     train(model, 6, callbacks=[load().callbacks.PDEPointResampler(period=1)])
-    assert forgotten == [1]  # the second change in a row is a habit
+    assert renewed == [1]  # from the second change in a row on, every step evaluates anew
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["closure", "parts"])
-def test_who_says_that_points_will_change_keeps_the_curvature(whole):
+def test_who_says_that_points_will_change_is_not_looked_after(whole):
     model = heat()
     optimizer = ddopt.TrustRegion(model.net.parameters(), stochastic=True)
     if whole:
@@ -168,7 +168,6 @@ def test_who_says_that_points_will_change_keeps_the_curvature(whole):
     else:
         ddopt_pinn.compile(model, optimizer, verbose=0)
     model.data.train_distribution = "pseudo"
-    optimizer.reset = lambda: pytest.fail("the curvature was forgotten")
     train(model, 9, callbacks=[load().callbacks.PDEPointResampler(period=4)])
     assert optimizer.evaluations == (18 if whole else 12)  # new points are evaluated anew
     inputs = model.data.train_x

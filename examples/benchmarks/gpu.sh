@@ -43,5 +43,5 @@ print("the same bits" if one == two else "NOT the same bits")
 PY
 
 echo "== networks that want a GPU"
-run examples/images/cifar10_resnet.toml --out "$out/resnet" "stop.seconds=$each" | tail -3
+run examples/images/cifar10_resnet.toml --out "$out/resnet" "stop.seconds=$each" stop.evaluations=1000 | tail -3
 run examples/text/shakespeare_large.toml --out "$out/gpt" "stop.seconds=$each" | tail -3

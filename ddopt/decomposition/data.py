@@ -76,8 +76,8 @@ class Data(Decomposition):
         if fewest < parts:
             raise ValueError(
                 f"cannot deal {samples.counts} samples (per loss term) to {parts} subdomains: each "
-                f"needs at least one of each term; use at most {fewest}, or, where the samples "
-                'are points, boxes, which do without (strategy sapts_pinn, variant="PINN")'
+                f"needs at least one of each term; use at most {fewest} subdomains, or, where the "
+                'samples are points, boxes, which do without (strategy sapts_pinn, variant="PINN")'
             )
         subdomains = []
         for index, dealt in enumerate(deal(samples.counts, parts)):

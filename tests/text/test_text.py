@@ -221,7 +221,7 @@ def test_figures_are_drawn(file, tmp_path):
 
 def test_the_command_prints_the_prompt_and_more(file, tmp_path, monkeypatch):
     task = prepared(file)
-    monkeypatch.setattr(ddopt_text.sample, "trained", lambda *_: (task, task.initial))
+    monkeypatch.setattr("ddopt.run.trained.trained", lambda *_: (task, task.initial))
     arguments = [str(tmp_path), "--prompt", "the fox", "--characters", "30"]
     result = CliRunner().invoke(ddopt_text.sample.command, arguments)
     assert result.exit_code == 0

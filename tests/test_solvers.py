@@ -119,11 +119,18 @@ def test_a_stationary_point_is_left_alone():
 
 def test_toint_forgives_a_rise_that_earlier_steps_have_paid_for():
     policy = Toint(patience=2)
-    policy.judge(10.0, 5.0, 5.0)  # a new best
-    assert not policy.judge(5.0, 6.0, 1.0).accepted  # nothing paid since the best
-    policy = Toint(patience=1)
     policy.judge(10.0, 5.0, 5.0)
-    assert policy.judge(5.0, 4.999, 9.0).ratio == pytest.approx(0.001 / 9.0)
+    assert policy.judge(5.0, 6.0, 1.0).ratio == pytest.approx(4.0 / 6.0)  # since f = 10
+    assert policy.judge(6.0, 7.0, 1.0).ratio == pytest.approx(3.0 / 7.0)  # the second in a row
+    assert not policy.judge(7.0, 7.5, 1.0).accepted  # f_r is 7 now, and nothing is paid since
+    policy.judge(7.0, 4.0, 3.0)  # a new best leaves the reference where it is
+    assert policy.judge(4.0, 5.0, 1.0).ratio == pytest.approx((7.0 - 5.0) / (3.0 + 1.0))
+
+
+def test_toint_without_patience_is_monotone():
+    policy = Toint(patience=0)
+    policy.judge(10.0, 5.0, 5.0)
+    assert policy.judge(5.0, 6.0, 1.0).ratio == -1.0
 
 
 def test_averaged_reference_lies_between_the_worst_and_the_current():

@@ -277,23 +277,25 @@ def test_warnings_point_at_the_line_that_called():
     assert lines == ["optimizer = TrustRegion(some, lr=0.5)", "optimizer.step(closure)"]
 
 
+def end_of_sapts_d(*, clears=True, **options):
+    """The parameters after three steps, (n,); a closure may forget to clear the gradients."""
+    model, x, y = classification()
+    optimizer = SAPTS(model.parameters(), variant="D", subdomains=4, **options)
+
+    def closure(part):
+        if clears:
+            optimizer.zero_grad()
+        loss = cross_entropy(model(part[0]), part[1])
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure, (x, y))
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
 def test_a_closure_that_forgets_to_clear_the_gradients_is_right_too():
-    ends = []
-    for forgets in (False, True):
-        model, x, y = classification()
-        optimizer = SAPTS(model.parameters(), variant="D", subdomains=2)
-
-        def closure(part, model=model, optimizer=optimizer, forgets=forgets):
-            if not forgets:
-                optimizer.zero_grad()
-            loss = cross_entropy(model(part[0]), part[1])
-            loss.backward()
-            return loss
-
-        for _ in range(3):
-            optimizer.step(closure, (x, y))
-        ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
-    assert torch.equal(*ends)
+    assert torch.equal(end_of_sapts_d(), end_of_sapts_d(clears=False))
 
 
 def test_a_module_in_the_place_of_its_parameters_is_told():
@@ -302,20 +304,7 @@ def test_a_module_in_the_place_of_its_parameters_is_told():
 
 
 def test_sapts_d_that_is_told_of_mini_batches_takes_the_options_that_suit_them():
-    def end(**options):
-        model, x, y = classification()
-        optimizer = SAPTS(model.parameters(), variant="D", subdomains=4, **options)
-
-        def closure(part):
-            optimizer.zero_grad()
-            loss = cross_entropy(model(part[0]), part[1])
-            loss.backward()
-            return loss
-
-        for _ in range(3):
-            optimizer.step(closure, (x, y))
-        return torch.cat([p.detach().flatten() for p in model.parameters()])
-
+    end = end_of_sapts_d
     by_hand = {"overlap": 0.0, "local_iterations": 8, "recombination": "mean"}
     assert torch.equal(end(stochastic=True), end(**by_hand))
     assert torch.equal(end(stochastic=False), end())

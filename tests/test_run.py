@@ -200,8 +200,8 @@ def test_a_figure_that_fails_does_not_cost_the_run(run_file, tmp_path, monkeypat
     assert (tmp_path / "out" / "summary.json").exists()
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_shows_the_numbers(terminal):
+def three_iterations_shown(terminal):
+    """What the display writes of three iterations; the error is measured in the second."""
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=terminal, width=120)
     shown = Progress(Stop(iterations=40), console)
@@ -209,7 +209,12 @@ def test_progress_shows_the_numbers(terminal):
         line = record.line(Tally(iterations=iteration, loss=0.25), StepReport(), {})
         shown.show(line | ({"error": 0.125} if iteration == 1 else {}))
     shown.close()
-    text = stream.getvalue()
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_shows_the_numbers(terminal):
+    text = three_iterations_shown(terminal)
     assert "0.25" in text
     assert "0.125" in text
     assert ("2 of 40 iterations" in text) == terminal
@@ -218,14 +223,7 @@ def test_progress_shows_the_numbers(terminal):
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_an_error_of_an_earlier_iteration_says_so(terminal):
-    stream = io.StringIO()
-    console = Console(file=stream, force_terminal=terminal, width=120)
-    shown = Progress(Stop(iterations=40), console)
-    for iteration in range(3):
-        line = record.line(Tally(iterations=iteration, loss=0.25), StepReport(), {})
-        shown.show(line | ({"error": 0.125} if iteration == 1 else {}))
-    shown.close()
-    assert "0.125 (iteration 1)" in stream.getvalue()
+    assert "0.125 (iteration 1)" in three_iterations_shown(terminal)
 
 
 def test_a_validation_loss_is_shown(tmp_path, run_file):

@@ -20,12 +20,12 @@ def trained(folder: Path, plugin_files: Sequence[Path] = ()) -> tuple[Any, torch
 
     from ddopt.run import checkpoint, shards
     from ddopt.run.folder import load_again
-    from ddopt.task import Setting
+    from ddopt.task import Setting, prepare
 
     config = load_again(folder, (), plugin_files)
     state = checkpoint.load(folder)
     if state is None:
         raise ValueError(f"{folder} has no checkpoint yet; let the run end, or save more often")
     task: Any = config.problem.build()
-    task.prepare(Setting(config.seed, getattr(torch, config.dtype)))
+    prepare(task, Setting(config.seed, getattr(torch, config.dtype)))
     return task, shards.parameters(folder, state)

@@ -124,6 +124,15 @@ def test_a_value_needs_no_backward_pass():
     assert all(torch.equal(p, q) for p, q in zip(model.net.parameters(), before, strict=True))
 
 
+def resampled(model, optimizer, whole):
+    """Compile by a closure or in parts, for points that a callback draws at random."""
+    if whole:
+        model.compile(optimizer, verbose=0)
+    else:
+        ddopt_pinn.compile(model, optimizer, verbose=0)
+    model.data.train_distribution = "pseudo"
+
+
 def renewals(optimizer):
     """The steps before which values of f are forgotten; curvature never is."""
     found, renew = [], optimizer._engine.renew
@@ -136,11 +145,7 @@ def renewals(optimizer):
 def test_resampled_points_are_another_loss_and_the_curvature_is_kept(whole):
     model = heat()
     optimizer = ddopt.TrustRegion(model.net.parameters(), hessian={"name": "lsr1", "memory": 5})
-    if whole:
-        model.compile(optimizer, verbose=0)
-    else:
-        ddopt_pinn.compile(model, optimizer, verbose=0)
-    model.data.train_distribution = "pseudo"
+    resampled(model, optimizer, whole)
     renewed = renewals(optimizer)
     train(model, 9, callbacks=[load().callbacks.PDEPointResampler(period=6)])
     assert renewed == [6]
@@ -163,11 +168,7 @@ def test_points_drawn_anew_in_every_step_are_a_habit():
 def test_who_says_that_points_will_change_is_not_looked_after(whole):
     model = heat()
     optimizer = ddopt.TrustRegion(model.net.parameters(), stochastic=True)
-    if whole:
-        model.compile(optimizer, verbose=0)
-    else:
-        ddopt_pinn.compile(model, optimizer, verbose=0)
-    model.data.train_distribution = "pseudo"
+    resampled(model, optimizer, whole)
     train(model, 9, callbacks=[load().callbacks.PDEPointResampler(period=4)])
     assert optimizer.evaluations == (18 if whole else 12)  # new points are evaluated anew
     inputs = model.data.train_x

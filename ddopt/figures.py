@@ -89,7 +89,7 @@ def course(metrics: list[dict[str, Any]], panels: list[Panel], title: str, detai
         axes = made.add_subplot(1, len(there), i + 1)
         plain(axes)
         axes.set_title(panel.title, loc="left", fontsize=10.5, color=INK)
-        axes.set_xlabel("full-gradient evaluations", fontsize=9.5, color=MUTED)
+        axes.set_xlabel("full-gradient evaluations, longest path", fontsize=9.5, color=MUTED)
         axes.margins(x=0.02, y=0.15)
         drawn = [(curve, _points(metrics, curve.key)) for curve in panel.curves]
         for curve, points in drawn:

@@ -103,7 +103,7 @@ def confusion(
     rates = table.double() / table.sum(1, keepdim=True).clamp(min=1)
     mistakes = rates.clone().fill_diagonal_(0.0)
     made = figure(6.2, 6.6)
-    key = "counts of mistakes, and on the diagonal the share that is right"
+    key = "off the diagonal the number of mistakes"
     heading(made, f"{task.title}: confusion matrix", f"{said}; {key}")
     axes = made.add_subplot()
     cmap = LinearSegmentedColormap.from_list("mistakes", SEQUENTIAL)

@@ -1,0 +1,54 @@
+"""Decompose the model: local networks on overlapping patches, solved by block Gauss-Newton.
+
+u is a sum of local networks, each on a patch of the domain, blended by a partition of unity. A
+residual touches the few patches that cover its point, so the Jacobian is block-sparse and each
+Gauss-Newton step is one sparse least-squares problem that is solved directly.
+
+The files, in the order in which data flows:
+
+====================
+================================================================================== ``multiindex``
+which derivatives a jet holds, in which order ``windows``           the smoothsteps that blend
+neighbours, by name ``grid``              nodes, cells, patches; who touches whom; jets of the
+windows ``features``          random hidden layers, and the derivatives of tanh ``network``
+``Patches`` (grid and hidden layers) and the module ``FBPINN`` ``quadrature``        Gauss points of
+cells and faces; points from elsewhere, sorted into cells ``equation``          the user's equation,
+linearised at points by Taylor polynomials ``conditions``        conditions of DeepXDE as rows
+``rows``              an equation at points: jets of u, residuals, Jacobian by cells (``Block``)
+``system``            all rows of a problem: f(c) = Σ ‖r‖² ``orthonormal``       a better basis for
+each patch ``levels``            an order of the patches that makes JᵀJ block-tridiagonal
+``tridiagonal``       its Cholesky factor ``least_squares``     the step: basis, factor, refinement
+by conjugate gradients ``newton``            the iteration ``fit``               output weights that
+represent a given function: starts, slabs, finer grids ====================
+==================================================================================
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ddopt.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from ddopt_patches.grid import Grid as Grid
+    from ddopt_patches.network import FBPINN as FBPINN
+    from ddopt_patches.network import Patches as Patches
+
+LAZY = {
+    "FBPINN": "ddopt_patches.network",
+    "Grid": "ddopt_patches.grid",
+    "Patches": "ddopt_patches.network",
+}
+
+
+@hookimpl
+def ddopt_register(register: Any) -> None:
+    """Register the components; each is imported when a run names it."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what costs torch only when it is asked for."""
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(LAZY[name]), name)

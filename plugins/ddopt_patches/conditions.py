@@ -1,0 +1,109 @@
+"""Boundary and initial conditions of DeepXDE as rows: which points they hold at, and their
+residual.
+
+A condition is a ``dde.icbc`` object. On a box it is asked for at Gauss points of those faces that
+it says it holds on (``on_boundary``, ``on_initial``), weighted by their area; a ``PointSetBC`` at
+its own points. Its error is DeepXDE's own, so Dirichlet, Neumann, Robin and operator conditions
+need no code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ddopt_patches.equation import Equation, Transform
+from ddopt_patches.quadrature import Points, face, scattered
+from ddopt_patches.rows import Rows
+from ddopt_pinn.library import dde
+
+if TYPE_CHECKING:
+    from ddopt_patches.network import Patches
+
+
+class Residual:
+    """(x, u) -> the error of a condition.
+
+    Conditions remember values by the identity of the array of points, so every set of points is one
+    array that is kept.
+    """
+
+    def __init__(self, condition: Any) -> None:
+        self._condition = condition
+        self._arrays: dict[bytes, np.ndarray] = {}
+
+    def __call__(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """DeepXDE's error at the points, shape (points, 1)."""
+        points = x.detach().cpu().numpy()
+        array = self._arrays.setdefault(points.tobytes(), points)
+        found: torch.Tensor = self._condition.error(array, x, u, 0, len(x))
+        return found
+
+
+def periodic_axes(conditions: list[Any]) -> list[int]:
+    """The axes that periodic conditions close; a grid that knows them fulfils the conditions."""
+    found = {int(c.component_x) for c in conditions if isinstance(c, dde.icbc.PeriodicBC)}
+    return sorted(found)
+
+
+def holds(condition: Any, x: np.ndarray) -> np.ndarray:
+    """At which of the points ``x`` (points, d) a condition holds, shape (points,)."""
+    geometry = condition.geom
+    if isinstance(condition, dde.icbc.IC):
+        mask = condition.on_initial(x, geometry.on_initial(x))
+    else:
+        mask = condition.on_boundary(x, geometry.on_boundary(x))
+    return np.asarray(mask, dtype=bool).reshape(len(x))
+
+
+def on_faces(patches: Patches, condition: Any, count: int) -> list[Points]:
+    """Gauss points of the faces of the box at which a condition holds, face by face."""
+    grid, found = patches.grid, []
+    for axis in range(grid.dimensions):
+        for upper in (False, True):
+            if axis in grid.periodic:
+                continue
+            points = face(grid, axis, upper, count)
+            flat = points.x.flatten(0, 1).numpy()
+            mask = torch.from_numpy(holds(condition, flat)).view(points.roots.shape)
+            if bool(mask.any()):
+                found.append(points.where(mask))
+    return found
+
+
+def rows_of(
+    patches: Patches,
+    condition: Any,
+    count: int,
+    weight: float,
+    transform: Transform = None,
+) -> list[Rows]:
+    """The rows of one condition; none where the grid fulfils it by itself.
+
+    Raises ``ValueError`` for a condition that holds nowhere on the boundary of the box, and for one
+    that relates different points.
+    """
+    kind = type(condition).__name__
+    if isinstance(condition, dde.icbc.PeriodicBC):
+        return []
+    if hasattr(condition, "points"):
+        x = torch.as_tensor(np.asarray(condition.points), dtype=torch.float64)
+        roots = torch.full((len(x),), len(x) ** -0.5, dtype=torch.float64)
+        places = [scattered(patches.grid, x, roots)]
+    else:
+        places = on_faces(patches, condition, count)
+    if not places:
+        raise ValueError(
+            f"a {kind} holds at no point of the boundary of the patches; its on_boundary must "
+            "accept points of a face, up to rounding (np.isclose, not ==)"
+        )
+    found = []
+    for points in places:
+        x = points.x[points.roots > 0]
+        equation = Equation(
+            Residual(condition), patches.grid.dimensions, patches.outputs, x, transform, f"a {kind}"
+        )
+        found.append(Rows(patches, points, equation, weight))
+    return found

@@ -1,0 +1,186 @@
+"""An equation as a function of the point and of the jet of u there, and its linearisation.
+
+The user's function asks for derivatives of u as it likes (``dde.grad.jacobian``,
+``dde.grad.hessian``, ``torch.autograd.grad``). It is given the Taylor polynomial of u around every
+point,
+
+    u(x) = Σ_{|α| <= k} a_α (x − x_0)^α / α!,
+
+with the derivatives a_α as leaves of the graph. At x_0 it has exactly these derivatives, so the
+residual F(x, a) is right, and the gradient of its sum over all points holds ∂F/∂a_α of every point:
+one backward pass, whatever the equation is, and none of it goes through a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ddopt.randomness import generator
+from ddopt_patches.multiindex import Index, factorial, upto
+from ddopt_pinn.library import dde, numbers
+
+Function = Callable[[torch.Tensor, torch.Tensor], Any]  # (x, u) -> one residual or several
+Transform = Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None
+MOST = 4  # the highest order of an equation; windows have three continuous derivatives by default
+PROBES = 8  # points at which an equation is examined
+CHUNK = 50_000  # points of one evaluation
+
+
+def taylor(x: torch.Tensor, jets: torch.Tensor, indices: tuple[Index, ...]) -> torch.Tensor:
+    """The Taylor polynomials with ``jets`` (points, outputs, Q) around ``x``, taken at ``x``.
+
+    Returns (points, outputs). ``x`` (points, d) must require a gradient.
+    """
+    step = x - x.detach()  # zero, and its derivative is one
+    value = torch.zeros_like(jets[..., 0])
+    for q, alpha in enumerate(indices):
+        term = jets[..., q]
+        for axis, k in enumerate(alpha):
+            for _ in range(k):
+                term = term * step[:, axis, None]
+        value = value + (term / factorial(alpha) if sum(alpha) > 1 else term)
+    return value
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """F and its slopes at points."""
+
+    residual: torch.Tensor  # (points, equations)
+    slopes: torch.Tensor | None  # ∂F/∂a, (points, equations, outputs, Q)
+
+
+class Equation:
+    """A residual F(x, jet of u): which derivatives it needs, its values, its slopes.
+
+    Args:
+        function: (x, u) -> residuals (points,), (points, 1) or a list of them.
+        dimensions: d, coordinates of a point.
+        outputs: components of u.
+        at: points (points, d) to examine it at; the first ``PROBES`` of them are taken.
+        transform: (x, N) -> u, where conditions are built into u.
+        label: how messages call it.
+
+    Raises ``ValueError`` for derivatives above the fourth, and for residuals that need u elsewhere.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        dimensions: int,
+        outputs: int,
+        at: torch.Tensor,
+        transform: Transform = None,
+        label: str = "the equation",
+    ) -> None:
+        self.function, self.transform, self.label = function, transform, label
+        self.dimensions, self.outputs = dimensions, outputs
+        x = at.reshape(-1, dimensions)
+        x = x[:: max(1, len(x) // PROBES)][:PROBES].clone()
+        self.order = self._order(x)
+        self.indices = upto(dimensions, self.order)
+        self.equations = self._examine(x)
+
+    def _order(self, x: torch.Tensor) -> int:
+        """The highest order of a derivative that the residual depends on."""
+        indices = upto(self.dimensions, MOST)
+        slopes, beyond = self._pass(x, self._some(x, len(indices)), indices, True, beyond=True)
+        assert slopes.slopes is not None
+        if beyond:
+            raise ValueError(
+                f"{self.label} has derivatives above order {MOST}, more than the windows of the "
+                "patches have; write it as a system of lower order with more outputs"
+            )
+        used = (slopes.slopes != 0).flatten(0, 2).any(0).tolist()
+        return max((sum(a) for a, one in zip(indices, used, strict=True) if one), default=0)
+
+    def _some(self, x: torch.Tensor, count: int) -> torch.Tensor:
+        """Jets to examine it with, decided by nothing."""
+        shape = (len(x), self.outputs, count)
+        chance = generator(0, "patches", "probe")
+        return (0.5 + torch.rand(shape, generator=chance, dtype=torch.float64)).to(x)
+
+    def _examine(self, x: torch.Tensor) -> int:
+        """The number of equations; each point's residuals must depend on its own jet alone."""
+        jets = self._some(x, len(self.indices))
+        before = self._pass(x, jets, self.indices, False)[0].residual
+        if len(before) != len(x):
+            raise ValueError(
+                f"{self.label} gives {len(before)} residuals at {len(x)} points; it must "
+                "give one for each point, or a list of such"
+            )
+        half = len(x) // 2
+        jets[half:] += 1.0
+        after = self._pass(x, jets, self.indices, False)[0].residual
+        if not torch.equal(before[:half], after[:half]):
+            raise ValueError(
+                f"{self.label} needs u at other points than its own (an integral, an operator), "
+                "which cannot be linearised point by point; train a network on it instead"
+            )
+        return before.shape[1]
+
+    def linearise(self, x: torch.Tensor, jets: torch.Tensor, slopes: bool = True) -> Linearised:
+        """F at ``x`` (points, d) for the ``jets`` (points, outputs, Q), and its slopes."""
+        parts = [
+            self._pass(some, a, self.indices, slopes)[0]
+            for some, a in zip(x.split(CHUNK), jets.split(CHUNK), strict=True)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        residual = torch.cat([part.residual for part in parts])
+        if not slopes:
+            return Linearised(residual, None)
+        return Linearised(residual, torch.cat([p.slopes for p in parts if p.slopes is not None]))
+
+    def _pass(
+        self,
+        x: torch.Tensor,
+        jets: torch.Tensor,
+        indices: tuple[Index, ...],
+        slopes: bool,
+        beyond: bool = False,
+    ) -> tuple[Linearised, bool]:
+        """F, its slopes, and, where asked, whether it depends on derivatives beyond ``indices``."""
+        with torch.enable_grad(), numbers(x.dtype, x.device):
+            x = x.detach().requires_grad_()
+            a = jets.detach().requires_grad_()
+            more = torch.zeros_like(a[..., 0]).requires_grad_(beyond)
+            try:
+                u = taylor(x, a, indices) + more * _tail(x, MOST + 1 if beyond else 0)
+                if self.transform is not None:
+                    u = self.transform(x, u)
+                found = self.function(x, u)
+            finally:
+                dde.grad.clear()
+            several = found if isinstance(found, (list, tuple)) else [found]
+            r = torch.cat([one[:, None] if one.ndim == 1 else one for one in several], 1)
+            if not slopes:
+                return Linearised(r.detach(), None), False
+            sums = r.sum(0)
+            parts = torch.stack([self._slope(one, a) for one in sums], 1)
+            higher = beyond and any(bool(self._slope(one, more).any()) for one in sums)
+        return Linearised(r.detach(), parts), higher
+
+    @staticmethod
+    def _slope(total: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+        if not total.requires_grad:
+            return torch.zeros_like(a)
+        (found,) = torch.autograd.grad(total, a, retain_graph=True, materialize_grads=True)
+        return found
+
+
+def _tail(x: torch.Tensor, order: int) -> torch.Tensor:
+    """s^order e^s with s = Σ (x − x_0) at x_0, (points, 1): zero below that order, and nowhere
+    above.
+
+    It can be differentiated as often as an equation likes, which a polynomial cannot.
+    """
+    step = (x - x.detach()).sum(1, keepdim=True)
+    value = torch.exp(step)
+    for _ in range(order):
+        value = value * step
+    return value

@@ -1,0 +1,107 @@
+"""The network: local networks on overlapping patches, blended by a partition of unity.
+
+    u(x) = Σ_p v_p(x) N_p((x − m_p) / h_p),     N_p(t) = Σ_k c_pk tanh(W_pk · t + b_pk)
+
+A finite basis physics-informed network (FBPINN: Moseley, Markham and Nissen-Meyer, Advances in
+Computational Mathematics 49, 2023) with one hidden layer in each patch. With hidden layers that do
+not move u is linear in its parameters, the output weights c (patches, outputs, features).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ddopt_patches.features import draw
+from ddopt_patches.grid import Grid
+from ddopt_patches.windows import jets
+from ddopt_pinn.library import load
+
+CHUNK = 8_192  # points of one forward pass where no gradient is wanted; bounds its memory
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What does not move: the grid and the hidden layers."""
+
+    grid: Grid
+    W: torch.Tensor  # (S, K, d)
+    b: torch.Tensor  # (S, K)
+    outputs: int = 1
+
+    @classmethod
+    def random(
+        cls, grid: Grid, features: int, outputs: int = 1, scale: float = 1.0, seed: int = 0
+    ) -> Patches:
+        """Random features on every patch of a grid."""
+        W, b = draw(grid.patches, grid.dimensions, features, scale, seed)
+        return cls(grid, W, b, outputs)
+
+    @property
+    def features(self) -> int:
+        """K."""
+        return self.b.shape[1]
+
+    @property
+    def block(self) -> int:
+        """B, the unknowns of a patch."""
+        return self.outputs * self.features
+
+    @property
+    def unknowns(self) -> int:
+        """n, the unknowns of all patches."""
+        return self.grid.patches * self.block
+
+
+class FBPINN(load().nn.NN):  # type: ignore[misc]
+    """The network as a ``torch.nn.Module`` and a ``dde.nn.NN``: ``fbpinn`` makes one.
+
+    Its parameter is ``weights`` (patches, outputs, features); ``W`` and ``b`` are buffers, or
+    parameters where ``train_hidden``. A point evaluates only the patches that touch its cell.
+    Raises ``ValueError`` for points that no patch covers.
+    """
+
+    def __init__(self, patches: Patches, train_hidden: bool = False) -> None:
+        super().__init__()
+        self.grid, self.outputs = patches.grid, patches.outputs
+        shape = (patches.grid.patches, patches.outputs, patches.features)
+        self.weights = nn.Parameter(torch.zeros(shape, dtype=patches.W.dtype))
+        for name, tensor in (("W", patches.W), ("b", patches.b)):
+            if train_hidden:
+                self.register_parameter(name, nn.Parameter(tensor.clone()))
+            else:
+                self.register_buffer(name, tensor.clone())
+
+    @property
+    def patches(self) -> Patches:
+        """What is needed beside the output weights to evaluate it."""
+        return Patches(self.grid, self.W.detach(), self.b.detach(), self.outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """u at ``x`` (points, d), shape (points, outputs)."""
+        z = x if self._input_transform is None else self._input_transform(x)
+        if torch.is_grad_enabled() or len(z) <= CHUNK:
+            y = self._blended(z)
+        else:
+            y = torch.cat([self._blended(some) for some in z.split(CHUNK)])
+        return y if self._output_transform is None else self._output_transform(x, y)
+
+    def _blended(self, x: torch.Tensor) -> torch.Tensor:
+        grid = self.grid
+        cells = grid.locate(x)
+        touching = grid.touching(cells).to(x.device)
+        middles, halves = (one.to(x) for one in grid.frames(cells))
+        lower, widths = grid.lower(cells).to(x), grid.widths(cells).to(x)
+        t = (x[:, None] - middles) / halves  # (points, C, d)
+        z = (self.W[touching] @ t[..., None]).squeeze(-1) + self.b[touching]
+        local = (self.weights[touching] @ torch.tanh(z)[..., None]).squeeze(-1)
+        s = (x - lower) / widths
+        window: Any = 1.0
+        for axis in range(grid.dimensions):
+            up = jets(grid.window, s[:, axis], 0)[0]
+            sides = torch.stack([1.0 - up, up], 1)  # (points, 2)
+            window = window * sides[:, grid.offsets[:, axis].to(x.device)]
+        return (window[..., None] * local).sum(1)

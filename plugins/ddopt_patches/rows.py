@@ -1,0 +1,166 @@
+"""The residuals of one equation or condition at points of cells.
+
+In a cell u is a sum over the C patches that touch it, u = Σ_e v_e Σ_k c_ek φ_ek, so by Leibniz
+
+    ∂^α u = Σ_e Σ_γ C(α, γ) ∂^(α−γ) v_e · Σ_k c_ek ∂^γ φ_ek,
+    ∂^γ φ_ek = σ^(|γ|)(z_ek) Π (W_ek/h_e)^γ.
+
+Only σ and its derivatives are stored, (order + 1) numbers for a point and a feature. The Jacobian
+of the residual F(x, jet u) has the entries Σ_γ M_γ σ^(|γ|) Π(W/h)^γ with M_γ = Σ_α ∂F/∂a_α C(α, γ)
+∂^(α−γ) v: a small matrix product and order + 1 passes, for any equation.
+
+Legend: G cells of P points, C corners, K features, Q numbers in a jet, E equations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ddopt_patches.features import powers, tanh_jets
+from ddopt_patches.multiindex import binomial, minus, upto
+
+if TYPE_CHECKING:
+    from ddopt_patches.equation import Equation
+    from ddopt_patches.network import Patches
+    from ddopt_patches.quadrature import Points
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of a Jacobian that belong to cells: which patches they touch, and their entries."""
+
+    patches: torch.Tensor  # (G, C), distinct within a row
+    entries: torch.Tensor  # (G, P E, C, B): B unknowns of a patch, output by output
+
+
+class Rows:
+    """An equation at points; the jets of the features are computed once.
+
+    Args:
+        patches: the local networks and their grid.
+        points: where.
+        equation: what is to vanish there.
+        weight: factor of every residual, beside the roots of the quadrature weights.
+    """
+
+    def __init__(
+        self, patches: Patches, points: Points, equation: Equation, weight: float = 1.0
+    ) -> None:
+        grid = patches.grid
+        self.points, self.equation, self.weight = points, equation, weight
+        self.features, self.outputs = patches.features, patches.outputs
+        self.order = equation.order
+        self.touched = grid.touching(points.cells)  # (G, C)
+        self.roots = weight * points.roots
+        self._windows = grid.window_jets(points.cells, points.x, self.order)  # (G, C, P, Q)
+        middles, halves = grid.frames(points.cells)
+        W = patches.W[self.touched]  # (G, C, K, d)
+        t = (points.x[:, None] - middles[:, :, None]) / halves[:, :, None]  # (G, C, P, d)
+        z = t @ W.mT + patches.b[self.touched][:, :, None]
+        self._sigma = tanh_jets(z, self.order)  # each (G, C, P, K)
+        self._powers = powers(W / halves[:, :, None], self.order)  # (G, C, Γ, K)
+        self._leibniz = _leibniz(grid.dimensions, self.order)
+        self._indices = upto(grid.dimensions, self.order)
+
+    @property
+    def count(self) -> int:
+        """The number of rows that count."""
+        return self.points.count * self.equation.equations
+
+    def jets(self, weights: torch.Tensor) -> torch.Tensor:
+        """The jet of u at the points, (G, P, outputs, Q), for output weights (S, outputs, K)."""
+        c = weights[self.touched]  # (G, C, outputs, K)
+        result = None
+        for q, gamma in enumerate(self._indices):
+            scaled = (c * self._powers[:, :, q, None]).mT  # (G, C, K, outputs)
+            local = (
+                self._sigma[sum(gamma)] @ scaled
+            )  # (G, C, P, outputs): ∂^γ of the local networks
+            if result is None:
+                result = local.new_zeros(*self.points.roots.shape, self.outputs, len(self._indices))
+            for alpha, delta, times in self._leibniz[q]:
+                window = self._windows[..., delta, None]
+                result[..., alpha] += times * (window * local).sum(1)
+        assert result is not None
+        return result
+
+    def residuals(self, weights: torch.Tensor) -> torch.Tensor:
+        """The weighted residuals, (G, P E)."""
+        return self._linearise(weights, False)[0]
+
+    def linearised(self, weights: torch.Tensor) -> tuple[torch.Tensor, Block]:
+        """The weighted residuals, (G, P E), and their Jacobian."""
+        residual, slopes = self._linearise(weights, True)
+        assert slopes is not None
+        return residual, self.block(slopes)
+
+    def linearised_about(self, jets: torch.Tensor) -> tuple[torch.Tensor, Block]:
+        """The same about a function that the patches need not be able to represent.
+
+        ``jets`` (G, P, outputs, Q) are its own; the residual is that of the linear model at u = 0.
+        """
+        x = self.points.x
+        found = self.equation.linearise(x.flatten(0, 1), jets.flatten(0, 1))
+        assert found.slopes is not None
+        r = found.residual - (found.slopes * jets.flatten(0, 1)[:, None]).sum((2, 3))
+        scale = self.roots[..., None]
+        slopes = found.slopes.view(*x.shape[:2], *found.slopes.shape[1:]) * scale[..., None, None]
+        return (r.view(*x.shape[:2], -1) * scale).flatten(1), self.block(slopes)
+
+    def _linearise(
+        self, weights: torch.Tensor, slopes: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        x, jets = self.points.x, self.jets(weights)
+        found = self.equation.linearise(x.flatten(0, 1), jets.flatten(0, 1), slopes)
+        scale = self.roots[..., None]
+        r = found.residual.view(*x.shape[:2], -1) * scale
+        if found.slopes is None:
+            return r.flatten(1), None
+        shaped = found.slopes.view(*x.shape[:2], *found.slopes.shape[1:])
+        return r.flatten(1), shaped * scale[..., None, None]
+
+    def block(self, slopes: torch.Tensor) -> Block:
+        """The Jacobian of a residual with weighted ``slopes`` (G, P, E, outputs, Q)."""
+        G, P, E, outputs, _ = slopes.shape
+        C, K = self.touched.shape[1], self.features
+        used = (slopes != 0).flatten(0, 2).any(0)  # (outputs, Q)
+        entries = slopes.new_zeros(G, P, E, C, outputs, K)
+        for e in range(E):
+            for o in range(outputs):
+                if bool(used[o].any()):
+                    self._fill(entries[:, :, e, :, o], slopes[:, :, e, o], used[o])
+        return Block(self.touched, entries.view(G, P * E, C, outputs * K))
+
+    def _fill(self, entries: torch.Tensor, slopes: torch.Tensor, used: torch.Tensor) -> None:
+        """Add the operator with ``slopes`` (G, P, Q), applied to every feature, to (G, P, C, K)."""
+        groups: dict[int, list[tuple[int, torch.Tensor]]] = {}
+        for q, gamma in enumerate(self._indices):
+            terms = [(a, d, n) for a, d, n in self._leibniz[q] if used[a]]
+            if not terms:
+                continue
+            factor = torch.zeros_like(self._windows[..., 0])  # (G, C, P)
+            for alpha, delta, times in terms:
+                factor += times * slopes[:, None, :, alpha] * self._windows[..., delta]
+            groups.setdefault(sum(gamma), []).append((q, factor))
+        for order, members in groups.items():
+            factors = torch.stack([factor for _, factor in members], -1)  # (G, C, P, Γ_k)
+            directions = self._powers[:, :, [q for q, _ in members]]  # (G, C, Γ_k, K)
+            scale = (factors @ directions) if len(members) > 1 or order else factors
+            entries += (scale * self._sigma[order]).transpose(1, 2)
+
+
+def _leibniz(dimensions: int, order: int) -> list[list[tuple[int, int, int]]]:
+    """For each γ all (α, α − γ, C(α, γ)) with γ <= α, as places in a jet."""
+    indices = upto(dimensions, order)
+    place = {alpha: q for q, alpha in enumerate(indices)}
+    return [
+        [
+            (place[alpha], place[minus(alpha, gamma)], binomial(alpha, gamma))
+            for alpha in indices
+            if all(a >= g for a, g in zip(alpha, gamma, strict=True))
+        ]
+        for gamma in indices
+    ]

@@ -1,0 +1,70 @@
+"""All residuals of a problem on patches: f(c) = Σ ‖r‖² over groups of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from ddopt_patches.network import Patches
+    from ddopt_patches.rows import Block, Rows
+
+FEWEST = 2.0  # rows an unknown: with fewer, features fit the points and not the solution
+
+
+class System:
+    """The rows of the equation and of the conditions, on the same patches.
+
+    Raises ``ValueError`` where there are fewer than ``FEWEST`` rows an unknown, or a patch that the
+    equation is asked for nowhere in.
+    """
+
+    def __init__(self, patches: Patches, rows: Sequence[Rows]) -> None:
+        self.patches, self.rows = patches, list(rows)
+        n, m = patches.unknowns, self.count
+        touched = torch.zeros(patches.grid.patches, dtype=torch.bool)
+        for one in self.rows:
+            touched[one.touched.flatten()] = True
+        self.active = touched  # (S,): patches that some row touches
+        if not bool(touched.any()):
+            raise ValueError("no point lies in any patch; give points, or move the nodes")
+        n = int(touched.sum()) * patches.block
+        if m < FEWEST * n * (1.0 - 1e-9):
+            raise ValueError(
+                f"{m} rows cannot fix {n} unknowns ({int(touched.sum())} patches of "
+                f"{patches.block}): give {FEWEST:g} rows an unknown, by more points, fewer "
+                "features, or fewer patches"
+            )
+
+    @property
+    def count(self) -> int:
+        """m, the number of rows."""
+        return sum(one.count for one in self.rows)
+
+    def zeros(self) -> torch.Tensor:
+        """Output weights (S, outputs, K), all zero."""
+        p = self.patches
+        return p.W.new_zeros(p.grid.patches, p.outputs, p.features)
+
+    def residuals(self, weights: torch.Tensor) -> list[torch.Tensor]:
+        """The weighted residuals of each group of rows, (G, P E) each."""
+        return [one.residuals(weights) for one in self.rows]
+
+    def linearised(self, weights: torch.Tensor) -> tuple[list[torch.Tensor], list[Block]]:
+        """Residuals and Jacobians of each group."""
+        found = [one.linearised(weights) for one in self.rows]
+        return [r for r, _ in found], [block for _, block in found]
+
+    def linearised_about(
+        self, jets: Callable[[torch.Tensor, int], torch.Tensor]
+    ) -> tuple[list[torch.Tensor], list[Block]]:
+        """The same about any function, given by its jets ``(x, order) -> (.., outputs, Q)``."""
+        found = [one.linearised_about(jets(one.points.x, one.order)) for one in self.rows]
+        return [r for r, _ in found], [block for _, block in found]
+
+
+def squares(residuals: Sequence[torch.Tensor]) -> float:
+    """‖r‖²."""
+    return sum(float((r * r).sum()) for r in residuals)

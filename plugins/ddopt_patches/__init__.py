@@ -18,7 +18,15 @@ linearised at points by Taylor polynomials ``conditions``        conditions of D
 ``system``            all rows of a problem: f(c) = Σ ‖r‖² ``orthonormal``       a better basis for
 each patch ``levels``            an order of the patches that makes JᵀJ block-tridiagonal
 ``tridiagonal``       its Cholesky factor ``least_squares``     the step: basis, factor, refinement
-by conjugate gradients ``newton``            the iteration ``fit``               output weights that
+by conjugate gradients ``newton``            the iteration ``along``             nodes along an axis: equidistant, graded, given
+``statement``         domain, equation and conditions, and the system that they make
+``task``              ``problem = "patches"`` of a run file
+``problem``           the system as a ``ddopt.Problem``; f of some patches, the others held
+``decomposition``     boxes and colours of patches as subdomains
+``block_gauss_newton`` the model of a trust region, from one factorisation
+``free_start``        acceptance that trusts the first steps
+``strategy``          the method for problems on patches
+``fit``               output weights that
 represent a given function: starts, slabs, finer grids ====================
 ==================================================================================
 """
@@ -35,6 +43,13 @@ if TYPE_CHECKING:
     from ddopt_patches.network import FBPINN as FBPINN
     from ddopt_patches.network import Patches as Patches
 
+PARTS = {
+    "acceptance": {"free_start": "ddopt_patches.free_start:FreeStart"},
+    "decomposition": {"patches": "ddopt_patches.decomposition:ByPatches"},
+    "hessian": {"block_gauss_newton": "ddopt_patches.block_gauss_newton:BlockGaussNewton"},
+    "problem": {"patches": "ddopt_patches.task:PatchTask"},
+    "strategy": {"patches": "ddopt_patches.strategy:OnPatches"},
+}
 LAZY = {
     "FBPINN": "ddopt_patches.network",
     "Grid": "ddopt_patches.grid",
@@ -45,6 +60,9 @@ LAZY = {
 @hookimpl
 def ddopt_register(register: Any) -> None:
     """Register the components; each is imported when a run names it."""
+    for seam, components in PARTS.items():
+        for name, where in components.items():
+            register(where, seam=seam, name=name)
 
 
 def __getattr__(name: str) -> Any:

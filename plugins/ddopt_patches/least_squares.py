@@ -13,8 +13,6 @@ from collections.abc import Sequence
 
 import torch
 
-from ddopt_patches.grid import Grid
-from ddopt_patches.levels import levels
 from ddopt_patches.orthonormal import basis, triangles
 from ddopt_patches.rows import Block
 from ddopt_patches.tridiagonal import Tridiagonal
@@ -30,20 +28,20 @@ class LeastSquares:
 
     Args:
         blocks: the rows of J by cells. Their entries are taken over: they are changed in place.
-        grid: of the patches.
+        levels: the patches that move, level by level, see ``levels``.
+        patches: S; those in no level must have entries of zero.
         damping: λ of ‖J d + r‖² + λ ‖y‖², in the orthonormal basis; zero: none.
     """
 
     def __init__(
         self,
         blocks: Sequence[Block],
-        grid: Grid,
-        active: torch.Tensor,
+        levels: Sequence[torch.Tensor],
+        patches: int,
         drop: float = DROP,
         damping: float = 0.0,
     ) -> None:
         self.blocks = list(blocks)
-        patches = len(active)
         found = triangles(self.blocks, patches)
         if not bool(torch.isfinite(found).all()):
             raise ValueError(
@@ -57,7 +55,7 @@ class LeastSquares:
                 T = self.basis[block.patches[:, k]]
                 block.entries[:, :, k] = block.entries[:, :, k] @ T
         self._dropped = (~kept).to(self.basis) + damping
-        self.factor = Tridiagonal(self.blocks, levels(grid, active), self._dropped, RIDGE)
+        self.factor = Tridiagonal(self.blocks, levels, self._dropped, RIDGE)
 
     def product(self, y: torch.Tensor) -> list[torch.Tensor]:
         """J y in the orthonormal basis, group by group (G, rows)."""

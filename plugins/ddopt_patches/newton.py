@@ -72,7 +72,7 @@ def one_step(
     else:
         residuals, blocks = system.linearised_about(about)
         c = torch.zeros_like(c)
-    model = LeastSquares(blocks, system.patches.grid, system.active, drop)
+    model = LeastSquares(blocks, system.levels, system.patches.grid.patches, drop)
     y = model.solve_in_basis(residuals, 6)
     promised = squares([r + q for r, q in zip(residuals, model.product(y), strict=True)])
     d = model.from_basis(y).view_as(c)

@@ -14,6 +14,7 @@ Legend: G cells of P points, C corners, K features, Q numbers in a jet, E equati
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,11 @@ import torch
 
 from ddopt_patches.features import powers, tanh_jets
 from ddopt_patches.multiindex import binomial, minus, upto
+from ddopt_patches.quadrature import Points
 
 if TYPE_CHECKING:
     from ddopt_patches.equation import Equation
     from ddopt_patches.network import Patches
-    from ddopt_patches.quadrature import Points
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Rows:
         grid = patches.grid
         self.points, self.equation, self.weight = points, equation, weight
         self.features, self.outputs = patches.features, patches.outputs
+        self._patches = grid.patches
         self.order = equation.order
         self.touched = grid.touching(points.cells)  # (G, C)
         self.roots = weight * points.roots
@@ -86,6 +88,42 @@ class Rows:
                 result[..., alpha] += times * (window * local).sum(1)
         assert result is not None
         return result
+
+    def adjoint(self, cotangents: torch.Tensor) -> torch.Tensor:
+        """The transpose of ``jets``: from (G, P, outputs, Q) to output weights (S, outputs, K)."""
+        G, C, P, K = self._sigma[0].shape
+        total = cotangents.new_zeros(G, C, self.outputs, K)
+        for q, gamma in enumerate(self._indices):
+            local = cotangents.new_zeros(G, C, P, self.outputs)
+            for alpha, delta, times in self._leibniz[q]:
+                local += times * self._windows[..., delta, None] * cotangents[:, None, ..., alpha]
+            total += (local.mT @ self._sigma[sum(gamma)]) * self._powers[:, :, q, None]
+        found = cotangents.new_zeros(self._patches, self.outputs, K)
+        return found.index_add_(0, self.touched.flatten(), total.flatten(0, 1))
+
+    def gradient(self, weights: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """‖r‖² and its gradient (S, outputs, K), at the price of two values."""
+        r, slopes = self._linearise(weights, True)
+        assert slopes is not None
+        shaped = r.view(*self.points.roots.shape, -1, 1, 1)
+        return float((r * r).sum()), self.adjoint((2.0 * slopes * shaped).sum(2))
+
+    def among(self, kept: torch.Tensor) -> Rows:
+        """The rows of the cells for which ``kept`` (G,) holds."""
+        other = copy(self)
+        points = self.points
+        other.points = Points(points.cells[kept], points.x[kept], points.roots[kept])
+        for name in ("touched", "roots", "_windows", "_powers"):
+            setattr(other, name, getattr(self, name)[kept])
+        other._sigma = [one[kept] for one in self._sigma]
+        return other
+
+    def weighted(self, factors: torch.Tensor) -> Rows:
+        """The same rows, each point's times a factor (G, P); a factor of zero takes it away."""
+        other = copy(self)
+        other.points = Points(self.points.cells, self.points.x, self.points.roots * factors)
+        other.roots = self.roots * factors
+        return other.among((other.roots > 0).any(1))
 
     def residuals(self, weights: torch.Tensor) -> torch.Tensor:
         """The weighted residuals, (G, P E)."""

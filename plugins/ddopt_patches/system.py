@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
+
+from ddopt_patches.levels import levels
 
 if TYPE_CHECKING:
     from ddopt_patches.network import Patches
@@ -37,6 +40,11 @@ class System:
                 f"{patches.block}): give {FEWEST:g} rows an unknown, by more points, fewer "
                 "features, or fewer patches"
             )
+
+    @cached_property
+    def levels(self) -> list[torch.Tensor]:
+        """The patches that some row touches, level by level."""
+        return levels(self.patches.grid, self.active)
 
     @property
     def count(self) -> int:

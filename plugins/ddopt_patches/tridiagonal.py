@@ -39,7 +39,7 @@ class Tridiagonal:
     ) -> None:
         self.levels, self.ridge = list(levels), ridge
         self._B = damping.shape[1]
-        self._level = torch.full((len(damping),), -1)
+        self._level = torch.full((len(damping),), len(self.levels))  # of a patch that does not move
         self._place = torch.zeros(len(damping), dtype=torch.long)
         for number, own in enumerate(self.levels):
             self._level[own] = number

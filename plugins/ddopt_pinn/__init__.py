@@ -27,6 +27,7 @@ PROBLEMS = {
     "diffusion_inverse": "ddopt_pinn.diffusion:DiffusionInverse",
     "diffusion_reaction": "ddopt_pinn.diffusion:DiffusionReaction",
     "helmholtz2d": "ddopt_pinn.helmholtz:Helmholtz2D",
+    "multiscale": "ddopt_pinn.multiscale:Multiscale",
     "poisson1d": "ddopt_pinn.poisson:Poisson1D",
     "poisson2d": "ddopt_pinn.poisson:Poisson2D",
     "poisson3d": "ddopt_pinn.poisson:Poisson3D",

@@ -131,7 +131,7 @@ class _Sheet:
         return ("t", first) if "t" in self.task.axes else (first, self.task.axes[1])
 
     def _title(self) -> str:
-        words = [(type(self.task).__doc__ or "").strip().partition("\n")[0].rstrip(".")]
+        words = [self.task.title]
         held = [axis for axis in self.task.axes if axis not in self.axes]
         centre = dict(zip(self.task.axes, self.task.bounds.mean(1), strict=True))
         words += [f"${axis} = {centre[axis]:g}$" for axis in held]
@@ -183,6 +183,7 @@ class _Sheet:
         scale = colours(low, high)
         titles = {"prediction": rf"Network ${u}_\theta$", "reference": f"Reference ${u}$"}
         self._field(sheet, panels["prediction"], self.prediction, titles["prediction"], scale)
+        self.task.decorate(panels["prediction"], self.axes)
         most = max(float(np.nanmax(self.residual)), TINY)
         scaled = import_module("matplotlib.colors").LogNorm(most * RANGE, most)
         log = {"cmap": "magma", "norm": scaled}

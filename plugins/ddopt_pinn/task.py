@@ -204,6 +204,14 @@ class PDETask(Task):
     _cut: StagedProblem | None = None
 
     @property
+    def title(self) -> str:
+        """What stands over its figures: the first line of the class's docstring."""
+        return (type(self).__doc__ or "").strip().partition("\n")[0].rstrip(".")
+
+    def decorate(self, panel: Any, axes: tuple[str, ...]) -> None:
+        """Draw something over the solution in a plane of two ``axes``; nothing, by default."""
+
+    @property
     def _space(self) -> Any:
         """The domain without time."""
         return getattr(self._geometry, "geometry", self._geometry)

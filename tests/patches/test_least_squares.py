@@ -80,14 +80,16 @@ def test_the_step_is_the_least_squares_solution(shape):
     r = torch.cat([one.flatten() for one in residuals])
     wanted = torch.linalg.lstsq(J, -r[:, None], driver="gelsd").solution
     least = float((J @ wanted + r[:, None]).square().sum())
-    model = LeastSquares(blocks, system.patches.grid, system.active)
+    model = LeastSquares(blocks, system.levels, system.patches.grid.patches)
     d = model.solve(residuals, 12)
     assert float((J @ d.flatten() + r).square().sum()) <= least * (1 + 1e-9)
 
 
 def test_columns_of_a_patch_are_orthonormal_in_its_basis():
     system = poisson(*SHAPES["plane"])
-    model = LeastSquares(system.linearised(system.zeros())[1], system.patches.grid, system.active)
+    model = LeastSquares(
+        system.linearised(system.zeros())[1], system.levels, system.patches.grid.patches
+    )
     S, B = system.patches.grid.patches, system.patches.block
     J = torch.cat([dense(block, S) for block in model.blocks]).view(-1, S, B)
     for p in range(S):
@@ -111,7 +113,7 @@ def test_a_nonlinear_equation_converges_to_round_off_of_its_residual():
     end = newton.solve(system, observe=seen.append)
     assert 2 <= len(seen) < 8
     r, blocks = system.linearised(end.weights)
-    model = LeastSquares(blocks, grid, system.active)
+    model = LeastSquares(blocks, system.levels, grid.patches)
     y = model.solve_in_basis(r, 6)
     rest = squares([a + b for a, b in zip(r, model.product(y), strict=True)])
     assert rest == pytest.approx(end.value, rel=1e-3)
@@ -127,7 +129,7 @@ def test_rows_that_do_not_fix_the_unknowns_are_told():
     blocks = system.linearised(system.zeros())[1]
     blocks[0].entries.fill_(float("nan"))
     with pytest.raises(ValueError, match="not finite"):
-        LeastSquares(blocks, system.patches.grid, system.active)
+        LeastSquares(blocks, system.levels, system.patches.grid.patches)
 
 
 def test_a_matrix_that_is_not_definite_is_told():

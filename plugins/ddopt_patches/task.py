@@ -1,0 +1,175 @@
+"""Any problem with a differential equation, solved on patches: ``problem = "patches"``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator
+
+from ddopt.component import Chosen, Settings
+from ddopt.randomness import key
+from ddopt_patches.along import Along
+from ddopt_patches.conditions import periodic_axes
+from ddopt_patches.grid import Grid
+from ddopt_patches.network import FBPINN, Patches
+from ddopt_patches.problem import PatchProblem
+from ddopt_patches.statement import Statement
+from ddopt_pinn.collocation import network_at
+from ddopt_pinn.library import building, dde, numbers
+from ddopt_pinn.task import PDETask
+
+if TYPE_CHECKING:
+    from ddopt.task import Setting
+    from ddopt_patches.system import System
+
+LINE = {"color": "black", "lw": 0.4, "alpha": 0.45}
+
+
+class StatedProblem(PatchProblem):
+    """A problem on patches that gives its network and its equation anywhere."""
+
+    def __init__(self, system: System, net: FBPINN, equation: Any) -> None:
+        super().__init__(system)
+        self._net, self._equation = net, equation
+
+    def named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The output weights by their name."""
+        return {self.layout.names[0]: theta.view(self.layout.shapes[0])}
+
+    def equations_at(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The residuals of the equations at any points, shape (points, equations), detached."""
+        forward = network_at(self._net, self.named(theta.detach()))
+        with torch.enable_grad(), numbers(x.dtype, x.device):
+            x = x.detach().requires_grad_()
+            try:
+                found = self._equation(x, forward(x))
+            finally:
+                dde.grad.clear()
+        several = found if isinstance(found, (list, tuple)) else [found]
+        return torch.cat([r[:, None] if r.ndim == 1 else r for r in several], 1).detach()
+
+
+class PatchTask(PDETask):
+    """Another problem, its solution made of local networks on overlapping patches."""
+
+    name = "patches"
+
+    class Config(Settings):
+        """The problem, the patches and the points."""
+
+        of: Annotated[Settings, Chosen("problem")] = Field(
+            description="the problem with a differential equation that is solved"
+        )
+        along: list[Along] = Field(
+            [], description="the nodes along each axis; by default 8 equal cells, 4 in space"
+        )
+        features: int = Field(64, ge=1, description="random features of a patch, K")
+        scale: float = Field(1.0, gt=0.0, description="weights of the features are within this")
+        window: str = Field("c3", description="partition of unity: c1, c2, c3 or c4")
+        rows: float = Field(2.0, ge=1.0, description="residuals for each unknown, at least")
+        condition_weight: float = Field(
+            100.0, gt=0.0, description="factor of the residuals of the conditions"
+        )
+
+        @field_validator("of")
+        @classmethod
+        def _equation(cls, of: Settings) -> Settings:
+            kind: Any = of.component
+            if not issubclass(kind, PDETask) or issubclass(kind, PatchTask):
+                raise ValueError(
+                    f"{kind.name!r} is no problem with a differential equation; choose one that is "
+                    "(multiscale, burgers, ...), or derive one from ddopt_pinn.PDETask"
+                )
+            return of
+
+    problem: StatedProblem
+
+    def __init__(self, config: Any = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self._of: Any = self.config.of.build()
+        for name in ("axes", "outputs", "resolution"):
+            setattr(self, name, getattr(self._of, name))
+
+    def geometry(self) -> Any:
+        """That of the problem."""
+        return self._of.geometry()
+
+    def equation(self, x: Any, u: Any, *args: Any, **kwargs: Any) -> Any:
+        """That of the problem."""
+        return self._of.equation(x, u, *args, **kwargs)
+
+    def conditions(self, geometry: Any) -> list[Any]:
+        """Those of the problem."""
+        return list(self._of.conditions(geometry))
+
+    def solution(self, points: np.ndarray) -> np.ndarray | None:
+        """That of the problem."""
+        found: np.ndarray | None = self._of.solution(points)
+        return found
+
+    def prepare(self, setting: Setting) -> None:
+        """Lay the patches, draw the features by the seed, and ask for rows.
+
+        Raises ``ValueError`` for float32, for a GPU, and for coefficients that are to be found.
+        """
+        self._setting = setting
+        if setting.dtype != torch.float64 or setting.device.type != "cpu":
+            raise ValueError(
+                "patches are solved in float64 on the CPU (the factorisation needs the digits); set "
+                "dtype = 'float64' and device = 'cpu'"
+            )
+        if self._of.unknowns:
+            raise ValueError(
+                f"problem {self._of.name!r} has coefficients to be found "
+                f"({', '.join(self._of.unknowns)}), which patches do not carry; solve it as it is"
+            )
+        with building(setting.seed, setting.dtype):
+            self._geometry = self.geometry()
+            conditions = self.conditions(self._geometry)
+            transform = self._of.network()._output_transform
+        stated = Statement(self._geometry, self.equation, conditions, transform)
+        patches = self._patches(conditions)
+        system = stated.system(patches, self.config.rows, self.config.condition_weight)
+        self._net = FBPINN(patches)
+        self._net.apply_output_transform(transform)
+        self.problem = StatedProblem(system, self._net, self.equation)
+        self.initial = stated.start(patches).flatten()
+
+    def _patches(self, conditions: list[Any]) -> Patches:
+        options, bounds = self.config, self.bounds
+        along = options.along or [Along(cells=8 if len(bounds) < 3 else 4)] * len(bounds)
+        if len(along) != len(bounds):
+            raise ValueError(
+                f"along says where the nodes of {len(along)} axes are, and there are {len(bounds)}: "
+                f"{', '.join(self.axes)}"
+            )
+        nodes = [one.between(*ends) for one, ends in zip(along, bounds.tolist(), strict=True)]
+        grid = Grid(nodes, periodic_axes(conditions), options.window)
+        seed = key(self._setting.seed, "patches")
+        return Patches.random(grid, options.features, len(self.outputs), options.scale, seed)
+
+    def renew(self, theta: torch.Tensor, evaluations: float) -> float | None:
+        """The points stay."""
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing changes."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing has changed."""
+
+    @property
+    def title(self) -> str:
+        """The problem's, and the patches."""
+        grid = self._net.grid
+        shape = " × ".join(str(n) for n in grid.patch_shape)
+        return f"{self._of.title}; {shape} patches of {self.config.features} features"
+
+    def decorate(self, panel: Any, axes: tuple[str, ...]) -> None:
+        """The cells: a patch is the up to four around a node."""
+        across, up = (self._net.grid.nodes[self.axes.index(axis)].tolist() for axis in axes)
+        panel.vlines(across, up[0], up[-1], **LINE)
+        panel.hlines(up, across[0], across[-1], **LINE)

@@ -158,9 +158,9 @@ class ModelProblem(AutogradProblem):
         ]
         return torch.cat(scaled)
 
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), by batched backward passes."""
-        return per_residual(self.residuals, theta)
+        return per_residual(self.residuals, theta).to(dtype or theta.dtype)
 
     def coordinates(self, term: int) -> torch.Tensor:
         """Where the points of a term lie, shape (points, dimensions)."""

@@ -68,12 +68,13 @@ class PDEProblem(AutogradProblem):
         scaled = [scale * r.reshape(-1) for scale, r in zip(self._scales(), found, strict=True)]
         return torch.cat(scaled)
 
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), by one backward pass where every point can have its own weights."""
         try:
-            return self._per_point(theta)
+            found = self._per_point(theta)
         except NotPerPointError:
-            return per_residual(self.residuals, theta)
+            found = per_residual(self.residuals, theta)
+        return found.detach().to(dtype or theta.dtype)
 
     def _per_point(self, theta: torch.Tensor) -> torch.Tensor:
         assert self.samples is not None

@@ -12,7 +12,7 @@ import torch
 
 from ddopt.task import Setting
 from ddopt_pinn import PROBLEMS
-from ddopt_pinn.differentiation import _per_point
+from ddopt_pinn.differentiation import per_point
 
 SIZES = {
     "poisson2d": {"interior": 1000, "width": 20, "depth": 8},
@@ -47,7 +47,7 @@ def main():
             milliseconds(lambda f=f, theta=theta: f.both(theta).gradient),
             milliseconds(lambda f=f, theta=theta: f.jacobian(theta)),
             milliseconds(lambda f=f, theta=theta: f.jacobian(theta, torch.float32)),
-            milliseconds(lambda f=f, theta=theta: _per_point(f, theta)),
+            milliseconds(lambda f=f, theta=theta: per_point(f, theta)),
         ]
         print(f"| {name} | {shape} | " + " | ".join(f"{one:.0f}" for one in columns) + " |")
 

@@ -99,7 +99,7 @@ class Differentiation:
                 self.way = None
                 return self.jacobian(problem, theta, dtype)
         if self.way == "per point":
-            return _per_point(problem, theta).detach().to(dtype)
+            return per_point(problem, theta).detach().to(dtype)
         return per_residual(problem.residuals, theta).detach().to(dtype)
 
     def _choose(self, problem: Differentiable, theta: torch.Tensor) -> None:
@@ -119,7 +119,7 @@ class Differentiation:
                 self.way = "propagated"
                 return
         try:
-            same = _close(_per_point(few, elsewhere), wanted[1])
+            same = _close(per_point(few, elsewhere), wanted[1])
         except NotPerPointError:
             same = False
         self.way = "per point" if same else "per residual"
@@ -215,7 +215,7 @@ def _close(found: torch.Tensor, wanted: torch.Tensor) -> bool:
     return off <= ROUND_OFF * torch.finfo(wanted.dtype).eps * float(wanted.abs().max())
 
 
-def _per_point(problem: Differentiable, theta: torch.Tensor) -> torch.Tensor:
+def per_point(problem: Differentiable, theta: torch.Tensor) -> torch.Tensor:
     """By one backward pass where every point can have its own weights."""
     columns, places = problem.columns(), problem.others(theta)
     copies = Copies(problem.net, problem.weights(theta), set(columns))

@@ -18,16 +18,14 @@ linearised at points by Taylor polynomials ``conditions``        conditions of D
 ``system``            all rows of a problem: f(c) = Σ ‖r‖² ``orthonormal``       a better basis for
 each patch ``levels``            an order of the patches that makes JᵀJ block-tridiagonal
 ``tridiagonal``       its Cholesky factor ``least_squares``     the step: basis, factor, refinement
-by conjugate gradients ``newton``            the iteration ``along``             nodes along an axis: equidistant, graded, given
-``statement``         domain, equation and conditions, and the system that they make
-``task``              ``problem = "patches"`` of a run file
-``problem``           the system as a ``ddopt.Problem``; f of some patches, the others held
-``decomposition``     boxes and colours of patches as subdomains
-``block_gauss_newton`` the model of a trust region, from one factorisation
-``free_start``        acceptance that trusts the first steps
-``strategy``          the method for problems on patches
-``fit``               output weights that
-represent a given function: starts, slabs, finer grids ====================
+by conjugate gradients ``newton``            the iteration ``along``             nodes along an
+axis: equidistant, graded, given ``statement``         domain, equation and conditions, and the
+system that they make ``task``              ``problem = "patches"`` of a run file ``problem``
+the system as a ``ddopt.Problem``; f of some patches, the others held ``decomposition``     boxes
+and colours of patches as subdomains ``block_gauss_newton`` the model of a trust region, from one
+factorisation ``free_start``        acceptance that trusts the first steps ``strategy``          the
+method for problems on patches ``fit``               output weights that represent a given function:
+starts, slabs, finer grids ====================
 ==================================================================================
 """
 

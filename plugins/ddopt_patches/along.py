@@ -25,7 +25,8 @@ class Along(Settings):
     def between(self, lower: float, upper: float) -> torch.Tensor:
         """The nodes from ``lower`` to ``upper``.
 
-        Graded ones are sinh a s of equidistant s about the place, so that one is there where s is zero.
+        Graded ones are sinh a s of equidistant s about the place, so that one is there where s is
+        zero.
         """
         if self.nodes is not None:
             return torch.tensor(self.nodes, dtype=torch.float64)

@@ -4,8 +4,8 @@
 
 The minimiser of the model is the Gauss-Newton step; in a smaller ball it is shortened along itself,
 which is the minimiser in the model's own norm (Conn, Gould and Toint, Trust-Region Methods, section
-6.7). Lengths are measured in the orthonormal bases of the patches, where a unit changes the residuals
-by about a unit, whatever scale the features have.
+6.7). Lengths are measured in the orthonormal bases of the patches, where a unit changes the
+residuals by about a unit, whatever scale the features have.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class BlockModel(Ellipsoidal):
 class BlockGaussNewton(Hessian):
     """Gauss-Newton on patches, for problems that give their Jacobian by blocks.
 
-    Where f is what the last model promised, another step brings nothing: the next model is that of a
-    stationary point, and the run ends without a last factorisation.
+    Where f is what the last model promised, another step brings nothing: the next model is that of
+    a stationary point, and the run ends without a last factorisation.
     """
 
     name = "block_gauss_newton"

@@ -1,7 +1,8 @@
-"""The decomposition into patches: a subdomain moves the parameters of some patches, the others hold.
+"""The decomposition into patches: a subdomain moves the parameters of some patches, the others
+hold.
 
-A subdomain needs only the rows that touch its patches, so its objective is f at a share of the cost,
-and there is nothing to make consistent.
+A subdomain needs only the rows that touch its patches, so its objective is f at a share of the
+cost, and there is nothing to make consistent.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class PatchSettings(Settings):
             count = math.prod(options["splits"])
             if options.get("subdomains", count) != count:
                 raise ValueError(
-                    f"splits = {options['splits']} makes {count} boxes of patches, but subdomains = "
-                    f"{options['subdomains']}; give one of the two"
+                    f"splits = {options['splits']} makes {count} boxes of patches, but subdomains "
+                    f"= {options['subdomains']}; give one of the two"
                 )
             return {**options, "subdomains": count}
         return options

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class FreeStart(Acceptance):
     """The first steps are taken whatever f says, as long as it is finite; then f must decrease.
 
-    From far away the linear model of a differential equation is right about where to go and wrong about
-    f: Burgers' equation from its initial condition goes through values of f a thousand times the first
-    one and ends in five steps, while a monotone policy stalls. Their ratio is 1, as where a comparison
-    means nothing.
+    From far away the linear model of a differential equation is right about where to go and wrong
+    about f: Burgers' equation from its initial condition goes through values of f a thousand times
+    the first one and ends in five steps, while a monotone policy stalls. Their ratio is 1, as where
+    a comparison means nothing.
     """
 
     name = "free_start"

@@ -152,7 +152,8 @@ class Grid:
                 first = x[outside.nonzero()[0, 0]].tolist()
                 raise ValueError(
                     f"no patch covers {int(outside.sum())} of {len(x)} points (the first: "
-                    f"{first}); the nodes of axis {axis} reach from {v[0]:g} to {v[-1]:g}: extend them"
+                    f"{first}); extend the nodes of axis {axis}, which reach from {v[0]:g} to "
+                    f"{v[-1]:g}"
                 )
             place = (torch.searchsorted(v, along, right=True) - 1).clamp(0, len(v) - 2)
             number = number * (len(v) - 1) + place

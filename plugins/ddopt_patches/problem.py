@@ -1,11 +1,13 @@
-"""A system of patches as a problem of ddopt: f(θ) = Σ ‖r‖², with θ the output weights in one vector.
+"""A system of patches as a problem of ddopt: f(θ) = Σ ‖r‖², with θ the output weights in one
+vector.
 
-The objective of some patches, the others held, needs only the rows that touch them (``PatchProblem.frozen``):
-it is f itself but for rounding, at the cost of its share of the rows.
+The objective of some patches, the others held, needs only the rows that touch them
+(``PatchProblem.frozen``): it is f itself but for rounding, at the cost of its share of the rows.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +17,7 @@ from ddopt.space import Indices, Layout
 from ddopt_patches.rows import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ddopt_patches.rows import Rows
     from ddopt_patches.system import System
@@ -41,7 +43,7 @@ class Blocky(Problem):
         """r(θ), shape (m,), detached."""
         return torch.cat([r.flatten() for r in self.groups(theta)])
 
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), dense: for few patches."""
         parts = []
         for block in self.linearised(theta)[1]:
@@ -50,7 +52,7 @@ class Blocky(Problem):
             for k in range(C):
                 full[torch.arange(G), :, block.patches[:, k]] += block.entries[:, :, k]
             parts.append(full.flatten(2).flatten(0, 1))
-        return torch.cat(parts)[:, : self.layout.size]
+        return torch.cat(parts)[:, : self.layout.size].to(dtype)
 
 
 class PatchProblem(Blocky):
@@ -113,7 +115,8 @@ class PatchProblem(Blocky):
 class LocalProblem(Blocky):
     """f as a function of the parameters of some patches, the others held at a point.
 
-    Equal to f up to rounding: what the rows elsewhere contribute does not change, and is added once.
+    Equal to f up to rounding: what the rows elsewhere contribute does not change, and is added
+    once.
     """
 
     def __init__(self, whole: PatchProblem, point: Point, moving: torch.Tensor) -> None:
@@ -184,5 +187,5 @@ def point_of(rows: Sequence[Rows], theta: torch.Tensor, weights: torch.Tensor) -
     return Point(theta, value, gradient)
 
 
-def _total(squares: object) -> float:
-    return float(sum(float(one.sum()) for one in squares))  # type: ignore[attr-defined]
+def _total(squares: Iterable[torch.Tensor]) -> float:
+    return math.fsum(float(one.sum()) for one in squares)

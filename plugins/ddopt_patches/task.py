@@ -17,6 +17,7 @@ from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.problem import PatchProblem
 from ddopt_patches.statement import Statement
 from ddopt_pinn.collocation import network_at
+from ddopt_pinn.differential import DifferentialTask
 from ddopt_pinn.library import building, dde, numbers
 from ddopt_pinn.task import PDETask
 
@@ -51,7 +52,7 @@ class StatedProblem(PatchProblem):
         return torch.cat([r[:, None] if r.ndim == 1 else r for r in several], 1).detach()
 
 
-class PatchTask(PDETask):
+class PatchTask(DifferentialTask):
     """Another problem, its solution made of local networks on overlapping patches."""
 
     name = "patches"
@@ -77,7 +78,7 @@ class PatchTask(PDETask):
         @classmethod
         def _equation(cls, of: Settings) -> Settings:
             kind: Any = of.component
-            if not issubclass(kind, PDETask) or issubclass(kind, PatchTask):
+            if not issubclass(kind, PDETask):
                 raise ValueError(
                     f"{kind.name!r} is no problem with a differential equation; choose one that is "
                     "(multiscale, burgers, ...), or derive one from ddopt_pinn.PDETask"
@@ -117,8 +118,8 @@ class PatchTask(PDETask):
         self._setting = setting
         if setting.dtype != torch.float64 or setting.device.type != "cpu":
             raise ValueError(
-                "patches are solved in float64 on the CPU (the factorisation needs the digits); set "
-                "dtype = 'float64' and device = 'cpu'"
+                "patches are solved in float64 on the CPU (the factorisation needs the digits); "
+                "set dtype = 'float64' and device = 'cpu'"
             )
         if self._of.unknowns:
             raise ValueError(
@@ -142,24 +143,19 @@ class PatchTask(PDETask):
         along = options.along or [Along(cells=8 if len(bounds) < 3 else 4)] * len(bounds)
         if len(along) != len(bounds):
             raise ValueError(
-                f"along says where the nodes of {len(along)} axes are, and there are {len(bounds)}: "
-                f"{', '.join(self.axes)}"
+                f"along says where the nodes of {len(along)} axes are, and there are "
+                f"{len(bounds)}: {', '.join(self.axes)}"
             )
         nodes = [one.between(*ends) for one, ends in zip(along, bounds.tolist(), strict=True)]
         grid = Grid(nodes, periodic_axes(conditions), options.window)
         seed = key(self._setting.seed, "patches")
         return Patches.random(grid, options.features, len(self.outputs), options.scale, seed)
 
-    def renew(self, theta: torch.Tensor, evaluations: float) -> float | None:
-        """The points stay."""
-        return None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing changes."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing has changed."""
+    @torch.no_grad()
+    def predict(self, theta: torch.Tensor, points: np.ndarray) -> np.ndarray:
+        """u at points (points, dimensions), shape (points, outputs)."""
+        forward = network_at(self._net, self.problem.named(theta))
+        return forward(torch.from_numpy(points)).numpy()
 
     @property
     def title(self) -> str:

@@ -1,8 +1,9 @@
 """Physics-informed networks, set up through DeepXDE and trained without a learning rate.
 
-``PDETask`` is what a problem of one's own derives from, and ``dde`` is DeepXDE, imported when a
-problem is prepared and not before. ``compile`` is for DeepXDE scripts: ``model.compile`` with a
-loss that can be evaluated on parts of the points; ``ModelProblem`` is that loss.
+``PDETask`` is what a problem of one's own derives from, ``DifferentialTask`` what represents
+solutions in another way, and ``dde`` is DeepXDE, imported when a problem is prepared and not
+before. ``compile`` is for DeepXDE scripts: ``model.compile`` with a loss that can be evaluated on
+parts of the points; ``ModelProblem`` is that loss.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ddopt.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from ddopt_pinn.differential import DifferentialTask as DifferentialTask
     from ddopt_pinn.library import dde as dde
     from ddopt_pinn.model import ModelProblem as ModelProblem
     from ddopt_pinn.model import compile as compile
@@ -41,6 +43,7 @@ RESAMPLINGS = {
 }
 BASELINES = {"nncg": "ddopt_pinn.nncg:NNCG"}
 LAZY = {
+    "DifferentialTask": "ddopt_pinn.differential",
     "ModelProblem": "ddopt_pinn.model",
     "PDETask": "ddopt_pinn.task",
     "compile": "ddopt_pinn.model",
@@ -60,12 +63,12 @@ def ddopt_register(register: Any) -> None:
 @hookimpl
 def ddopt_after_run(run: Any) -> None:
     """Draw the subdomains of a run that was decomposed in space."""
-    from ddopt_pinn.task import PDETask
+    from ddopt_pinn.differential import DifferentialTask
 
     parts = run.engine.parts.preconditioner
     in_space = parts is not None and hasattr(parts.decomposition, "regions")
     wanted = run.folder is not None and run.config.output.figures and find_spec("matplotlib")
-    if wanted and in_space and run.subdomains > 1 and isinstance(run.task, PDETask):
+    if wanted and in_space and run.subdomains > 1 and isinstance(run.task, DifferentialTask):
         from ddopt_pinn.subdomains import draw
 
         draw(run.task, parts.decomposition, run.task.problem, run.folder.path)

@@ -16,8 +16,8 @@ from ddopt_pinn.task import PDETask
 class Multiscale(PDETask):
     """Poisson's equation on the unit square, a mean of sines of several frequencies.
 
-    Source of the problem: Dolean, Heinlein, Mishra and Moseley, Multilevel domain decomposition-based
-    architectures for physics-informed neural networks, CMAME 429 (2024).
+    Source of the problem: Dolean, Heinlein, Mishra and Moseley, Multilevel domain
+    decomposition-based architectures for physics-informed neural networks, CMAME 429 (2024).
     """
 
     name = "multiscale"

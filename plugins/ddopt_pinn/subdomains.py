@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from ddopt.decomposition.boxes import Box, Boxes
     from ddopt.problem import Problem
-    from ddopt_pinn.task import PDETask
+    from ddopt_pinn.differential import DifferentialTask
 
 COLOURS = ("#2166ac", "#d6604d", "#4d9221", "#8073ac", "#e08214", "#35978f", "#c51b7d", "#7f6000")
 FEW = 8  # boxes that a legend can name
 FEW_POINTS, MOST = 200, 20_000  # points that are drawn large, and points that are drawn
 
 
-def draw(task: PDETask, decomposition: Boxes, problem: Problem, folder: Path) -> Path:
+def draw(task: DifferentialTask, decomposition: Boxes, problem: Problem, folder: Path) -> Path:
     """Draw ``subdomains.png`` into ``folder``: a box's points in its colour, its reach dashed.
 
     A domain of three dimensions is seen along its last axis.

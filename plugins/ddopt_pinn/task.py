@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -15,32 +13,25 @@ from ddopt.component import Chosen, Settings
 from ddopt.problem import Samples
 from ddopt.randomness import generator, key
 from ddopt.space import Layout
-from ddopt.task import Setting, Task
+from ddopt.task import Setting
 from ddopt_pinn.collocation import Collocation, network_at
+from ddopt_pinn.differential import DifferentialTask
 from ddopt_pinn.library import building, check_activation, dde
 from ddopt_pinn.problem import UNKNOWN, PDEProblem
 from ddopt_pinn.stages import CHECKED, cut
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ddopt.executor import Executor
     from ddopt.pipeline import StagedProblem
 
 BATCH = 20_000  # points of one forward pass when a solution is looked at
-RESOLUTION = {1: 1001, 2: 101, 3: 41}  # points along an axis of the grid that errors are taken on
 
 
 Distribution = Literal["pseudo", "uniform", "LHS", "Halton", "Hammersley", "Sobol"]
 
 
-class PDETask(Task):
-    """A network that satisfies a differential equation and conditions at points.
-
-    A problem says where (``geometry``), what (``equation``, ``conditions``) and, if it is known,
-    the answer (``solution``). Coefficients that are sought stand in ``unknowns`` with the value
-    they start from, and reach ``equation`` by name.
-    """
+class PDETask(DifferentialTask):
+    """A network that satisfies a differential equation and conditions at points."""
 
     class Config(Settings):
         """Points and network."""
@@ -63,32 +54,7 @@ class PDETask(Task):
             description="where the interior points go during the run: none, rad, rar, rar-d",
         )
 
-    axes: ClassVar[tuple[str, ...]]  # names of the coordinates; "t" is time
-    outputs: ClassVar[tuple[str, ...]] = ("u",)  # names of the components of the solution
-    unknowns: ClassVar[dict[str, float]] = {}  # coefficients to be found: where they start
-    resolution: ClassVar[tuple[int, ...]] = ()  # points of the grid along each axis
-    truth: ClassVar[dict[str, float]] = {}  # their true values, where they are known
-
     problem: PDEProblem
-
-    @abstractmethod
-    def geometry(self) -> Any:
-        """The domain: a ``dde.geometry`` object, with time if there is time."""
-
-    @abstractmethod
-    def equation(self, x: Any, u: Any, *args: Any, **kwargs: Any) -> Any:
-        """The residuals of ``u`` (points, outputs) at ``x`` (points, dimensions): one, or a list.
-
-        Unknown coefficients follow as further arguments, by their names.
-        """
-
-    @abstractmethod
-    def conditions(self, geometry: Any) -> list[Any]:
-        """Boundary and initial conditions: ``dde.icbc`` objects."""
-
-    def solution(self, points: np.ndarray) -> np.ndarray | None:
-        """The reference solution at points (points, dimensions), or None if there is none."""
-        return None
 
     def network(self) -> Any:
         """The network; override it for output transforms, Fourier features, ..."""
@@ -203,51 +169,6 @@ class PDETask(Task):
 
     _cut: StagedProblem | None = None
 
-    @property
-    def title(self) -> str:
-        """What stands over its figures: the first line of the class's docstring."""
-        return (type(self).__doc__ or "").strip().partition("\n")[0].rstrip(".")
-
-    def decorate(self, panel: Any, axes: tuple[str, ...]) -> None:
-        """Draw something over the solution in a plane of two ``axes``; nothing, by default."""
-
-    @property
-    def _space(self) -> Any:
-        """The domain without time."""
-        return getattr(self._geometry, "geometry", self._geometry)
-
-    @cached_property
-    def bounds(self) -> np.ndarray:
-        """The smallest box around the domain, shape (dimensions, 2); time comes last."""
-        box = np.asarray(self._space.bbox, dtype=float).reshape(2, -1).T
-        if self._space is self._geometry:
-            return box
-        time = self._geometry.timedomain
-        return np.vstack([box, [time.t0, time.t1]])
-
-    @cached_property
-    def ticks(self) -> list[np.ndarray]:
-        """The coordinates of the grid along each axis."""
-        dimensions = len(self.bounds)
-        counts = self.resolution or (RESOLUTION.get(dimensions, 11),) * dimensions
-        return [np.linspace(a, b, n) for (a, b), n in zip(self.bounds, counts, strict=True)]
-
-    def inside(self, points: np.ndarray) -> np.ndarray:
-        """Which points lie in the domain, boundary included, shape (points,)."""
-        space = points[:, : self._space.dim]
-        return np.asarray(self._space.inside(space), dtype=bool).reshape(len(points))
-
-    @cached_property
-    def grid(self) -> np.ndarray:
-        """Equidistant points of the domain, boundary included, shape (points, dimensions)."""
-        mesh = np.stack([one.ravel() for one in np.meshgrid(*self.ticks, indexing="ij")], 1)
-        return mesh[self.inside(mesh)]
-
-    @cached_property
-    def reference(self) -> np.ndarray | None:
-        """The reference solution on the grid, shape (points, outputs)."""
-        return self.solution(self.grid)
-
     @torch.no_grad()
     def predict(self, theta: torch.Tensor, points: np.ndarray) -> np.ndarray:
         """The network's solution at points (points, dimensions), shape (points, outputs)."""
@@ -261,9 +182,7 @@ class PDETask(Task):
 
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """``error`` (relative L2 on the grid), and the unknowns with their relative errors."""
-        found = {}
-        if self.reference is not None:
-            found["error"] = self._distance(theta) / float(np.linalg.norm(self.reference))
+        found = super().measure(theta)
         for name in self.unknowns:
             value = self._coefficient(theta, name)
             found[name] = value
@@ -274,7 +193,7 @@ class PDETask(Task):
     def _distance(self, theta: torch.Tensor) -> float:
         """The Euclidean norm of prediction minus reference on the grid."""
         if self._cut is None:
-            return float(np.linalg.norm(self.predict(theta, self.grid) - self.reference))
+            return super()._distance(theta)
         x, reference = (
             torch.as_tensor(array, dtype=self._setting.dtype, device=self._setting.device)
             for array in (self.grid, self.reference)
@@ -297,15 +216,3 @@ class PDETask(Task):
 
         scored = self._cut.scored(lambda i: self._ends.values(x[i]), total, Samples.all(1))
         return scored.at(theta).value
-
-    def draw(self, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
-        """Draw ``figure.png``: prediction, reference, error, residual, convergence."""
-        from ddopt_pinn.figure import draw
-
-        return draw(self, theta, metrics, folder)
-
-    def animate(self, theta: torch.Tensor, frames: int, folder: Path) -> list[Path]:
-        """Draw ``animation.gif``, where there is time."""
-        from ddopt_pinn.animation import animate
-
-        return animate(self, theta, frames, folder)

@@ -1,12 +1,9 @@
 """f on patches: its gradient, its parts, and the methods that run on it."""
 
+from itertools import pairwise
+
 import pytest
 import torch
-from ddopt_patches.block_gauss_newton import BlockGaussNewton
-from ddopt_patches.decomposition import ByPatches
-from ddopt_patches.free_start import FreeStart
-from ddopt_patches.problem import LocalProblem, PatchProblem
-from ddopt_patches.strategy import OnPatches
 
 import ddopt
 from ddopt.component import chosen
@@ -14,6 +11,11 @@ from ddopt.engine import Engine
 from ddopt.executor import Serial
 from ddopt.problem import Point
 from ddopt.testing import check_acceptance, check_decomposition
+from ddopt_patches.block_gauss_newton import BlockGaussNewton
+from ddopt_patches.decomposition import ByPatches
+from ddopt_patches.free_start import FreeStart
+from ddopt_patches.problem import LocalProblem, PatchProblem
+from ddopt_patches.strategy import OnPatches
 from tests.patches.test_least_squares import SHAPES, poisson
 
 
@@ -177,7 +179,7 @@ def test_local_solves_bring_f_down(options):
     least = torch.linalg.lstsq(J, -r[:, None], driver="gelsd").solution
     bottom = float((J @ least + r[:, None]).square().sum())
     assert values[-1] - bottom < 0.75 * (f.at(theta).value - bottom)
-    assert all(a >= b for a, b in zip(values, values[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(values))
 
 
 def test_the_package_registers_its_parts():

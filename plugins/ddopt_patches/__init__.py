@@ -20,7 +20,9 @@ each patch ``levels``            an order of the patches that makes JᵀJ block-
 ``tridiagonal``       its Cholesky factor ``least_squares``     the step: basis, factor, refinement
 by conjugate gradients ``newton``            the iteration ``along``             nodes along an
 axis: equidistant, graded, given ``statement``         domain, equation and conditions, and the
-system that they make ``task``              ``problem = "patches"`` of a run file ``problem``
+system that they make ``options``           what there is to choose about patches
+``model``             ``fbpinn`` and ``compile`` for DeepXDE scripts
+``task``              ``problem = "patches"`` of a run file ``problem``
 the system as a ``ddopt.Problem``; f of some patches, the others held ``decomposition``     boxes
 and colours of patches as subdomains ``block_gauss_newton`` the model of a trust region, from one
 factorisation ``free_start``        acceptance that trusts the first steps ``strategy``          the
@@ -38,6 +40,8 @@ from ddopt.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from ddopt_patches.grid import Grid as Grid
+    from ddopt_patches.model import compile as compile
+    from ddopt_patches.model import fbpinn as fbpinn
     from ddopt_patches.network import FBPINN as FBPINN
     from ddopt_patches.network import Patches as Patches
 
@@ -49,6 +53,8 @@ PARTS = {
     "strategy": {"patches": "ddopt_patches.strategy:OnPatches"},
 }
 LAZY = {
+    "compile": "ddopt_patches.model",
+    "fbpinn": "ddopt_patches.model",
     "FBPINN": "ddopt_patches.network",
     "Grid": "ddopt_patches.grid",
     "Patches": "ddopt_patches.network",

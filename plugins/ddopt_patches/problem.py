@@ -8,6 +8,7 @@ The objective of some patches, the others held, needs only the rows that touch t
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,6 +61,7 @@ class PatchProblem(Blocky):
 
     def __init__(self, system: System, cost: float = 1.0) -> None:
         self.system, self.cost = system, cost
+        self._all = system  # whose points the samples number, also in parts of parts
         shape = torch.Size(system.zeros().shape)
         self.layout = Layout((NAME,), (shape,), torch.float64, torch.device("cpu"))
         self.samples = Samples.all(*(one.points.count for one in system.rows))
@@ -90,6 +92,31 @@ class PatchProblem(Blocky):
         """Where the points of a group lie, shape (points, d)."""
         points = self.system.rows[term].points
         return points.x[points.roots > 0]
+
+    def share(self, samples: Samples) -> PatchProblem:
+        """The contribution of some points to f."""
+        return self._of(samples, [1.0] * len(samples.terms))
+
+    def part(self, samples: Samples) -> PatchProblem:
+        """f at some points: each group's mean over them stands for its mean over all."""
+        assert self.samples is not None
+        pairs = zip(self.samples.counts, samples.counts, strict=True)
+        return self._of(samples, [(all_ / max(own, 1)) ** 0.5 for all_, own in pairs])
+
+    def _of(self, samples: Samples, factors: list[float]) -> PatchProblem:
+        other = copy(self)
+        other.system = copy(self.system)
+        other.system.rows = []
+        for rows, index, factor in zip(self._all.rows, samples.terms, factors, strict=True):
+            counted = (rows.points.roots > 0).flatten().nonzero().flatten()
+            chosen = torch.zeros(rows.points.roots.numel(), dtype=torch.float64)
+            chosen[counted[index]] = factor
+            if len(index):
+                other.system.rows.append(rows.weighted(chosen.view(rows.points.roots.shape)))
+        other.samples = samples
+        assert self.samples is not None
+        other.cost = self.cost * len(samples) / max(len(self.samples), 1)
+        return other
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """f as a function of some parameters; whole patches see only the rows that touch them."""

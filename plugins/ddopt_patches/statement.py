@@ -38,12 +38,7 @@ class Statement:
     @property
     def bounds(self) -> np.ndarray:
         """The smallest box around the domain, shape (d, 2); time comes last."""
-        space = getattr(self.geometry, "geometry", self.geometry)
-        box = np.asarray(space.bbox, dtype=float).reshape(2, -1).T
-        if space is self.geometry:
-            return box
-        time = self.geometry.timedomain
-        return np.vstack([box, [time.t0, time.t1]])
+        return box(self.geometry)
 
     def inside(self, x: torch.Tensor) -> torch.Tensor:
         """Which points (.., d) lie in the domain, shape (..)."""
@@ -82,6 +77,16 @@ class Statement:
         if not initial or self.transform is not None:
             return fit(patches, lambda x: x.new_zeros(len(x), patches.outputs))
         return fit(patches, _at_the_beginning(initial, patches.outputs, self.bounds[-1, 0]))
+
+
+def box(geometry: Any) -> np.ndarray:
+    """The smallest box around a domain, shape (d, 2); time comes last."""
+    space = getattr(geometry, "geometry", geometry)
+    ends = np.asarray(space.bbox, dtype=float).reshape(2, -1).T
+    if space is geometry:
+        return ends
+    time = geometry.timedomain
+    return np.vstack([ends, [time.t0, time.t1]])
 
 
 def _at_the_beginning(

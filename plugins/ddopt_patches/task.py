@@ -9,11 +9,9 @@ import torch
 from pydantic import Field, field_validator
 
 from ddopt.component import Chosen, Settings
-from ddopt.randomness import key
-from ddopt_patches.along import Along
 from ddopt_patches.conditions import periodic_axes
-from ddopt_patches.grid import Grid
-from ddopt_patches.network import FBPINN, Patches
+from ddopt_patches.network import FBPINN
+from ddopt_patches.options import PatchSettings
 from ddopt_patches.problem import PatchProblem
 from ddopt_patches.statement import Statement
 from ddopt_pinn.collocation import network_at
@@ -57,18 +55,12 @@ class PatchTask(DifferentialTask):
 
     name = "patches"
 
-    class Config(Settings):
+    class Config(PatchSettings):
         """The problem, the patches and the points."""
 
         of: Annotated[Settings, Chosen("problem")] = Field(
             description="the problem with a differential equation that is solved"
         )
-        along: list[Along] = Field(
-            [], description="the nodes along each axis; by default 8 equal cells, 4 in space"
-        )
-        features: int = Field(64, ge=1, description="random features of a patch, K")
-        scale: float = Field(1.0, gt=0.0, description="weights of the features are within this")
-        window: str = Field("c3", description="partition of unity: c1, c2, c3 or c4")
         rows: float = Field(2.0, ge=1.0, description="residuals for each unknown, at least")
         condition_weight: float = Field(
             100.0, gt=0.0, description="factor of the residuals of the conditions"
@@ -131,25 +123,14 @@ class PatchTask(DifferentialTask):
             conditions = self.conditions(self._geometry)
             transform = self._of.network()._output_transform
         stated = Statement(self._geometry, self.equation, conditions, transform)
-        patches = self._patches(conditions)
+        patches = self.config.patches(
+            self.bounds.tolist(), len(self.outputs), periodic_axes(conditions), setting.seed
+        )
         system = stated.system(patches, self.config.rows, self.config.condition_weight)
         self._net = FBPINN(patches)
         self._net.apply_output_transform(transform)
         self.problem = StatedProblem(system, self._net, self.equation)
         self.initial = stated.start(patches).flatten()
-
-    def _patches(self, conditions: list[Any]) -> Patches:
-        options, bounds = self.config, self.bounds
-        along = options.along or [Along(cells=8 if len(bounds) < 3 else 4)] * len(bounds)
-        if len(along) != len(bounds):
-            raise ValueError(
-                f"along says where the nodes of {len(along)} axes are, and there are "
-                f"{len(bounds)}: {', '.join(self.axes)}"
-            )
-        nodes = [one.between(*ends) for one, ends in zip(along, bounds.tolist(), strict=True)]
-        grid = Grid(nodes, periodic_axes(conditions), options.window)
-        seed = key(self._setting.seed, "patches")
-        return Patches.random(grid, options.features, len(self.outputs), options.scale, seed)
 
     @torch.no_grad()
     def predict(self, theta: torch.Tensor, points: np.ndarray) -> np.ndarray:
@@ -163,6 +144,8 @@ class PatchTask(DifferentialTask):
         grid = self._net.grid
         shape = " × ".join(str(n) for n in grid.patch_shape)
         return f"{self._of.title}; {shape} patches of {self.config.features} features"
+
+    counted = ("iteration", "Gauss-Newton steps")
 
     def decorate(self, panel: Any, axes: tuple[str, ...]) -> None:
         """The cells: a patch is the up to four around a node."""

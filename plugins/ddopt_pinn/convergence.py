@@ -8,18 +8,25 @@ import numpy as np
 
 BLUE, ORANGE = "#2166ac", "#d6604d"
 CURVES = (("loss", BLUE, "loss"), ("error", ORANGE, r"relative $L^2$ error"))
-AXES = (("evaluations", "full-gradient evaluations, longest path"), ("seconds", "seconds"))
+EVALUATIONS = ("evaluations", "full-gradient evaluations, longest path")
 FEW = 30  # points up to which each is marked: a line between two measurements is not measured
 
 
-def convergence(panels: dict[str, Any], metrics: list[dict[str, Any]]) -> None:
-    """Fill the panels ``evaluations`` and ``seconds``.
+def convergence(
+    panels: dict[str, Any],
+    metrics: list[dict[str, Any]],
+    counted: tuple[str, str] = EVALUATIONS,
+) -> None:
+    """Fill the panels ``evaluations`` (by what is ``counted``: a key and its label) and
+    ``seconds``.
 
     Loss and error are both without units, so they share an axis.
     """
-    for key, label in AXES:
-        panel = panels[key]
-        panel.set_title(f"Convergence against {key}")
+    for place, (key, label) in (("evaluations", counted), ("seconds", ("seconds", "seconds"))):
+        panel = panels[place]
+        panel.set_title(f"Convergence against {'steps' if key == 'iteration' else key}")
+        if key == "iteration":
+            panel.xaxis.get_major_locator().set_params(integer=True)
         for name, colour, text in CURVES:
             _draw(panel, [(row.get(key), row.get(name)) for row in metrics], colour, text)
         if panel.lines:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ddopt.task import Task
+from ddopt_pinn.convergence import EVALUATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +38,8 @@ class DifferentialTask(Task):
     unknowns: ClassVar[dict[str, float]] = {}  # coefficients to be found: where they start
     resolution: ClassVar[tuple[int, ...]] = ()  # points of the grid along each axis
     truth: ClassVar[dict[str, float]] = {}  # their true values, where they are known
+
+    counted: ClassVar[tuple[str, str]] = EVALUATIONS  # what convergence is drawn against
 
     problem: Any
     _geometry: Any  # what ``geometry`` gave

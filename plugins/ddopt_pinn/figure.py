@@ -150,7 +150,7 @@ class _Sheet:
         panels = sheet.subplot_mosaic(places)
         draw_fields = self._lines if len(self.axes) == 1 else self._fields
         draw_fields(sheet, panels)
-        convergence(panels, metrics)
+        convergence(panels, metrics, self.task.counted)
 
     def _lines(self, _: Any, panels: dict[str, Any]) -> None:
         (x,), u = self.ticks, self.symbol

@@ -46,7 +46,7 @@ class ModelProblem(AutogradProblem):
         loss: Any = "MSE",
         loss_weights: Sequence[float] | None = None,
     ) -> None:
-        data = _data_in_parts(model)
+        data = data_in_parts(model)
         parameters = parameters or Parameters(model.net.named_parameters())
         layout = parameters.layout
         self.net, self._data = model.net, data
@@ -198,7 +198,7 @@ class ModelProblem(AutogradProblem):
         return self._collocation.points(term)
 
 
-def _data_in_parts(model: Any) -> Any:
+def data_in_parts(model: Any) -> Any:
     """A model's data; raises ``ValueError`` where its loss is no mean over the points of a PDE."""
     data = model.data
     plain = dde.data.PDE
@@ -312,7 +312,7 @@ def compile(
             "ddopt_pinn.compile is for ddopt's optimizers, ddopt.TrustRegion(net.parameters()) for "
             f"example, and not for {_called(optimizer)}; use model.compile"
         )
-    _data_in_parts(model)
+    data_in_parts(model)
     _means(loss)
     variables = external_trainable_variables or []
     variables = variables if isinstance(variables, list) else [variables]

@@ -191,3 +191,25 @@ def test_the_package_registers_its_parts():
     ):
         assert chosen(seam, name)
     assert ddopt.__version__
+
+
+def test_shares_add_up_and_parts_are_means():
+    f = problem()
+    theta = some_theta(f)
+    halves = [
+        ddopt.Samples(tuple(index[start::2] for index in f.samples.terms)) for start in (0, 1)
+    ]
+    whole = f.at(theta)
+    shares = [f.share(half).at(theta) for half in halves]
+    assert sum(one.value for one in shares) == pytest.approx(whole.value)
+    assert torch.allclose(sum(one.gradient for one in shares), whole.gradient)
+    parts = [f.part(half).at(theta).value for half in halves]
+    assert sum(parts) / 2 == pytest.approx(whole.value)
+    again = f.share(halves[0]).share(halves[0]).at(theta)
+    assert again.value == shares[0].value
+
+
+def test_samples_lie_at_their_points():
+    f = problem()
+    for term, count in enumerate(f.samples.counts):
+        assert f.coordinates(term).shape == (count, 2)

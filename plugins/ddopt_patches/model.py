@@ -1,0 +1,118 @@
+"""Patches in a DeepXDE script: a network, and the compile line that solves for it.
+
+net = ddopt_patches.fbpinn(geometry, along=[8, 8])
+model = dde.Model(data, net)
+ddopt_patches.compile(model)
+model.train(iterations=10)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ddopt.component import Settings
+from ddopt.optim import SAPTS
+from ddopt_patches.conditions import periodic_axes
+from ddopt_patches.network import FBPINN
+from ddopt_patches.options import PatchSettings
+from ddopt_patches.problem import PatchProblem
+from ddopt_patches.statement import Statement, box
+from ddopt_patches.system import FEWEST
+from ddopt_pinn.library import dde
+from ddopt_pinn.model import data_in_parts
+
+
+def fbpinn(
+    geometry: Any,
+    outputs: int = 1,
+    periodic: tuple[int, ...] = (),
+    seed: int = 0,
+    train_hidden: bool = False,
+    **options: Any,
+) -> FBPINN:
+    """A network of local networks on overlapping patches of a domain.
+
+    Args:
+        geometry: a ``dde.geometry`` object, with time if there is time; patches cover its box.
+        outputs: components of the solution.
+        periodic: axes whose ends are one place; a ``PeriodicBC`` along them holds by itself.
+        seed: of the random features.
+        train_hidden: make the hidden layers parameters, too: for a network that another optimizer
+            trains.
+        options: along, features, scale and window, as in ``PatchSettings``.
+    """
+    settings = PatchSettings(**options)
+    bounds = box(geometry).tolist()
+    return FBPINN(settings.patches(bounds, outputs, periodic, seed), train_hidden)
+
+
+def compile(
+    model: Any,
+    rows: float = FEWEST,
+    condition_weight: float = 100.0,
+    solver: dict[str, Any] | Settings | str = "trust_region",
+    **options: Any,
+) -> None:
+    """``model.compile`` for a network on patches: every iteration is a Gauss-Newton step.
+
+    The equation and the conditions are those of the model's data. They are asked for at Gauss
+    points of the cells, ``rows`` for each unknown; the points of the data serve DeepXDE's display.
+    Where all output weights are zero they begin with the initial condition at all times.
+
+    Args:
+        model: a ``dde.Model`` with a ``dde.data.PDE`` (``TimePDE``) and a network of ``fbpinn``.
+        rows: residuals for each unknown, at least.
+        condition_weight: factor of the residuals of the conditions.
+        solver: options of the trust region.
+        options: of ``dde.Model.compile``, for example ``metrics``.
+
+    Raises ``ValueError`` for another network or other data, for float32, for hidden layers that are
+    to train, and for a periodic condition along an axis that the patches do not close.
+    """
+    net = model.net
+    _refuse(net, options)
+    data = data_in_parts(model)
+    open_ends = set(periodic_axes(data.bcs)) - net.grid.periodic
+    if open_ends:
+        raise ValueError(
+            f"a PeriodicBC joins the ends of axis {min(open_ends)}, and the patches do not: make "
+            f"the network with periodic=({', '.join(str(a) for a in sorted(open_ends))},)"
+        )
+    stated = Statement(data.geom, data.pde, data.bcs, net._output_transform)
+    problem = PatchProblem(stated.system(net.patches, rows, condition_weight))
+    if not bool(net.weights.any()):
+        with torch.no_grad():
+            net.weights.copy_(stated.start(net.patches))
+    optimizer = SAPTS(net.parameters(), "patches", solver=solver)
+    model.compile(optimizer, **options)
+    optimizer.minimise(lambda _: problem)
+
+
+def _refuse(net: Any, options: dict[str, Any]) -> None:
+    if not isinstance(net, FBPINN):
+        raise ValueError(
+            f"ddopt_patches.compile is for a network of ddopt_patches.fbpinn, and not for a "
+            f"{type(net).__name__}; use model.compile or ddopt_pinn.compile"
+        )
+    if isinstance(net.W, torch.nn.Parameter):
+        raise ValueError(
+            "these hidden layers are to train, and block Gauss-Newton moves the output weights "
+            "alone; make the network without train_hidden, or use model.compile"
+        )
+    if net._input_transform is not None:
+        raise ValueError(
+            "a feature transform changes the coordinates that the patches are laid in; write the "
+            "equation in the coordinates of the network instead"
+        )
+    if options.get("external_trainable_variables"):
+        raise ValueError(
+            "patches do not carry external_trainable_variables; solve for them with a network "
+            "(ddopt_pinn.compile)"
+        )
+    if dde.config.default_float() != "float64":
+        raise ValueError(
+            "patches are solved in float64, and DeepXDE makes float32: begin the script with "
+            "dde.config.set_default_float('float64')"
+        )

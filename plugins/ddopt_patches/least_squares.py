@@ -53,14 +53,14 @@ class LeastSquares:
         for block in self.blocks:
             for k in range(block.patches.shape[1]):
                 T = self.basis[block.patches[:, k]]
-                block.entries[:, :, k] = block.entries[:, :, k] @ T
+                block.by_corner[:, k] = block.by_corner[:, k] @ T
         self._dropped = (~kept).to(self.basis) + damping
         self.factor = Tridiagonal(self.blocks, levels, self._dropped, RIDGE)
 
     def product(self, y: torch.Tensor) -> list[torch.Tensor]:
         """J y in the orthonormal basis, group by group (G, rows)."""
         return [
-            (block.entries.flatten(2) @ y[block.patches].flatten(1)[..., None]).squeeze(-1)
+            (block.by_corner @ y[block.patches][..., None]).sum(1).squeeze(-1)
             for block in self.blocks
         ]
 
@@ -68,7 +68,7 @@ class LeastSquares:
         """Jᵀ r in the orthonormal basis, (S, B)."""
         total = self._dropped.new_zeros(self._dropped.shape)
         for block, r in zip(self.blocks, residuals, strict=True):
-            parts = (block.entries.flatten(2).mT @ r[..., None]).view(*block.patches.shape, -1)
+            parts = (block.by_corner.mT @ r[:, None, :, None]).squeeze(-1)
             total.index_add_(0, block.patches.flatten(), parts.flatten(0, 1))
         return total
 

@@ -48,10 +48,10 @@ class Blocky(Problem):
         """∂r/∂θ, shape (m, n), dense: for few patches."""
         parts = []
         for block in self.linearised(theta)[1]:
-            G, rows, C, B = block.entries.shape
-            full = block.entries.new_zeros(G, rows, self.patches, B)
+            G, C, rows, B = block.by_corner.shape
+            full = block.by_corner.new_zeros(G, rows, self.patches, B)
             for k in range(C):
-                full[torch.arange(G), :, block.patches[:, k]] += block.entries[:, :, k]
+                full[torch.arange(G), :, block.patches[:, k]] += block.by_corner[:, k]
             parts.append(full.flatten(2).flatten(0, 1))
         return torch.cat(parts)[:, : self.layout.size].to(dtype)
 
@@ -198,8 +198,8 @@ class LocalProblem(Blocky):
         for _, block in found:
             own = self._number[block.patches]
             held = own == len(self._moving)
-            block.entries.permute(0, 2, 1, 3)[held] = 0.0
-            blocks.append(Block(own, block.entries))
+            block.by_corner[held] = 0.0
+            blocks.append(Block(own, block.by_corner))
         return [r for r, _ in found], blocks
 
 

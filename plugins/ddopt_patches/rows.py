@@ -31,10 +31,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of a Jacobian that belong to cells: which patches they touch, and their entries."""
+    """Rows of a Jacobian that belong to cells: which patches they touch, and their entries.
+
+    The entries of one corner lie together: ``by_corner`` is how they are stored.
+    """
 
     patches: torch.Tensor  # (G, C), distinct within a row
-    entries: torch.Tensor  # (G, P E, C, B): B unknowns of a patch, output by output
+    by_corner: torch.Tensor  # (G, C, P E, B): B unknowns of a patch, output by output
+
+    @property
+    def entries(self) -> torch.Tensor:
+        """The same, row by row, (G, P E, C, B); a view."""
+        return self.by_corner.transpose(1, 2)
 
 
 class Rows:
@@ -66,6 +74,9 @@ class Rows:
         self._powers = powers(W / halves[:, :, None], self.order)  # (G, C, Γ, K)
         self._leibniz = _leibniz(grid.dimensions, self.order)
         self._indices = upto(grid.dimensions, self.order)
+        self._orders: dict[int, list[int]] = {}  # the places in a jet, by order
+        for q, gamma in enumerate(self._indices):
+            self._orders.setdefault(sum(gamma), []).append(q)
 
     @property
     def count(self) -> int:
@@ -75,18 +86,16 @@ class Rows:
     def jets(self, weights: torch.Tensor) -> torch.Tensor:
         """The jet of u at the points, (G, P, outputs, Q), for output weights (S, outputs, K)."""
         c = weights[self.touched]  # (G, C, outputs, K)
-        result = None
-        for q, gamma in enumerate(self._indices):
-            scaled = (c * self._powers[:, :, q, None]).mT  # (G, C, K, outputs)
-            local = (
-                self._sigma[sum(gamma)] @ scaled
-            )  # (G, C, P, outputs): ∂^γ of the local networks
-            if result is None:
-                result = local.new_zeros(*self.points.roots.shape, self.outputs, len(self._indices))
-            for alpha, delta, times in self._leibniz[q]:
-                window = self._windows[..., delta, None]
-                result[..., alpha] += times * (window * local).sum(1)
-        assert result is not None
+        result = c.new_zeros(*self.points.roots.shape, self.outputs, len(self._indices))
+        for order, places in self._orders.items():
+            directions = self._powers[:, :, places]  # (G, C, Γ_k, K)
+            scaled = (c[:, :, None] * directions[:, :, :, None]).flatten(2, 3)
+            local = self._sigma[order] @ scaled.mT  # (G, C, P, Γ_k outputs): of the local networks
+            for place, q in enumerate(places):
+                own = local[..., place * self.outputs : (place + 1) * self.outputs]
+                for alpha, delta, times in self._leibniz[q]:
+                    window = self._windows[..., delta, None]
+                    result[..., alpha] += times * (window * own).sum(1)
         return result
 
     def adjoint(self, cotangents: torch.Tensor) -> torch.Tensor:
@@ -165,29 +174,30 @@ class Rows:
         G, P, E, outputs, _ = slopes.shape
         C, K = self.touched.shape[1], self.features
         used = (slopes != 0).flatten(0, 2).any(0)  # (outputs, Q)
-        entries = slopes.new_zeros(G, P, E, C, outputs, K)
+        entries = slopes.new_zeros(G, C, P, E, outputs, K)
         for e in range(E):
             for o in range(outputs):
                 if bool(used[o].any()):
-                    self._fill(entries[:, :, e, :, o], slopes[:, :, e, o], used[o])
-        return Block(self.touched, entries.view(G, P * E, C, outputs * K))
+                    self._fill(entries[:, :, :, e, o], slopes[:, :, e, o], used[o])
+        return Block(self.touched, entries.view(G, C, P * E, outputs * K))
 
     def _fill(self, entries: torch.Tensor, slopes: torch.Tensor, used: torch.Tensor) -> None:
-        """Add the operator with ``slopes`` (G, P, Q), applied to every feature, to (G, P, C, K)."""
-        groups: dict[int, list[tuple[int, torch.Tensor]]] = {}
-        for q, gamma in enumerate(self._indices):
-            terms = [(a, d, n) for a, d, n in self._leibniz[q] if used[a]]
-            if not terms:
-                continue
-            factor = torch.zeros_like(self._windows[..., 0])  # (G, C, P)
-            for alpha, delta, times in terms:
-                factor += times * slopes[:, None, :, alpha] * self._windows[..., delta]
-            groups.setdefault(sum(gamma), []).append((q, factor))
-        for order, members in groups.items():
-            factors = torch.stack([factor for _, factor in members], -1)  # (G, C, P, Γ_k)
-            directions = self._powers[:, :, [q for q, _ in members]]  # (G, C, Γ_k, K)
-            scale = (factors @ directions) if len(members) > 1 or order else factors
-            entries += (scale * self._sigma[order]).transpose(1, 2)
+        """Add the operator with ``slopes`` (G, P, Q), applied to every feature, to (G, C, P, K)."""
+        for order, places in self._orders.items():
+            members, factors = [], []
+            for q in places:
+                terms = [(a, d, n) for a, d, n in self._leibniz[q] if used[a]]
+                if terms:
+                    factor = torch.zeros_like(self._windows[..., 0])  # (G, C, P)
+                    for alpha, delta, times in terms:
+                        factor += times * slopes[:, None, :, alpha] * self._windows[..., delta]
+                    members.append(q)
+                    factors.append(factor)
+            if members:
+                scale = torch.stack(factors, -1)  # (G, C, P, Γ_k)
+                if order:
+                    scale = scale @ self._powers[:, :, members]  # (G, C, P, K)
+                entries.addcmul_(scale, self._sigma[order])
 
 
 def _leibniz(dimensions: int, order: int) -> list[list[tuple[int, int, int]]]:

@@ -94,27 +94,38 @@ class Tridiagonal:
     def _sum(
         self, i: int, own: torch.Tensor, after: torch.Tensor | None, off: torch.Tensor | None
     ) -> None:
-        """Add JᵀJ of the cells between level i and the next."""
+        """Add JᵀJ of the cells between level i and the next: of the diagonal the lower triangle."""
         for block, slab in zip(self._blocks, self._slabs, strict=True):
             here = (slab == i).nonzero().flatten()
             if len(here) == 0:
                 continue
-            J = block.entries[here].flatten(2)  # (g, rows, C B)
-            touched = block.patches[here]
-            A = (J.mT @ J).view(len(here), touched.shape[1], self._B, -1, self._B)
-            level, place = self._level[touched], self._place[touched]
-            for a in range(touched.shape[1]):
-                for b in range(touched.shape[1]):
-                    pair = A[:, a, :, b]
+            if int(here[-1] - here[0]) == len(here) - 1:
+                J = block.by_corner[int(here[0]) : int(here[-1]) + 1]  # a view
+            else:
+                J = block.by_corner[here]
+            level, place = self._level[block.patches[here]], self._place[block.patches[here]]
+            for a in range(J.shape[1]):
+                for b in range(J.shape[1]):
+                    ordered = place[:, a] >= place[:, b]
                     for target, up, left in ((own, i, i), (after, i + 1, i + 1), (off, i + 1, i)):
-                        if target is None:
-                            continue
                         mask = (level[:, a] == up) & (level[:, b] == left)
                         if up == left:
-                            mask &= place[:, a] >= place[:, b]  # the lower triangle will do
-                        if bool(mask.any()):
-                            spot = place[mask, a] * target.shape[1] + place[mask, b]
-                            target.flatten(0, 1).index_add_(0, spot, pair[mask])
+                            mask &= ordered
+                        if target is not None and bool(mask.any()):
+                            self._add(target, J[:, a], J[:, b], place[:, [a, b]], mask)
+
+    @staticmethod
+    def _add(
+        target: torch.Tensor,
+        A: torch.Tensor,
+        B: torch.Tensor,
+        place: torch.Tensor,
+        mask: torch.Tensor,
+    ) -> None:
+        if not bool(mask.all()):
+            A, B, place = A[mask], B[mask], place[mask]
+        spot = place[:, 0] * target.shape[1] + place[:, 1]
+        target.flatten(0, 1).index_add_(0, spot, A.mT @ B)
 
     def solve(self, b: torch.Tensor) -> torch.Tensor:
         """(JᵀJ + damping)⁻¹ b, shape (S, B); zero in patches that no level holds."""

@@ -1,4 +1,4 @@
-"""Run files: a problem on patches, its figure, resuming, and what does not fit told in a sentence."""
+"""Run files: a problem on patches, its figure, resuming, and what does not fit."""
 
 import json
 

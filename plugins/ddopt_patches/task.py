@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from pydantic import Field, field_validator
 
 from ddopt.component import Chosen, Settings
+from ddopt.randomness import key
 from ddopt_patches.conditions import periodic_axes
 from ddopt_patches.network import FBPINN
 from ddopt_patches.options import PatchSettings
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ddopt.task import Setting
     from ddopt_patches.system import System
 
+VALIDATION = 2000  # points
 LINE = {"color": "black", "lw": 0.4, "alpha": 0.45}
 
 
@@ -131,6 +134,24 @@ class PatchTask(DifferentialTask):
         self._net.apply_output_transform(transform)
         self.problem = StatedProblem(system, self._net, self.equation)
         self.initial = stated.start(patches).flatten()
+
+    @cached_property
+    def _fresh(self) -> np.ndarray:
+        """Points for validation, by the seed."""
+        return self._random(VALIDATION, key(self._setting.seed, "validation"))
+
+    def measure(self, theta: torch.Tensor) -> dict[str, float]:
+        """``error``, and ``validation_loss``: the mean squared residual at random points.
+
+        Where that is far above ``fit_loss``, the mean at the points of the fit, the features fit
+        the points and not the solution: more rows an unknown, or smaller patches there.
+        """
+        found = super().measure(theta)
+        found["validation_loss"] = float(np.mean(self._residuals(theta, self._fresh) ** 2))
+        inside = self.problem.system.rows[0]
+        r = inside.residuals(theta.view(self.problem.layout.shapes[0]))
+        found["fit_loss"] = float(r.square().sum() / inside.roots.square().sum())
+        return found
 
     @torch.no_grad()
     def predict(self, theta: torch.Tensor, points: np.ndarray) -> np.ndarray:

@@ -10,15 +10,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 
-from ddopt.task import Task
+from ddopt.task import Setting, Task
 from ddopt_pinn.convergence import EVALUATIONS
+from ddopt_pinn.library import building
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
-
+BATCH = 20_000  # points at which the equation is asked for at once
 RESOLUTION = {1: 1001, 2: 101, 3: 41}  # points along an axis of the grid that errors are taken on
 
 
@@ -29,8 +30,9 @@ class DifferentialTask(Task):
     the answer (``solution``). Coefficients that are sought stand in ``unknowns`` with the value
     they start from, and reach ``equation`` by name.
 
-    Whoever represents solutions derives from it and sets ``_geometry`` in ``prepare``; figures also
-    ask ``problem.equations_at(theta, x)`` for the residuals (points, equations).
+    Whoever represents solutions derives from it and sets ``_geometry`` and ``_setting`` in
+    ``prepare``; figures also ask ``problem.equations_at(theta, x)`` for the residuals (points,
+    equations).
     """
 
     axes: ClassVar[tuple[str, ...]]  # names of the coordinates; "t" is time
@@ -43,6 +45,7 @@ class DifferentialTask(Task):
 
     problem: Any
     _geometry: Any  # what ``geometry`` gave
+    _setting: Setting
 
     @abstractmethod
     def geometry(self) -> Any:
@@ -111,6 +114,20 @@ class DifferentialTask(Task):
     def reference(self) -> np.ndarray | None:
         """The reference solution on the grid, shape (points, outputs)."""
         return self.solution(self.grid)
+
+    def _random(self, count: int, seed: int) -> np.ndarray:
+        """Uniformly random points of the domain, shape (count, dimensions)."""
+        if count == 0:
+            return np.empty((0, len(self.axes)))
+        with building(seed, self._setting.dtype):
+            found: np.ndarray = self._geometry.random_points(count, random="pseudo")
+        return found
+
+    def _residuals(self, theta: torch.Tensor, points: np.ndarray) -> np.ndarray:
+        """The norms of the equations' residuals at points, shape (points,)."""
+        x = torch.as_tensor(points, dtype=self._setting.dtype, device=self._setting.device)
+        found = torch.cat([self.problem.equations_at(theta, some) for some in x.split(BATCH)])
+        return torch.linalg.vector_norm(found, dim=1).double().cpu().numpy()
 
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """``error``: relative L2 on the grid, where there is a reference."""

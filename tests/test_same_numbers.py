@@ -122,7 +122,7 @@ def outcomes(tmp_path_factory):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-4000:]

@@ -40,7 +40,7 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 $(VENV)/installed: pyproject.toml $(KNOWN) | $(BIN)/python
-	$(BIN)/pip install --quiet --editable '.[dev]' --constraint $(KNOWN) || { \
+	@$(BIN)/pip install --quiet --editable '.[dev]' --constraint $(KNOWN) || { \
 	echo 'Not every version in $(KNOWN) can be had here: the newest in the ranges of pyproject.toml are taken.' >&2; \
 	$(BIN)/pip install --quiet --editable '.[dev]'; }
 	touch $@

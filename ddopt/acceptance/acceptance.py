@@ -15,6 +15,8 @@ from pydantic import Field
 from ddopt.component import Component, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ddopt.problem import Point, Problem
 
 ROUND_OFF = 10.0  # units in the last place of a loss; see Acceptance.judge
@@ -28,6 +30,10 @@ class Verdict:
     ratio: float
     refuted: bool = False  # taken by the samples of the problem, rejected by independent ones
     cost: float = 0.0  # of the judgement itself, in full gradients
+    non_finite: bool = False  # rejected since f or its gradient is not finite there
+
+
+BROKEN = Verdict(accepted=False, ratio=-math.inf, non_finite=True)
 
 
 class Acceptance(Component):
@@ -39,6 +45,8 @@ class Acceptance(Component):
 
     seam = "acceptance"
     epsilon = 2.0**-52  # unit round-off of the losses that are compared
+    _sound: Callable[[], bool] | None = None  # of the trial at hand
+    by_value = False  # whether nobody will ask for the gradient of a trial that is taken
 
     class Config(Settings):
         """Options of every policy."""
@@ -50,9 +58,18 @@ class Acceptance(Component):
     def consider(
         self, problem: Problem, point: Point, trial: Point, predicted: float, radius: float
     ) -> Verdict:
-        """Judge a trial in a ball of ``radius``; a policy that needs more than values overrides."""
-        self.epsilon = problem.layout.epsilon
-        return self.judge(point.value, trial.value, predicted)
+        """Judge a trial in a ball of ``radius``; a policy that needs more than values overrides.
+
+        The round-off is that of the two losses. A trial that would be taken must have a finite
+        gradient too, for no step leads away from it otherwise.
+        """
+        self.epsilon = max(point.epsilon, trial.epsilon)
+        self._sound = None if self.by_value else lambda: trial.sound(problem.geometry)
+        try:
+            verdict = self.judge(point.value, trial.value, predicted)
+            return BROKEN if verdict.accepted and self._no_way_on() else verdict
+        finally:
+            del self._sound
 
     def judge(self, value: float, trial: float, predicted: float) -> Verdict:
         """Judge the trial value f(θ + s) against f(θ) = ``value`` and pred = ``predicted``.
@@ -62,7 +79,7 @@ class Acceptance(Component):
         ρ = 1 (Conn, Gould and Toint, Trust-Region Methods, section 17.4.2).
         """
         if not math.isfinite(trial):
-            return Verdict(accepted=False, ratio=-math.inf)
+            return BROKEN
         noise = ROUND_OFF * self.epsilon * max(abs(value), abs(trial))
         if not predicted > 0.0:  # nor NaN
             return Verdict(accepted=False, ratio=0.0)
@@ -71,9 +88,15 @@ class Acceptance(Component):
         else:
             ratio = self.ratio(value, trial, predicted)
         accepted = ratio >= self.config.threshold
+        if accepted and self._no_way_on():
+            return BROKEN
         if accepted:
             self.remember(value, trial, predicted)
         return Verdict(accepted, ratio)
+
+    def _no_way_on(self) -> bool:
+        """Whether the gradient of the trial at hand is asked for, and is not finite."""
+        return self._sound is not None and not self._sound()
 
     @abstractmethod
     def ratio(self, value: float, trial: float, predicted: float) -> float:

@@ -142,8 +142,8 @@ class GaussNewton(Hessian):
         self, problem: Problem, point: Point, candidate: Candidate, room: float
     ) -> Candidate:
         """Bend the step until the residuals are those that the linear model promised."""
-        model = self.model(problem, point)
-        if isinstance(model, Unknown):
+        model = None if math.isnan(candidate.predicted) else self.model(problem, point)
+        if not isinstance(model, JacobianModel):
             return candidate
         promised = model.residuals + model.jacobian @ candidate.step
         # The eigenvalues near round-off promise decreases that no step brings; this one is honest.

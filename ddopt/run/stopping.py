@@ -38,7 +38,8 @@ class StopReason(Enum):
     NO_FINITE_STEP = (
         "the loss is finite, but its gradient, or with it the Jacobian or the Hessian, is not at "
         "the iterate, or no step from it leads where all of them are: look for sqrt, log, norm and "
-        "division at 0, and for powers below 1, whose derivatives are infinite there"
+        "division at 0, and for powers below 1, whose derivatives are infinite there; where only "
+        "second derivatives are, a Hessian approximation from gradients ('lsr1') does without them"
     )
     INTERRUPTED = "stopped from outside; ddopt resume continues with the same bits"
     REQUESTED = "a plugin asked the run to stop"

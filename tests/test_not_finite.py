@@ -112,8 +112,8 @@ class Sometimes(Squares):
         multiply = super().curvature(theta)
         return lambda v: self._spoiled(multiply(v))
 
-    def jacobian(self, theta):
-        return self._spoiled(super().jacobian(theta))
+    def jacobian(self, theta, dtype=None):
+        return self._spoiled(super().jacobian(theta, dtype))
 
 
 def engine(problem, strategy, solver, theta=None):
@@ -142,12 +142,10 @@ def test_a_step_to_where_the_gradient_is_not_finite_is_rejected(strategy, solver
 @pytest.mark.parametrize("strategy", ["plain", "layers", "data, best"])
 @pytest.mark.parametrize("solver", ["steihaug", "cauchy", "dogleg", "gauss_newton"])
 def test_curvature_that_is_not_finite_rejects_and_the_run_goes_on(strategy, solver):
-    if (strategy, solver) == ("layers", "gauss_newton"):
-        pytest.skip("groups of layers have no residuals of their own here")
     problem = Sometimes(1)
     made = engine(problem, STRATEGIES[strategy], solver)
     first = made.step(problem)
-    assert first.non_finite == 1
+    assert first.non_finite >= 1
     if strategy == "plain":
         assert (first.accepted, first.global_rejected) == (False, 1)
         start = problem.at(torch.zeros(SIZE, dtype=torch.float64))

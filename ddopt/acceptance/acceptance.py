@@ -15,8 +15,6 @@ from pydantic import Field
 from ddopt.component import Component, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ddopt.problem import Point, Problem
 
 ROUND_OFF = 10.0  # units in the last place of a loss; see Acceptance.judge
@@ -45,7 +43,6 @@ class Acceptance(Component):
 
     seam = "acceptance"
     epsilon = 2.0**-52  # unit round-off of the losses that are compared
-    _sound: Callable[[], bool] | None = None  # of the trial at hand
     by_value = False  # whether nobody will ask for the gradient of a trial that is taken
 
     class Config(Settings):
@@ -64,12 +61,12 @@ class Acceptance(Component):
         gradient too, for no step leads away from it otherwise.
         """
         self.epsilon = max(point.epsilon, trial.epsilon)
-        self._sound = None if self.by_value else lambda: trial.sound(problem.geometry)
-        try:
-            verdict = self.judge(point.value, trial.value, predicted)
-            return BROKEN if verdict.accepted and self._no_way_on() else verdict
-        finally:
-            del self._sound
+        before = self.state_dict()
+        verdict = self.judge(point.value, trial.value, predicted)
+        if verdict.accepted and not self.by_value and not trial.sound(problem.geometry):
+            self.load_state_dict(before)
+            return BROKEN
+        return verdict
 
     def judge(self, value: float, trial: float, predicted: float) -> Verdict:
         """Judge the trial value f(θ + s) against f(θ) = ``value`` and pred = ``predicted``.
@@ -88,15 +85,9 @@ class Acceptance(Component):
         else:
             ratio = self.ratio(value, trial, predicted)
         accepted = ratio >= self.config.threshold
-        if accepted and self._no_way_on():
-            return BROKEN
         if accepted:
             self.remember(value, trial, predicted)
         return Verdict(accepted, ratio)
-
-    def _no_way_on(self) -> bool:
-        """Whether the gradient of the trial at hand is asked for, and is not finite."""
-        return self._sound is not None and not self._sound()
 
     @abstractmethod
     def ratio(self, value: float, trial: float, predicted: float) -> float:

@@ -220,12 +220,10 @@ def test_the_best_end_travels_only_when_it_is_accepted(world_size):
         assert accepted == (k % 3 == 2)
         assert reports[0].step_norm > 0.0  # the trial was judged, by its length and slope too
         moved = sum(report.bytes_sent for report in reports)
-        if k == 0:  # the gradient where the start has led, the end of the accepted trial before
-            continue
-        if k % 3 == 1:  # rejected, and nothing is new: scalars only
+        if accepted:  # the end, and the gradient there: it is looked at, and used from then on
+            assert moved == rows * (calls - 2) + 2 * vector
+        else:  # scalars only
             assert moved == rows * calls
-        else:  # the end of an accepted trial, or the gradient there in the next iteration
-            assert moved == rows * (calls - 1) + vector
 
 
 @pytest.mark.parametrize("where", ["trial", "part"])

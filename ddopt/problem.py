@@ -153,6 +153,13 @@ class Problem(ABC):
         """The contribution of ``samples`` to f: over a partition of D the shares add up to f."""
         raise self._missing("be split into shares of its samples", "share")
 
+    def piece(self, d: int, count: int) -> Problem | None:
+        """The d-th of ``count`` shares of f, where the problem cuts itself; they add up to f.
+
+        None, as here: the samples are dealt out, and ``share`` is asked for each deal.
+        """
+        return None
+
     def drawn(self, number: int) -> Problem:
         """f with its random numbers (augmentation, dropout) drawn for the ``number``-th time.
 

@@ -37,7 +37,12 @@ class Split(Problem):
         for d in executor.owned(shares):
             picked = zip(problem.samples.terms, dealt[d].terms, strict=True)
             own = Samples(tuple(term[pick] for term, pick in picked))
-            self._shares[d] = problem.share(own)
+            self._shares[d] = problem.piece(d, shares) or problem.share(own)
+
+    @property
+    def pieces(self) -> dict[int, Problem]:
+        """The shares of this process, by their numbers."""
+        return self._shares
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate every share, and add them up in order."""

@@ -15,11 +15,13 @@ import torch
 
 from ddopt.problem import Frozen, Point, Problem, Samples
 from ddopt.space import Indices, Layout
+from ddopt_patches.regions import regions
 from ddopt_patches.rows import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ddopt_patches.regions import Region
     from ddopt_patches.rows import Rows
     from ddopt_patches.system import System
 
@@ -61,6 +63,7 @@ class PatchProblem(Blocky):
 
     def __init__(self, system: System, cost: float = 1.0) -> None:
         self.system, self.cost = system, cost
+        self._cut: dict[int, list[Region]] = {}  # by how many there are
         self._all = system  # whose points the samples number, also in parts of parts
         shape = torch.Size(system.zeros().shape)
         self.layout = Layout((NAME,), (shape,), torch.float64, torch.device("cpu"))
@@ -118,6 +121,19 @@ class PatchProblem(Blocky):
         other.cost = self.cost * len(samples) / max(len(self.samples), 1)
         return other
 
+    def piece(self, d: int, count: int) -> RegionProblem:
+        """The rows of the d-th of ``count`` boxes of cells (``regions``).
+
+        Raises ``ValueError`` for more boxes than cells.
+        """
+        if count not in self._cut:
+            work = torch.zeros(self.system.patches.grid.cells, dtype=torch.float64)
+            for rows in self.system.rows:
+                own = (rows.points.roots > 0).sum(1) * rows.equation.equations
+                work.index_add_(0, rows.points.cells, own.double())
+            self._cut[count] = regions(self.system.patches.grid, work, count)
+        return RegionProblem(self, self._cut[count], d)
+
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """f as a function of some parameters; whole patches see only the rows that touch them."""
         if indices is None:
@@ -137,6 +153,15 @@ class PatchProblem(Blocky):
         wanted = (first[:, None] + torch.arange(B)).flatten()
         whole = len(indices) % B == 0 and bool((first % B == 0).all())
         return first // B if whole and torch.equal(wanted, indices.cpu()) else None
+
+
+class RegionProblem(PatchProblem):
+    """What the rows of one region contribute to f."""
+
+    def __init__(self, whole: PatchProblem, regions: list[Region], d: int) -> None:
+        self.regions, self.region = regions, regions[d]
+        super().__init__(whole.system.among(self.region.cells))
+        self.cost = whole.cost * self.system.count / whole.system.count
 
 
 class LocalProblem(Blocky):

@@ -46,7 +46,7 @@ class AutogradProblem(Problem):
         layout: Layout,
         sums: TermSums,
         samples: Samples,
-        counts: tuple[int, ...] | None = None,
+        counts: tuple[float, ...] | None = None,
         cost: float = 1.0,
         chunk: int | None = None,
         redraw: Redraw | None = None,
@@ -146,14 +146,16 @@ class AutogradProblem(Problem):
         return lambda v: torch.autograd.grad(gradient, leaf, v, retain_graph=True)[0]
 
     def part(self, samples: Samples) -> AutogradProblem:
-        """The same loss as means over ``samples``; its cost is in proportion."""
-        return self._over(samples, samples.counts)
+        """The same loss as means over ``samples``, every term with the weight that it has here."""
+        assert self.samples is not None
+        counts = zip(self._counts, samples.counts, self.samples.counts, strict=True)
+        return self._over(samples, tuple(c * m / n if n else 0 for c, m, n in counts))
 
     def share(self, samples: Samples) -> AutogradProblem:
         """The contribution of ``samples`` to the means over all of D."""
         return self._over(samples, self._counts)
 
-    def _over(self, samples: Samples, counts: tuple[int, ...]) -> AutogradProblem:
+    def _over(self, samples: Samples, counts: tuple[float, ...]) -> AutogradProblem:
         assert self.samples is not None
         cost = self.cost * len(samples) / len(self.samples)
         return self._but(samples=samples, _counts=counts, cost=cost)

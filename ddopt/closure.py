@@ -178,12 +178,12 @@ class ClosureProblem(Problem):
 
     def part(self, samples: Samples) -> ClosureProblem:
         """The closure's loss over a part of the batch."""
-        return self._over(samples, 1.0)
+        return self._over(samples, self._weight)
 
     def share(self, samples: Samples) -> ClosureProblem:
         """The part's mean loss, weighted by its share of the batch."""
         assert self.samples is not None
-        return self._over(samples, len(samples) / len(self.samples))
+        return self._over(samples, self._weight * (len(samples) / len(self.samples)))
 
     def _over(self, samples: Samples, weight: float) -> ClosureProblem:
         assert self.samples is not None

@@ -18,6 +18,7 @@ from ddopt.decomposition import validate
 from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
 from ddopt.judging import set_aside
+from ddopt.meter import Meter, Metered
 from ddopt.notice import warn
 from ddopt.parts import StepReport
 from ddopt.problem import Blank, Consistent, Point
@@ -50,6 +51,7 @@ class Engine:
         self._nowhere = torch.zeros(0)  # stands for the point before there is one
         self.radius = parts.preconditioner.first_radius if parts.preconditioner else math.nan
         self.iteration = 0
+        self.meter = Meter()  # what the last start or step has evaluated
         self._met = False
         self._inspected = False
 
@@ -61,13 +63,15 @@ class Engine:
             return False
         return bool(parts.solver.build().stochastic)
 
-    def _roles(self, problem: Problem) -> tuple[Problem, Problem]:
+    def _roles(self, problem: Problem) -> tuple[Metered, Metered]:
         """Where f is compared, and where the subdomains work; all of D for both, by default."""
         parts = self.parts.preconditioner
         if parts is None or not parts.judged:
-            return problem, problem
+            metered = Metered(problem, self.meter)
+            return metered, metered
         judge, work = set_aside(problem, parts.judged, self.iteration)
-        return shared(judge, self.shares, self.executor)[0], work
+        judge, _ = shared(judge, self.shares, self.executor)
+        return Metered(judge, self.meter), Metered(work, self.meter)
 
     def step(self, problem: Problem) -> StepReport:
         """One outer iteration on ``problem`` from ``self.point``.
@@ -79,19 +83,19 @@ class Engine:
         assert point is not None, "start() comes first"
         self._meet(problem, point.theta)
         sent = (self.executor.bytes_sent, self.executor.collectives)
-        report = StepReport(iteration=self.iteration)
+        report, self.meter = StepReport(iteration=self.iteration), Meter()
         judge, work = self._roles(problem)
-        if problem.draw != self.draw or judge is not problem:
+        if problem.draw != self.draw or judge is not work:
             point = (judge.at if self._blind else judge.both)(point.theta)
             self.draw = problem.draw
-            self._charge(report, judge)
         if self.parts.preconditioner is not None:
             point = self._precondition(self.parts.preconditioner, judge, work, point, report)
         if self.parts.global_pass is not None:
-            point = self._improve(self.parts.global_pass, problem, point, report)
+            point = self._improve(self.parts.global_pass, judge, point, report)
         self.point = point
         self.iteration += 1
         report.loss = point.value
+        report.parallel, report.total = self.meter.parallel, self.meter.total
         report.bytes_sent = self.executor.bytes_sent - sent[0]
         report.collectives = self.executor.collectives - sent[1]
         return report
@@ -151,11 +155,12 @@ class Engine:
 
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
+        self.meter = Meter()
         self._meet(problem, theta)
         judge, _ = self._roles(problem)
         self.point = (judge.at if self._blind else judge.both)(theta)
         self.draw = problem.draw
-        return judge.cost
+        return self.meter.total
 
     def _meet(self, problem: Problem, theta: torch.Tensor) -> None:
         """Before anything else: does every process see the same method and problem?"""
@@ -170,8 +175,8 @@ class Engine:
     def _precondition(
         self,
         parts: Preconditioner,
-        problem: Problem,
-        work: Problem,
+        problem: Metered,
+        work: Metered,
         point: Point,
         report: StepReport,
     ) -> Point:
@@ -195,14 +200,10 @@ class Engine:
         if subdomains[0].whole and 0 in answers and not self.solvers[0].stochastic:
             own = answers[0]  # f̃_1 is f, and its end has been evaluated
             found = self._found(problem, point, own.step, own.end)
-        elif found is not None:
-            report.parallel += recombined.parallel
-            report.total += recombined.total
-        else:
+        elif found is None:
             assert recombined.step is not None
             step = recombined.step
             found = self._found(problem, point, step, problem.at(point.theta + step))
-            self._charge(report, problem)
         predicted = recombined.predicted
         self._judge(parts, problem, point, found, predicted, report)
         while (
@@ -215,7 +216,6 @@ class Engine:
             predicted = predicted_at(tau, found.slope, predicted)
             step = tau * found.step
             trial = problem.at(point.theta + step)
-            self._charge(report, problem)
             found = Found(trial, tau * found.length, tau * found.slope, step)
             report.retried += 1
             self._judge(parts, problem, point, found, predicted, report)
@@ -253,8 +253,6 @@ class Engine:
         """Accept or reject the recombined step, and let the radius follow (step 4)."""
         verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
         report.refuted += verdict.refuted
-        report.parallel += verdict.cost
-        report.total += verdict.cost
         if not self._blind:  # walks on micro-batches have lengths of their own
             trial = Trial(
                 radius=self.radius,
@@ -295,13 +293,15 @@ class Engine:
     def _solve(
         self,
         parts: Preconditioner,
-        problem: Problem,
+        problem: Metered,
         point: Point,
         subdomain: Subdomain,
         ball: float,
     ) -> Answer:
         """The local iterations of one subdomain (step 2)."""
         solver = self.solvers.setdefault(subdomain.index, parts.solver.build())
+        if not subdomain.whole:  # the whole is solved by all alike
+            problem = problem.on(self.meter.of(subdomain.index))
         if solver.stochastic:  # neither value nor gradient of f_d is looked at, nor made consistent
             local = subdomain.objective(problem, point)
             start = Point(subdomain.restrict(point.theta), math.nan, _unknown)
@@ -342,27 +342,13 @@ class Engine:
     ) -> Corrections:
         """Bring the numbers of all subdomains together; the vectors stay until they are needed."""
         executor = self._sharing(subdomains)
-        rows = executor.numbers(
-            {
-                d: [
-                    answer.decrease,
-                    float(answer.accepted),
-                    float(answer.rejected),
-                    answer.evaluations
-                    + (
-                        0.0
-                        if self.solvers[d].stochastic
-                        else self._origin_cost(problem, subdomains[d])
-                    ),
-                ]
-                for d, answer in answers.items()
-            },
+        rows = self.meter.gather(
+            executor,
+            {d: [a.decrease, float(a.accepted), float(a.rejected)] for d, a in answers.items()},
             len(subdomains),
         )
         report.local_accepted = int(sum(row[1] for row in rows))
         report.local_rejected = int(sum(row[2] for row in rows))
-        report.parallel += max(row[3] for row in rows)
-        report.total += sum(row[3] for row in rows)
         return Corrections(
             problem=problem,
             point=point,
@@ -371,6 +357,7 @@ class Engine:
             steps={d: answer.step for d, answer in answers.items()},
             decreases=[row[0] for row in rows],
             executor=executor,
+            meter=self.meter,
             blind=self._blind,
             norm=self._norm,
         )
@@ -378,13 +365,6 @@ class Engine:
     def _sharing(self, subdomains: list[Subdomain]) -> Executor:
         """Who shares the subdomains out; the whole problem is solved by all processes alike."""
         return Serial() if subdomains[0].whole else self.executor
-
-    @staticmethod
-    def _origin_cost(problem: Problem, subdomain: Subdomain) -> float:
-        """∇f_d(θ_k) costs one local gradient, where D_d is not D."""
-        if subdomain.samples is None or problem.samples is None:
-            return 0.0
-        return problem.cost * len(subdomain.samples) / len(problem.samples)
 
     def _improve(
         self, parts: GlobalPass, problem: Problem, point: Point, report: StepReport
@@ -395,17 +375,11 @@ class Engine:
         report.global_radius = getattr(parts.solver, "radius", None)
         report.global_accepted, report.global_rejected = answer.accepted, answer.rejected
         report.refuted += answer.refuted
-        report.parallel += answer.evaluations / self.shares
-        report.total += answer.evaluations
         if self.parts.preconditioner is None:
             report.ratio, report.radius = answer.ratio, report.global_radius or math.nan
             report.accepted = answer.accepted > 0
             report.step_norm = problem.geometry.norm(answer.step)
         return answer.end
-
-    def _charge(self, report: StepReport, problem: Problem) -> None:
-        report.parallel += problem.cost / self.shares
-        report.total += problem.cost
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on, keyed by subdomain."""

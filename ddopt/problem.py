@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -92,6 +93,12 @@ class Problem(ABC):
     geometry: Geometry = LOCAL  # inner products; over processes where each holds a piece
     draw: int = 0  # which samples and random numbers were drawn; one draw is one function
     extra: Problem | None = None  # the loss on independent samples that test its steps
+    pointwise: bool = False  # whether its Jacobian takes one backward pass, for all residuals
+
+    @property
+    def path(self) -> float:
+        """The longest path of one evaluation: ``cost``, unless several processes share it."""
+        return self.cost
 
     @abstractmethod
     def at(self, theta: torch.Tensor) -> Point:
@@ -180,70 +187,140 @@ class Blank(Problem):
         )
 
 
-class Frozen(Problem):
-    """f restricted to the parameters in C, the others held at θ_k; works for every problem."""
+class Derived(Problem):
+    """A problem that stands for another: every ability of the other's, but for local ``extra``.
 
-    def __init__(self, problem: Problem, theta: torch.Tensor, indices: Indices) -> None:
-        self.problem, self.theta, self.indices = problem, theta, indices
-        self.layout = problem.layout.restricted(indices)
-        self.samples, self.cost = problem.samples, problem.cost
+    A subclass says how its vectors become the other's (``_theirs``), what one of the other's points
+    is here (``_seen``), and how it stands for another problem of the same parameters (``_around``).
+    """
 
-    def _full(self, part: torch.Tensor) -> torch.Tensor:
-        theta = self.theta.clone()
-        theta[self.indices] = part
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
+        self.geometry, self.draw = problem.geometry, problem.draw
+        self.pointwise = problem.pointwise
+
+    @abstractmethod
+    def _around(self, problem: Problem) -> Problem:
+        """The same around a part, a share or another draw of the other problem."""
+
+    @abstractmethod
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        """The point at ``theta``, where the other problem has found ``point``."""
+
+    def _theirs(self, theta: torch.Tensor) -> torch.Tensor:
+        """The other problem's θ."""
         return theta
 
+    @property
+    def path(self) -> float:
+        """The other's."""
+        return self.problem.path
+
     def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate at the restricted ``theta`` (|C|,)."""
-        return self._restricted(theta, self.problem.at(self._full(theta)))
+        """Evaluate at ``theta``, in this problem's parameters."""
+        return self._seen(theta, self.problem.at(self._theirs(theta)))
 
     def both(self, theta: torch.Tensor) -> Point:
         """The same, where the gradient will be asked for."""
-        return self._restricted(theta, self.problem.both(self._full(theta)))
+        return self._seen(theta, self.problem.both(self._theirs(theta)))
 
-    def _restricted(self, theta: torch.Tensor, point: Point) -> Point:
+    @property
+    def alone(self) -> Problem:
+        """The same around the other problem alone."""
+        return self._around(self.problem.alone)
+
+    def part(self, samples: Samples) -> Problem:
+        """The same around a part."""
+        return self._around(self.problem.part(samples))
+
+    def share(self, samples: Samples) -> Problem:
+        """The same around a share."""
+        return self._around(self.problem.share(samples))
+
+    def drawn(self, number: int) -> Problem:
+        """The same around another draw."""
+        return self._around(self.problem.drawn(number))
+
+    def coordinates(self, term: int) -> torch.Tensor:
+        """Where the samples lie."""
+        return self.problem.coordinates(term)
+
+    def stages(self) -> list[slice]:
+        """Where the stages lie."""
+        return self.problem.stages()
+
+    def facts(self, theta: torch.Tensor) -> dict[str, str]:
+        """What all must agree on."""
+        return self.problem.facts(self._theirs(theta))
+
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """The other's products."""
+        return self.problem.curvature(self._theirs(theta))
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """The other's residuals."""
+        return self.problem.residuals(self._theirs(theta))
+
+    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+        """The other's Jacobian."""
+        return self.problem.jacobian(self._theirs(theta))
+
+
+class Frozen(Derived):
+    """f restricted to the parameters in C, the others held at θ_k; works for every problem."""
+
+    def __init__(self, problem: Problem, theta: torch.Tensor, indices: Indices) -> None:
+        super().__init__(problem)
+        self.theta, self.indices = theta, indices
+        self.layout = problem.layout.restricted(indices)
+
+    def _around(self, problem: Problem) -> Frozen:
+        return Frozen(problem, self.theta, self.indices)
+
+    def _theirs(self, theta: torch.Tensor) -> torch.Tensor:
+        full = self.theta.clone()
+        full[self.indices] = theta
+        return full
+
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
         return Point(theta, point.value, lambda: restrict(point.gradient, self.indices))
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ R ∇²f Rᵀ v."""
-        full, n = self.problem.curvature(self._full(theta)), self.problem.layout.size
+        full, n = super().curvature(theta), self.problem.layout.size
         return lambda v: restrict(full(prolong(v, self.indices, n)), self.indices)
 
+    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+        """∂r/∂θ Rᵀ: the columns of C."""
+        return super().jacobian(theta)[:, self.indices]
 
-class Consistent(Problem):
+
+class Consistent(Derived):
     """f̃(θ) = f_d(θ) + <r, θ − θ_0>, so that ∇f̃(θ_0) is the restricted global gradient.
 
     ``wanted`` is R_d g_k, shape (n_d,). Source: arXiv 2502.05133, equations 3 and 4. The value and
-    the gradient carry the same term; a local solver never knows that it is local.
+    the gradient carry the same term; a local solver never knows that it is local. The term has no
+    curvature and no residuals. A part of f̃ carries all of it, a share its share.
     """
 
     def __init__(self, problem: Problem, origin: Point, wanted: torch.Tensor) -> None:
-        self.problem, self.origin = problem, origin
+        super().__init__(problem)
+        self.origin = origin
         self.residual = wanted - origin.gradient  # r_d, shape (n_d,)
-        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
         self.start = Point(origin.theta, origin.value, wanted)
-        self.geometry = problem.geometry
 
-    def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate f̃ at ``theta`` (n_d,)."""
-        return self._tilted(theta, self.problem.at(theta))
+    def _around(self, problem: Problem, weight: float = 1.0) -> Consistent:
+        other = copy(self)
+        Derived.__init__(other, problem)
+        other.residual = weight * self.residual
+        return other
 
-    def both(self, theta: torch.Tensor) -> Point:
-        """The same, where the gradient will be asked for."""
-        return self._tilted(theta, self.problem.both(theta))
+    def share(self, samples: Samples) -> Consistent:
+        """A share of f_d, with the term in proportion to the samples."""
+        assert self.samples is not None
+        return self._around(self.problem.share(samples), len(samples) / len(self.samples))
 
-    def _tilted(self, theta: torch.Tensor, point: Point) -> Point:
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
         tilt = self.geometry.dot(self.residual, theta - self.origin.theta)
         return Point(theta, point.value + tilt, lambda: point.gradient + self.residual)
-
-    def curvature(self, theta: torch.Tensor) -> Operator:
-        """The linear term has no curvature."""
-        return self.problem.curvature(theta)
-
-    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """Those of f_d: the linear term has none."""
-        return self.problem.residuals(theta)
-
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
-        """That of f_d's residuals."""
-        return self.problem.jacobian(theta)

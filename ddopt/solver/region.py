@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import Chosen, Norm, Settings
+from ddopt.meter import Meter, Metered
 from ddopt.radius import Trial
 from ddopt.solver.solver import Answer
 
@@ -38,7 +39,7 @@ class Proposer(Protocol):
         """Learn from a trial whose value is finite."""
 
 
-Searched = tuple["Candidate", "Point", int]  # the step to judge, its end, and the points visited
+Searched = tuple["Candidate", "Point"]  # the step to judge, and its end
 Visit = Callable[["torch.Tensor"], "Point"]
 Search = Callable[[Visit, "Point", "Candidate", "Geometry"], Searched]
 
@@ -75,26 +76,25 @@ class Region:
         self, problem: Problem, start: Point, ball: float, iterations: int, proposer: Proposer
     ) -> Answer:
         """Run at most ``iterations`` iterations; the accumulated step stays within ``ball``."""
+        meter = Meter()
+        problem = Metered(problem, meter)
         if math.isnan(self.radius):
             self.radius = first_radius(start, problem.geometry.norm(start.gradient))
         point, self.room = start, ball
-        accepted = rejected = refuted = visits = 0
-        beside = 0.0  # full gradients that steps and judgements took beside the trials
+        accepted = rejected = refuted = 0
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
             candidate = proposer.propose(problem, point, min(self.radius, self.room))
-            beside += candidate.cost
             if not candidate.predicted > 0.0:
                 break  # the model sees nothing to gain: a stationary point
             if self._gone_blind(problem, point, candidate):
                 break
             visit = problem.both if asked else problem.at
-            candidate, trial, visited = self._search(visit, point, candidate, problem.geometry)
+            candidate, trial = self._search(visit, point, candidate, problem.geometry)
             verdict = self.acceptance.consider(
                 problem, point, trial, candidate.predicted, min(self.radius, self.room)
             )
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
-            visits, beside = visits + visited, beside + verdict.cost
             if math.isfinite(trial.value):
                 proposer.observe(point, trial, candidate, verdict.accepted)
             self._adapt(point, trial, candidate, verdict, problem.geometry)
@@ -114,7 +114,7 @@ class Region:
             end=point,
             accepted=accepted,
             rejected=rejected,
-            evaluations=visits * problem.cost + beside,
+            evaluations=meter.total,
             ratio=ratio,
             refuted=refuted,
         )
@@ -164,7 +164,7 @@ class Region:
 
 def whole_step(visit: Visit, point: Point, candidate: Candidate, geometry: Geometry) -> Searched:
     """Try the candidate as it is."""
-    return candidate, visit(point.theta + candidate.step), 1
+    return candidate, visit(point.theta + candidate.step)
 
 
 def first_radius(start: Point, slope: float) -> float:

@@ -21,6 +21,8 @@ UNKNOWN = "unknowns."  # prefix of the names of coefficients that are sought
 class PDEProblem(AutogradProblem):
     """f(θ) = Σ_t (w_t/m_t) Σ_i ‖r_{t,i}(θ)‖² of a network at collocation points."""
 
+    pointwise = True
+
     def __init__(
         self,
         layout: Layout,
@@ -73,6 +75,7 @@ class PDEProblem(AutogradProblem):
         try:
             return self._per_point(theta)
         except NotPerPointError:
+            self.pointwise = False
             return per_residual(self.residuals, theta)
 
     def _per_point(self, theta: torch.Tensor) -> torch.Tensor:

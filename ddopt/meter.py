@@ -1,0 +1,118 @@
+"""The meter: whoever evaluates charges, and nobody else counts.
+
+The engine hands out every problem inside a :class:`Metered`, so that whatever a solver, a model, a
+recombination or an acceptance policy evaluates is charged, whoever wrote it.
+
+The unit is one evaluation: the loss over all of D with its full gradient. A value whose gradient is
+never asked for is a whole one. The other prices are rounded from docs/design/prices.md.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ddopt.problem import Derived, Operator, Point, Problem
+
+if TYPE_CHECKING:
+    import torch
+
+    from ddopt.executor import Executor
+    from ddopt.space import Indices
+
+GRAPH = 1.0  # of the gradient, from which all Hessian products at one θ are made
+PRODUCT = 2.0  # of the Hessian and a vector
+RESIDUALS = 1.0  # a value, as it were
+JACOBIAN = 10.0  # of all residuals in one backward pass, where every sample has its own weights
+ROW = 0.3  # of a Jacobian that takes a backward pass for each residual, many at once
+
+
+class Meter:
+    """Evaluations: in all, and on the longest path, one process for each subdomain."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.parallel = 0.0
+        self._own: dict[int, Meter] = {}
+
+    def charge(self, total: float, parallel: float) -> None:
+        """Take note of what all processes do together, or all alike."""
+        self.total += total
+        self.parallel += parallel
+
+    def of(self, subdomain: int) -> Meter:
+        """What a subdomain evaluates by itself, while the others do the same."""
+        return self._own.setdefault(subdomain, Meter())
+
+    def gather(
+        self, executor: Executor, values: dict[int, list[float]], count: int
+    ) -> list[list[float]]:
+        """``executor.numbers``; with them travels what each subdomain has spent since the last."""
+        spent = {d: [*row, self.of(d).total] for d, row in values.items()}
+        self._own.clear()
+        rows = executor.numbers(spent, count)
+        own = [row.pop() for row in rows]
+        self.charge(math.fsum(own), max(own))
+        return rows
+
+
+class Metered(Derived):
+    """A problem whose evaluations are charged to a meter, as are those of everything cut from it.
+
+    A problem that has a meter already charges both.
+    """
+
+    def __init__(self, problem: Problem, meter: Meter) -> None:
+        super().__init__(problem)
+        self.meter = meter
+        self.extra = None if problem.extra is None else Metered(problem.extra, meter)
+
+    def on(self, meter: Meter) -> Metered:
+        """The same, charged to another meter."""
+        return Metered(self.problem, meter)
+
+    def _around(self, problem: Problem) -> Metered:
+        return Metered(problem, self.meter)
+
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        return point
+
+    def _charge(self, price: float) -> None:
+        self.meter.charge(price * self.problem.cost, price * self.problem.path)
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate f, and charge one."""
+        self._charge(1.0)
+        return super().at(theta)
+
+    def both(self, theta: torch.Tensor) -> Point:
+        """Evaluate f and its gradient, and charge one."""
+        self._charge(1.0)
+        return super().both(theta)
+
+    def frozen(self, point: Point, indices: Indices) -> Problem:
+        """f of the parameters in ``indices`` alone, charged to the same meter."""
+        return self._around(self.problem.frozen(point, indices))
+
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """v ↦ ∇²f(θ) v; the graph is charged now, and every product when it is made."""
+        self._charge(GRAPH)
+        multiply = super().curvature(theta)
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            self._charge(PRODUCT)
+            return multiply(v)
+
+        return product
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """r(θ), as a value; no process shares them."""
+        self.meter.charge(RESIDUALS * self.cost, RESIDUALS * self.cost)
+        return super().residuals(theta)
+
+    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+        """∂r/∂θ, by its rows unless one pass gives them all; no process shares it."""
+        rows = super().jacobian(theta)
+        price = self.cost * (JACOBIAN if self.problem.pointwise else ROW * len(rows))
+        self.meter.charge(price, price)
+        return rows

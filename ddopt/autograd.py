@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ddopt.problem import Frozen, Operator, Point, Problem, Samples
+from ddopt.derived import Frozen
+from ddopt.problem import Operator, Point, Problem, Samples
 from ddopt.space import Indices, Layout
 from ddopt.vectors import total
 
@@ -158,7 +159,7 @@ class AutogradProblem(Problem):
     def _over(self, samples: Samples, counts: tuple[float, ...]) -> AutogradProblem:
         assert self.samples is not None
         cost = self.cost * len(samples) / len(self.samples)
-        return self._but(samples=samples, _counts=counts, cost=cost)
+        return self._but(samples=samples, _counts=counts, cost=cost, extra=None)
 
     def drawn(self, number: int) -> AutogradProblem:
         """The same samples with random numbers of their own; ``redraw`` knows which."""
@@ -178,7 +179,8 @@ class AutogradProblem(Problem):
             names=tuple(self.layout.names[i] for i in moving),
             shapes=tuple(self.layout.shapes[i] for i in moving),
         )
-        return self._but(layout=restricted, _held=_Held(moving, point.theta.detach()))
+        held = _Held(moving, point.theta.detach())
+        return self._but(layout=restricted, _held=held, extra=None)
 
 
 def _total(vectors: Iterator[torch.Tensor]) -> torch.Tensor:

@@ -15,13 +15,14 @@ import torch
 
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.decomposition import validate
+from ddopt.derived import Consistent
 from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
 from ddopt.judging import set_aside
 from ddopt.meter import Meter, Metered
 from ddopt.notice import warn
 from ddopt.parts import StepReport
-from ddopt.problem import Blank, Consistent, Point
+from ddopt.problem import Blank, Point
 from ddopt.radius import Trial
 from ddopt.recombination import Corrections, Found
 from ddopt.retry import predicted_at, shortened

@@ -12,16 +12,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ddopt.problem import Derived, Operator, Point, Problem
+from ddopt.derived import Derived
+from ddopt.problem import Operator, Point, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from ddopt.executor import Executor
     from ddopt.space import Indices
 
-GRAPH = 1.0  # of the gradient, from which all Hessian products at one θ are made
+GRAPH = 1.0  # of a gradient or of residuals, from which all products at one θ are made
 PRODUCT = 2.0  # of the Hessian and a vector
+DIFFERENTIAL = 1.0  # of the Jacobian, or its transpose, and a vector
 RESIDUALS = 1.0  # a value, as it were
 JACOBIAN = 10.0  # of all residuals in one backward pass, where every sample has its own weights
 ROW = 0.3  # of a Jacobian that takes a backward pass for each residual, many at once
@@ -72,7 +76,9 @@ class Metered(Derived):
         return Metered(self.problem, meter)
 
     def _around(self, problem: Problem) -> Metered:
-        return Metered(problem, self.meter)
+        found = Metered(problem, self.meter)
+        found.extra = None  # of local problems, whoever cuts them
+        return found
 
     def _seen(self, theta: torch.Tensor, point: Point) -> Point:
         return point
@@ -97,22 +103,37 @@ class Metered(Derived):
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v; the graph is charged now, and every product when it is made."""
         self._charge(GRAPH)
-        multiply = super().curvature(theta)
+        return self._charging(super().curvature(theta), lambda: self._charge(PRODUCT))
 
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """r(θ), as a value."""
+        self._charge_alike(RESIDUALS)
+        return super().residuals(theta)
+
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """∂r/∂θ, by its rows unless they are made sample by sample, all at once."""
+        rows = super().jacobian(theta, dtype)
+        self._charge_alike(JACOBIAN if self.problem.pointwise else ROW * len(rows))
+        return rows
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ J v and w ↦ Jᵀw; the graph is charged now, and every product when it is made."""
+        self._charge_alike(GRAPH)
+        first, second = super().differential(theta)
+
+        def charge() -> None:
+            self._charge_alike(DIFFERENTIAL)
+
+        return self._charging(first, charge), self._charging(second, charge)
+
+    def _charge_alike(self, price: float) -> None:
+        """Residuals are not shared: every process has all of them."""
+        self.meter.charge(price * self.cost, price * self.cost)
+
+    @staticmethod
+    def _charging(multiply: Operator, charge: Callable[[], None]) -> Operator:
         def product(v: torch.Tensor) -> torch.Tensor:
-            self._charge(PRODUCT)
+            charge()
             return multiply(v)
 
         return product
-
-    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """r(θ), as a value; no process shares them."""
-        self.meter.charge(RESIDUALS * self.cost, RESIDUALS * self.cost)
-        return super().residuals(theta)
-
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
-        """∂r/∂θ, by its rows unless one pass gives them all; no process shares it."""
-        rows = super().jacobian(theta)
-        price = self.cost * (JACOBIAN if self.problem.pointwise else ROW * len(rows))
-        self.meter.charge(price, price)
-        return rows

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass
 
 import torch
 
-from ddopt.space import Indices, Layout, prolong, restrict
+from ddopt.space import Indices, Layout
 from ddopt.vectors import LOCAL, Geometry, fingerprint
 
 Operator = Callable[[torch.Tensor], torch.Tensor]
@@ -93,7 +92,8 @@ class Problem(ABC):
     geometry: Geometry = LOCAL  # inner products; over processes where each holds a piece
     draw: int = 0  # which samples and random numbers were drawn; one draw is one function
     extra: Problem | None = None  # the loss on independent samples that test its steps
-    pointwise: bool = False  # whether its Jacobian takes one backward pass, for all residuals
+    tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
+    pointwise: bool = False  # whether its Jacobian is made sample by sample, all at once
 
     @property
     def path(self) -> float:
@@ -134,6 +134,8 @@ class Problem(ABC):
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """f as a function of the parameters in ``indices`` alone, the others held at ``point``."""
+        from ddopt.derived import Frozen  # which derives from this class
+
         return self if indices is None else Frozen(self, point.theta, indices)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
@@ -141,12 +143,41 @@ class Problem(ABC):
         raise self._missing("multiply with its Hessian", "curvature")
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """r(θ), shape (m,), where f = ‖r‖²; differentiable when ``theta`` requires a gradient."""
+        """r(θ), shape (m,), where f = ‖r‖²; differentiable when ``theta`` requires a gradient.
+
+        A linear term of f beside the squares is the problem's ``tilt``.
+        """
         raise self._missing("give its residuals", "residuals")
 
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
-        """∂r/∂θ, shape (m, n); by backward passes over chunks of residuals, for any problem."""
-        return torch.func.jacrev(self.residuals, chunk_size=JACOBIAN_ROWS)(theta)
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """J = ∂r/∂θ at ``theta`` (n,), shape (m, n), contiguous, detached.
+
+        ``dtype`` is that of the answer; by default that of ``theta``. A Gauss-Newton solver asks
+        for float32 while a step needs no more digits, and for that of ``theta`` later; residuals
+        are always asked for in that of ``theta``. A problem that can differentiate in float32 does
+        so, at half the time and memory; another one converts what it has found.
+        Entries that are not finite are left as they are: the solver then rejects the step.
+
+        Here by backward passes over chunks of residuals, for any problem.
+        """
+        found = torch.func.jacrev(self.residuals, chunk_size=JACOBIAN_ROWS)(theta.detach())
+        return found.to(dtype or theta.dtype)
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ J v, from (n,) to (m,), and w ↦ Jᵀw, from (m,) to (n,), at one ``theta``.
+
+        For networks whose Jacobian does not fit in memory. Here the graph of r is built once and
+        each product is a backward pass: Jᵀw is linear in w, and Jv the gradient of <Jᵀw, v> by w.
+        """
+        with torch.enable_grad():
+            leaf = theta.detach().requires_grad_()
+            r = self.residuals(leaf)
+            dual = torch.zeros_like(r).requires_grad_()
+            (pulled,) = torch.autograd.grad(r, leaf, dual, create_graph=True)
+        return (
+            lambda v: torch.autograd.grad(pulled, dual, v, retain_graph=True)[0],
+            lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0],
+        )
 
     def stages(self) -> list[slice]:
         """Where each stage of a pipeline lies in a vector; empty for another process's stage."""
@@ -185,142 +216,3 @@ class Blank(Problem):
             "a closure evaluates the whole network at once and cannot be cut into stages; choose "
             "variant 'P', which decomposes layers, or a run file with strategy = 'sapts_ip'"
         )
-
-
-class Derived(Problem):
-    """A problem that stands for another: every ability of the other's, but for local ``extra``.
-
-    A subclass says how its vectors become the other's (``_theirs``), what one of the other's points
-    is here (``_seen``), and how it stands for another problem of the same parameters (``_around``).
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.geometry, self.draw = problem.geometry, problem.draw
-        self.pointwise = problem.pointwise
-
-    @abstractmethod
-    def _around(self, problem: Problem) -> Problem:
-        """The same around a part, a share or another draw of the other problem."""
-
-    @abstractmethod
-    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
-        """The point at ``theta``, where the other problem has found ``point``."""
-
-    def _theirs(self, theta: torch.Tensor) -> torch.Tensor:
-        """The other problem's θ."""
-        return theta
-
-    @property
-    def path(self) -> float:
-        """The other's."""
-        return self.problem.path
-
-    def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate at ``theta``, in this problem's parameters."""
-        return self._seen(theta, self.problem.at(self._theirs(theta)))
-
-    def both(self, theta: torch.Tensor) -> Point:
-        """The same, where the gradient will be asked for."""
-        return self._seen(theta, self.problem.both(self._theirs(theta)))
-
-    @property
-    def alone(self) -> Problem:
-        """The same around the other problem alone."""
-        return self._around(self.problem.alone)
-
-    def part(self, samples: Samples) -> Problem:
-        """The same around a part."""
-        return self._around(self.problem.part(samples))
-
-    def share(self, samples: Samples) -> Problem:
-        """The same around a share."""
-        return self._around(self.problem.share(samples))
-
-    def drawn(self, number: int) -> Problem:
-        """The same around another draw."""
-        return self._around(self.problem.drawn(number))
-
-    def coordinates(self, term: int) -> torch.Tensor:
-        """Where the samples lie."""
-        return self.problem.coordinates(term)
-
-    def stages(self) -> list[slice]:
-        """Where the stages lie."""
-        return self.problem.stages()
-
-    def facts(self, theta: torch.Tensor) -> dict[str, str]:
-        """What all must agree on."""
-        return self.problem.facts(self._theirs(theta))
-
-    def curvature(self, theta: torch.Tensor) -> Operator:
-        """The other's products."""
-        return self.problem.curvature(self._theirs(theta))
-
-    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """The other's residuals."""
-        return self.problem.residuals(self._theirs(theta))
-
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
-        """The other's Jacobian."""
-        return self.problem.jacobian(self._theirs(theta))
-
-
-class Frozen(Derived):
-    """f restricted to the parameters in C, the others held at θ_k; works for every problem."""
-
-    def __init__(self, problem: Problem, theta: torch.Tensor, indices: Indices) -> None:
-        super().__init__(problem)
-        self.theta, self.indices = theta, indices
-        self.layout = problem.layout.restricted(indices)
-
-    def _around(self, problem: Problem) -> Frozen:
-        return Frozen(problem, self.theta, self.indices)
-
-    def _theirs(self, theta: torch.Tensor) -> torch.Tensor:
-        full = self.theta.clone()
-        full[self.indices] = theta
-        return full
-
-    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
-        return Point(theta, point.value, lambda: restrict(point.gradient, self.indices))
-
-    def curvature(self, theta: torch.Tensor) -> Operator:
-        """v ↦ R ∇²f Rᵀ v."""
-        full, n = super().curvature(theta), self.problem.layout.size
-        return lambda v: restrict(full(prolong(v, self.indices, n)), self.indices)
-
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
-        """∂r/∂θ Rᵀ: the columns of C."""
-        return super().jacobian(theta)[:, self.indices]
-
-
-class Consistent(Derived):
-    """f̃(θ) = f_d(θ) + <r, θ − θ_0>, so that ∇f̃(θ_0) is the restricted global gradient.
-
-    ``wanted`` is R_d g_k, shape (n_d,). Source: arXiv 2502.05133, equations 3 and 4. The value and
-    the gradient carry the same term; a local solver never knows that it is local. The term has no
-    curvature and no residuals. A part of f̃ carries all of it, a share its share.
-    """
-
-    def __init__(self, problem: Problem, origin: Point, wanted: torch.Tensor) -> None:
-        super().__init__(problem)
-        self.origin = origin
-        self.residual = wanted - origin.gradient  # r_d, shape (n_d,)
-        self.start = Point(origin.theta, origin.value, wanted)
-
-    def _around(self, problem: Problem, weight: float = 1.0) -> Consistent:
-        other = copy(self)
-        Derived.__init__(other, problem)
-        other.residual = weight * self.residual
-        return other
-
-    def share(self, samples: Samples) -> Consistent:
-        """A share of f_d, with the term in proportion to the samples."""
-        assert self.samples is not None
-        return self._around(self.problem.share(samples), len(samples) / len(self.samples))
-
-    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
-        tilt = self.geometry.dot(self.residual, theta - self.origin.theta)
-        return Point(theta, point.value + tilt, lambda: point.gradient + self.residual)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddopt.problem import Derived, Operator, Point, Problem
+from ddopt.derived import Derived
+from ddopt.problem import Operator, Point, Problem
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +19,7 @@ class Scaled(Derived):
     def __init__(self, problem: Problem, factor: float) -> None:
         super().__init__(problem)
         self.factor = factor
+        self.tilt = None if problem.tilt is None else factor * problem.tilt
 
     def _around(self, problem: Problem) -> Scaled:
         return Scaled(problem, self.factor)
@@ -38,6 +40,12 @@ class Scaled(Derived):
         """√c r(θ)."""
         return self.factor**0.5 * super().residuals(theta)
 
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """√c ∂r/∂θ."""
-        return self.factor**0.5 * super().jacobian(theta)
+        return self.factor**0.5 * super().jacobian(theta, dtype)
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ √c J v and w ↦ √c Jᵀw."""
+        product, pullback = super().differential(theta)
+        root = self.factor**0.5
+        return (lambda v: root * product(v)), (lambda w: root * pullback(w))

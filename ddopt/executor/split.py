@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.decomposition.data import deal
+from ddopt.derived import Derived
 from ddopt.executor.sharded import Sharded
-from ddopt.problem import Derived, Operator, Point, Problem, Samples
+from ddopt.problem import Operator, Point, Problem, Samples
 
 if TYPE_CHECKING:
     from ddopt.executor.executor import Executor

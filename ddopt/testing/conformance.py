@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.decomposition import validate
+from ddopt.derived import Consistent
 from ddopt.meter import Meter, Metered
-from ddopt.problem import Consistent, Point, Problem, Samples
+from ddopt.problem import Point, Problem, Samples
 from ddopt.task import Setting, prepare
 from ddopt.testing.problems import regression
 from ddopt.vectors import norm

@@ -48,9 +48,9 @@ class Derived(Problem):
         return self.problem.path
 
     @property
-    def pointwise(self) -> bool:  # type: ignore[override]
-        """The other's; a Jacobian may find out."""
-        return self.problem.pointwise
+    def jacobian_price(self) -> float | None:  # type: ignore[override]
+        """The other's, which the first Jacobian may find out."""
+        return self.problem.jacobian_price
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate at ``theta``, in this problem's parameters."""

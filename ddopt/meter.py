@@ -27,8 +27,7 @@ GRAPH = 1.0  # of a gradient or of residuals, from which all products at one θ 
 PRODUCT = 2.0  # of the Hessian and a vector
 DIFFERENTIAL = 1.0  # of the Jacobian, or its transpose, and a vector
 RESIDUALS = 1.0  # a value, as it were
-JACOBIAN = 10.0  # of all residuals in one backward pass, where every sample has its own weights
-ROW = 0.3  # of a Jacobian that takes a backward pass for each residual, many at once
+ROW = 0.3  # of a Jacobian by a backward pass for each residual; Problem.jacobian_price of others
 
 
 class Meter:
@@ -111,9 +110,9 @@ class Metered(Derived):
         return super().residuals(theta)
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """∂r/∂θ, by its rows unless they are made sample by sample, all at once."""
-        rows = super().jacobian(theta, dtype)
-        self._charge_alike(JACOBIAN if self.problem.pointwise else ROW * len(rows))
+        """∂r/∂θ, by its rows unless the problem has a price for all of them."""
+        rows, price = super().jacobian(theta, dtype), self.jacobian_price
+        self._charge_alike(ROW * len(rows) if price is None else price)
         return rows
 
     def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:

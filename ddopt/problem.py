@@ -93,7 +93,7 @@ class Problem(ABC):
     draw: int = 0  # which samples and random numbers were drawn; one draw is one function
     extra: Problem | None = None  # the loss on independent samples that test its steps
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
-    pointwise: bool = False  # whether its Jacobian is made sample by sample, all at once
+    jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
 
     @property
     def path(self) -> float:

@@ -22,7 +22,7 @@ from ddopt.optim import EngineOptimizer
 from ddopt.problem import Operator, Point, Problem, Samples
 from ddopt.space import Indices, Parameters
 from ddopt_pinn.collocation import Collocation, network_at
-from ddopt_pinn.differentiation import Block, Differentiation
+from ddopt_pinn.differentiation import PRICES, Block, Differentiation
 from ddopt_pinn.library import dde, numbers
 
 
@@ -156,9 +156,9 @@ class ModelProblem(AutogradProblem):
         return torch.cat([block.scale * block.values.reshape(-1) for block in found])
 
     @property
-    def pointwise(self) -> bool:  # type: ignore[override]
-        """Whether no residual takes a backward pass of its own."""
-        return self.differentiation.way != "per residual"
+    def jacobian_price(self) -> float | None:  # type: ignore[override]
+        """That of the way in which it is made."""
+        return PRICES.get(self.differentiation.way or "")
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), in the way that suits the network and the equation best."""

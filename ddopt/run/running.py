@@ -15,7 +15,7 @@ from ddopt.run import chance, checkpoint, record, shards
 from ddopt.run.interrupt import Interrupt
 from ddopt.run.stopping import StopReason, why
 from ddopt.run.tally import Tally
-from ddopt.task import Setting, Task, prepare
+from ddopt.task import Setting, Status, Task, prepare
 
 if TYPE_CHECKING:
     from ddopt.config import RunConfig
@@ -134,7 +134,9 @@ class Run:
 
     def _renew(self) -> None:
         """Let the task change f (new points): nothing of the old f is compared with the new one."""
-        cost = self.task.renew(self.theta, self.tally.parallel)
+        tally = self.tally
+        status = Status(tally.parallel, tally.loss, tally.stalled)
+        cost = self.task.renew(self.theta, status)
         if cost is None:
             return
         self._take(self.task.problem)
@@ -143,9 +145,9 @@ class Run:
         else:
             self.engine.reset()
         self.engine.start(self.problem, self.theta)
-        self.tally.parallel += cost + self.engine.meter.parallel
-        self.tally.total += cost + self.engine.meter.total
-        self.tally.loss, self.tally.idle = self.theta_value, 0
+        tally.parallel += cost + self.engine.meter.parallel
+        tally.total += cost + self.engine.meter.total
+        tally.loss, tally.idle, tally.stalled = self.theta_value, 0, 0
         self.best = {}
         self._note_best()
 

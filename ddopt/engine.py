@@ -92,7 +92,8 @@ class Engine:
         if self.parts.preconditioner is not None:
             point = self._precondition(self.parts.preconditioner, judge, work, point, report)
         if self.parts.global_pass is not None:
-            point = self._improve(self.parts.global_pass, judge, point, report)
+            whole = Metered(problem, self.meter)
+            point = self._improve(self.parts.global_pass, whole, point, report)
         self.point = point
         self.iteration += 1
         report.loss = point.value

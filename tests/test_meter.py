@@ -20,6 +20,7 @@ from ddopt.pipeline.stage import Stage
 from ddopt.plugins import manager
 from ddopt.problem import Samples
 from ddopt.space import Layout
+from ddopt.testing.ranks import run_ranks
 from tests.relay_plugin import Relay
 
 SAMPLES = 11  # no number of shares divides it
@@ -194,7 +195,7 @@ def combinations(name):
 SAMPLINGS = {"batches": {"size": 6}, "adaptive": {"size": 5, "extra": 2}}
 
 
-def engine(options, solver, sampling):
+def engine(options, solver, sampling, executor=None):
     """An engine of these parts; ValueError where they do not fit together."""
     fields = lookup("strategy", options["name"]).Config.model_fields
     stochastic = lookup("solver", solver["name"]).stochastic
@@ -208,7 +209,7 @@ def engine(options, solver, sampling):
         options |= {"global_iterations": 0} if stochastic else {}
     strategy = chosen("strategy", options).build()
     parts = strategy.parts(strategy.settled(chosen("solver", solver)))
-    return Watched(parts, Serial(), strategy.shares), strategy.shares
+    return Watched(parts, executor or Serial(), strategy.shares), strategy.shares
 
 
 def check(options, solver, sampling):
@@ -244,6 +245,34 @@ def test_charged_is_computed(strategy):
         else:
             fitted += 1
     assert fitted >= 0.5 * tried, refused
+
+
+def charges(executor):
+    """What three iterations of some methods report, on the processes of an executor."""
+    found = []
+    for options in (
+        {"name": "sapts_d", "subdomains": 3},
+        {"name": "napts", "subdomains": 2},
+        {"name": "hybrid"},
+        {"name": "sapts_m", "subdomains": 3},
+        {"name": "trust_region", "subdomains": 3},
+    ):
+        solver = {"name": "prodigy" if options["name"] == "sapts_m" else "trust_region"}
+        running, shares = engine(options, solver, "full", executor)
+        whole = Counting(Tally())
+        running.tally = whole.tally
+        problem, _ = shared(whole, shares, executor)
+        theta = torch.linspace(-1.0, 1.0, whole.layout.size, dtype=torch.float64)
+        running.start(problem, theta)
+        reports = [running.meter, *(running.step(problem) for _ in range(3))]
+        found += [(report.total, report.parallel) for report in reports]
+    return found
+
+
+@pytest.mark.ranks
+def test_a_charge_does_not_depend_on_who_evaluates():
+    alone = charges(Serial())
+    assert run_ranks(charges, 2) == [alone, alone]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class Derived(Problem):
         self.problem = problem
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
         self.geometry, self.draw = problem.geometry, problem.draw
-        self.tilt = problem.tilt
+        self.additive, self.vouches, self.tilt = problem.additive, problem.vouches, problem.tilt
 
     @abstractmethod
     def _around(self, problem: Problem) -> Problem:
@@ -124,7 +124,7 @@ class Frozen(Derived):
         return full
 
     def _seen(self, theta: torch.Tensor, point: Point) -> Point:
-        return Point(theta, point.value, lambda: restrict(point.gradient, self.indices))
+        return point.seen(theta, point.value, lambda: restrict(point.gradient, self.indices))
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ R ∇²f Rᵀ v."""
@@ -156,7 +156,7 @@ class Consistent(Derived):
         super().__init__(problem)
         self.origin = origin
         self._tilt_by(wanted - origin.gradient)
-        self.start = Point(origin.theta, origin.value, wanted)
+        self.start = origin.seen(origin.theta, origin.value, wanted)
 
     def _tilt_by(self, residual: torch.Tensor) -> None:
         self.residual = residual  # r_d, shape (n_d,)
@@ -175,4 +175,4 @@ class Consistent(Derived):
 
     def _seen(self, theta: torch.Tensor, point: Point) -> Point:
         tilt = self.geometry.dot(self.residual, theta - self.origin.theta)
-        return Point(theta, point.value + tilt, lambda: point.gradient + self.residual)
+        return point.seen(theta, point.value + tilt, lambda: point.gradient + self.residual)

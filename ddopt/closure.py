@@ -111,10 +111,10 @@ def refuse_other_arguments(closure: Closure, batch: Any) -> None:
 def _number(loss: Any) -> float:
     """The loss that a closure returned, a number or a tensor of one element."""
     if isinstance(loss, torch.Tensor):
-        if loss.numel() == 1:
+        if loss.numel() == 1 and loss.dtype != torch.bool:
             return float(loss.detach())
-        given = f"a tensor of shape {tuple(loss.shape)}"
-    elif isinstance(loss, Real):  # NumPy's numbers are, too
+        given = f"a tensor of shape {tuple(loss.shape)} and {loss.dtype}"
+    elif isinstance(loss, Real) and not isinstance(loss, bool):  # NumPy's numbers are, too
         return float(loss)
     else:
         given = "None" if loss is None else type(loss).__name__

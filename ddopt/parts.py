@@ -95,3 +95,9 @@ class StepReport:
     collectives: int = 0
     retried: int = 0  # shortened steps that have been tried
     refuted: int = 0  # steps that independent samples have rejected
+
+    @property
+    def tried(self) -> bool:
+        """Whether any solver found a step to try; a stationary point is where none does."""
+        local = self.local_accepted or self.local_rejected
+        return bool(local or self.global_accepted or self.global_rejected)

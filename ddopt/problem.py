@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -39,6 +40,10 @@ class Point:
         if not isinstance(self._gradient, torch.Tensor):
             self._gradient = self._gradient()
         return self._gradient
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickles, which cannot hold a gradient that is still to be computed."""
+        return Point, (self.theta, self.value, self.gradient)
 
 
 @dataclass(frozen=True)

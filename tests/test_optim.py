@@ -323,7 +323,7 @@ def test_errors_say_what_to_do():
     model, x, y = classification()
     optimizer = SAPTS(model.parameters(), variant="D", subdomains=2)
     with pytest.raises(ValueError, match="step\\(\\) needs a closure"):
-        optimizer.step()
+        optimizer.step(None)
     with pytest.raises(ValueError, match=r"call step\(closure, batch\)"):
         optimizer.step(trainer(model, x, y, optimizer))
     with pytest.raises(ValueError, match="a trust region that exists"):
@@ -590,12 +590,12 @@ def test_what_a_closure_lacks_is_said():
     for returned, message in (
         (lambda: None, "returned None"),
         (lambda: torch.ones(2), r"shape \(2,\)"),
+        (lambda: True, "returned bool"),
+        (lambda: torch.tensor(True), "torch.bool; it has to return the loss"),
         (lambda: cross_entropy(model(x), y), "loss.backward"),
     ):
         with pytest.raises(ValueError, match=message):
             optimizer.step(returned)
-    with pytest.raises(ValueError, match="another optimizer"):
-        optimizer.load_state_dict(torch.optim.Adam(model.parameters()).state_dict())
     with pytest.raises(ValueError, match=r"Did you mean 'solver.norm'"):
         TrustRegion(model.parameters(), nrm="inf")
 

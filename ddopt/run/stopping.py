@@ -55,7 +55,7 @@ def why(
         return StopReason.LOSS
     if stop.error is not None and error is not None and error <= stop.error:
         return StopReason.ERROR
-    if report is not None and _nothing_tried(report):
+    if report is not None and not report.tried:
         return StopReason.STATIONARY
     if tally.idle >= PATIENCE:
         return StopReason.RADIUS_TOO_SMALL
@@ -67,8 +67,3 @@ def why(
         if limit is not None and spent >= limit:
             return reason
     return None
-
-
-def _nothing_tried(report: StepReport) -> bool:
-    tried = (report.local_accepted, report.local_rejected)
-    return not any((*tried, report.global_accepted, report.global_rejected))

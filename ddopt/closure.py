@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ddopt.graphs import built_inside
 from ddopt.problem import Point, Problem, Samples
 from ddopt.space import Parameters
 
@@ -151,11 +152,12 @@ class ClosureProblem(Problem):
         Where the gradient is not finite the value is nan.
 
         Raises:
-            ValueError: the closure returns no single number, or leaves no or sparse gradients.
+            ValueError: the closure returns no single number, or leaves no or sparse gradients, or
+                calls backward on what it has not computed itself.
         """
         self._parameters.write(theta)
         self._parameters.clear_gradients()
-        with self._stillness, torch.enable_grad():
+        with self._stillness, torch.enable_grad(), built_inside():
             if self.samples is None:
                 loss = self._closure()
             else:

@@ -66,7 +66,10 @@ class Output(Settings):
     )
     figures: bool = Field(default=True, description="draw figures at the end; needs matplotlib")
     frames: int = Field(
-        default=0, ge=0, description="frames of an animation, for problems in time; 0: none"
+        default=0,
+        ge=0,
+        le=10_000,
+        description="frames of an animation, for problems in time; 0: none",
     )
     keep_best: bool = Field(
         default=False, description="keep the parameters of the smallest loss in best.pt"
@@ -172,6 +175,7 @@ def _like(file: Path) -> str:
 
     folder = file.parent
     there = [path.stem for path in folder.glob("*.toml")] if folder.is_dir() else []
+    there = [stem for stem in there if stem != file.stem]  # it may be there, and unreadable
     hint = nearest(file.stem, there)  # without the suffix, which all have in common
     return "." + hint.replace("'?", ".toml'?") if hint else ""
 

@@ -68,7 +68,7 @@ def test_options_that_mean_something_are_refused_with_what_to_do(make, options, 
 def test_a_learning_rate_by_position():
     with pytest.warns(UserWarning, match=r"lr = 0.01 in the parameter groups has no effect"):
         TrustRegion([nn.Parameter(torch.zeros(3))], 1e-2)
-    with pytest.raises(ValueError, match="second argument is the variant.* 0.01 was given"):
+    with pytest.raises(ValueError, match=r"second argument is the variant.* 0.01 was given"):
         SAPTS([nn.Parameter(torch.zeros(3))], 1e-2)
 
 
@@ -105,7 +105,7 @@ def test_freezing_a_group_later_is_refused(first):
     optimizer.step(closure_of(model, x, y))
     optimizer.param_groups[1]["lr"] = 1.0 - first
     before = [p.detach().clone() for p in model.parameters()]
-    with pytest.raises(ValueError, match="lr = 0 holds the parameter groups .* make a new one"):
+    with pytest.raises(ValueError, match=r"lr = 0 holds the parameter groups .* make a new one"):
         optimizer.step(closure_of(model, x, y))
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
 

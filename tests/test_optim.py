@@ -600,6 +600,32 @@ def test_what_a_closure_lacks_is_said():
         TrustRegion(model.parameters(), nrm="inf")
 
 
+@pytest.mark.parametrize("retain", [False, True])
+def test_a_forward_pass_outside_the_closure_is_told(retain):
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    outside = model(x)
+
+    def closure():
+        loss = cross_entropy(outside, y)
+        loss.backward(retain_graph=retain)
+        return loss
+
+    if retain:
+        closure()  # the graph survives this one
+    else:
+        outside.sum().backward()
+    with pytest.raises(ValueError, match="put the whole forward pass inside the closure"):
+        optimizer.step(closure)
+
+
+def test_an_error_inside_a_closure_is_its_own():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        optimizer.step(lambda: cross_entropy(model(x[:, :1]), y))
+
+
 def test_what_it_shows_of_itself_is_short():
     model, x, y = classification()
     optimizer = TrustRegion(model.parameters())

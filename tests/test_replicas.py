@@ -167,7 +167,7 @@ def sharded(executor):
     net, _, _ = classification()
     mesh = dist.init_device_mesh("cpu", (2,))
     fully_shard(net, mesh=mesh)
-    with pytest.raises(ValueError, match="DTensor.* train the model in DistributedDataParallel"):
+    with pytest.raises(ValueError, match=r"DTensor.* train the model in DistributedDataParallel"):
         TrustRegion(net.parameters())
     return True
 

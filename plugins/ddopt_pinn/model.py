@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from ddopt.autograd import AutogradProblem, Named
+from ddopt.graphs import built_inside
 from ddopt.notice import warn
 from ddopt.optim import EngineOptimizer
 from ddopt.problem import Frozen, Operator, Point, Problem, Samples
@@ -127,7 +128,8 @@ class ModelProblem(AutogradProblem):
         with torch.enable_grad():
             loss = self.loss(leaf)
         tensors = list(self._external.values())
-        inner, *outer = torch.autograd.grad(loss, [leaf, *tensors], materialize_grads=True)
+        with built_inside():
+            inner, *outer = torch.autograd.grad(loss, [leaf, *tensors], materialize_grads=True)
         for name, gradient in zip(self._external, outer, strict=True):
             piece = self.layout.slices[self.layout.names.index(name)]
             inner[piece] = gradient.reshape(-1)

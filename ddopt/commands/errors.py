@@ -69,7 +69,9 @@ def _message(error: Exception) -> click.ClickException:
             "evaluation, or the memory of the curvature smaller"
         )
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename is not None else ""
+        name = str(error.filename)
+        name = name if len(name) <= LINE else f"{name[:LINE]}..."
+        place = f"{name}: " if error.filename is not None else ""
         return UserError(f"{place}{error.strerror}{REMEDY if error.errno in FULL else ''}")
     if isinstance(error, RuntimeError):
         return click.ClickException(text)

@@ -144,6 +144,24 @@ class ClosureProblem(Problem):
         self._parameters, self._closure, self._stillness = parameters, closure, stillness
         self._batch, self._weight = batch, weight
 
+    @classmethod
+    def over(
+        cls, batch: Any, parameters: Parameters, closure: Closure, stillness: Stillness
+    ) -> ClosureProblem:
+        """f over all samples of a batch; without one (None) the closure knows its samples itself.
+
+        Raises ``ValueError`` for a batch without samples, and for what is no batch.
+        """
+        if batch is None:
+            return cls(parameters, closure, stillness)
+        size = batch_size(batch)
+        if not size:
+            raise ValueError(
+                "the batch is empty: the first dimension of its tensors is 0, and f is a mean over "
+                "samples; leave this step out"
+            )
+        return cls(parameters, closure, stillness, batch, Samples.all(size))
+
     def at(self, theta: torch.Tensor) -> Point:
         """Write ``theta`` (n,) into the module, clear its gradients, and call the closure.
 

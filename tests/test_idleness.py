@@ -99,6 +99,15 @@ def test_batches_never_converge():
     assert len(calls) > before
 
 
+def test_losses_that_are_others_each_time_never_converge():
+    x, closure, _, centre = bowl()
+    optimizer = TrustRegion([x], stochastic=True)
+    for step in range(60):
+        centre.fill_(0.1 * (step % 2))
+        optimizer.step(closure)
+        assert not optimizer.converged
+
+
 def test_convergence_is_saved_and_copied():
     x, closure, _, _ = bowl()
     optimizer = TrustRegion([x])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size, refuse_other_arguments
+from ddopt.closure import Closure, ClosureProblem, Stillness, refuse_other_arguments
 from ddopt.engine import Engine
 from ddopt.executor import Executor, Serial, Split, shared
 from ddopt.notice import warn
@@ -18,7 +18,7 @@ from ddopt.optim.idleness import Idleness
 from ddopt.optim.replicas import Replicas
 from ddopt.parts import Parts, StepReport
 from ddopt.probe import first_look, look_again
-from ddopt.problem import Problem, Samples
+from ddopt.problem import Problem
 from ddopt.space import Parameters
 from ddopt.state import pack, unpack
 from ddopt.witness import Witness
@@ -141,12 +141,10 @@ class EngineOptimizer(torch.optim.Optimizer):
     def step(self, closure: Closure, batch: Any = None) -> torch.Tensor:  # type: ignore[override]
         """One outer iteration; returns the loss where it began, detached.
 
-        ``closure`` has no default, as in ``torch.optim.LBFGS``: libraries tell by that whether an
-        optimizer needs one.
-
         Args:
             closure: evaluates the loss and its gradient; with a ``batch`` it is called as
-                ``closure(part)`` and returns the mean loss over the part.
+                ``closure(part)`` and returns the mean loss over the part. It has no default, as in
+                ``torch.optim.LBFGS``: libraries tell by that whether an optimizer needs one.
             batch: tensors whose first dimension is the samples: one, or a tuple, list or dict.
 
         Raises:
@@ -161,21 +159,7 @@ class EngineOptimizer(torch.optim.Optimizer):
             )
         groups.refuse_changed(self.param_groups, self._held, self._parameters.tensors)
         still = Stillness(self._buffers, self._parameters.layout.device)
-        if self._source is None:
-            refuse_other_arguments(closure, batch)
-            known = [tensor for group in self.param_groups for tensor in group["params"]]
-            heard = self._replicas.averaged(self._witness.hears(closure, known))
-            problem = self._problem(heard, batch, still)
-            anew = batch is not None or self._changes.stochastic is True
-            self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
-            if anew and self._steps == 0:
-                assert self._engine.point is not None
-                parts = self._engine.parts.preconditioner is not None
-                self.evaluations += first_look(problem, self._engine.point, parts=parts)
-        else:
-            problem, other = self._minimised()
-            self._start(problem, anew=other, look=self._engine.iteration > 0 and self._made is None)
-            self._made = problem
+        problem, anew = self._begin(closure, batch, still)
         point = self._engine.point
         assert point is not None
         loss = torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
@@ -193,10 +177,30 @@ class EngineOptimizer(torch.optim.Optimizer):
         self.evaluations += report.total
         self._steps += 1
         self._changes.stepped(report.step_norm)
-        if not (self._source is None and batch is not None):
+        if not (anew or self._changes.stochastic):  # what holds of one batch holds of no other
             self._idle.stepped(report, self._engine.current_radius)
         self._publish()
         return loss
+
+    def _begin(self, closure: Closure, batch: Any, still: Stillness) -> tuple[Problem, bool]:
+        """The problem of this step, evaluated where it starts, and whether f is another one now."""
+        if self._source is not None:
+            problem, anew = self._minimised()
+            self._start(problem, anew=anew, look=self._engine.iteration > 0 and self._made is None)
+            self._made = problem
+            return problem, anew
+        refuse_other_arguments(closure, batch)
+        known = [tensor for group in self.param_groups for tensor in group["params"]]
+        heard = self._replicas.averaged(self._witness.hears(closure, known))
+        problem = ClosureProblem.over(batch, self._parameters, heard, still)
+        problem, _ = shared(problem, self._engine.shares, self._engine.executor)
+        anew = batch is not None or self._changes.stochastic is True
+        self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
+        if anew and self._steps == 0:
+            assert self._engine.point is not None
+            parts = self._engine.parts.preconditioner is not None
+            self.evaluations += first_look(problem, self._engine.point, parts=parts)
+        return problem, anew
 
     def _minimised(self) -> tuple[Problem, bool]:
         """The source's problem, and whether it is another one than in the last step."""
@@ -210,26 +214,12 @@ class EngineOptimizer(torch.optim.Optimizer):
         problem, _ = shared(made, engine.shares, engine.executor)
         return problem, last is not None
 
-    def _problem(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
-        if batch is None:
-            return ClosureProblem(self._parameters, closure, still)
-        size = batch_size(batch)
-        if not size:
-            raise ValueError(
-                "the batch is empty: the first dimension of its tensors is 0, and f is a mean over "
-                "samples; leave this step out"
-            )
-        samples = Samples.all(size)
-        problem = ClosureProblem(self._parameters, closure, still, batch, samples)
-        return shared(problem, self._engine.shares, self._engine.executor)[0]
-
     def _start(self, problem: Problem, *, anew: bool, look: bool) -> None:
         """Evaluate where the step begins, unless the last step has done it.
 
         ``anew``: f is another function now. ``look``: it may be one; compare the values.
         """
-        engine = self._engine
-        before = engine.point
+        engine, before = self._engine, self._engine.point
         theta = self._parameters.read(None if before is None else before.theta)
         moved = before is None or theta is not before.theta
         size = len(problem.samples) if problem.samples is not None else 0

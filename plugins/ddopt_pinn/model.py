@@ -10,6 +10,7 @@ until a step ends, and a value needs no backward pass until somebody asks for th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -282,8 +283,23 @@ class Source:
         self._loss_weights: list[float] | None = None
         self._problem: ModelProblem | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickles, which cannot hold a model: its conditions and its closures are functions."""
+        return Source, (None, "MSE")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Source:
+        """A copy, of the model too."""
+        memo[id(self)] = other = Source(None, self._loss)
+        other.__dict__.update({k: copy.deepcopy(v, memo) for k, v in self.__dict__.items()})
+        return other
+
     def __call__(self, parameters: Parameters) -> ModelProblem:
         """The problem at the model's points and weights of now; callbacks may change both."""
+        if self._model is None:
+            raise ValueError(
+                "this optimizer was pickled, without its model; call ddopt_pinn.compile(model, "
+                "optimizer) with the model that it shall train now"
+            )
         points, weights = self._model.data.train_x, self._model.loss_weights
         weights = None if weights is None else [float(weight) for weight in weights]
         if self._problem is None or points is not self._points or weights != self._loss_weights:

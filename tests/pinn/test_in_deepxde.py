@@ -1,5 +1,7 @@
 """The optimizers inside an unedited DeepXDE script: only the compile line names ddopt."""
 
+import copy
+import pickle
 import runpy
 import sys
 
@@ -97,6 +99,19 @@ def test_a_run_that_has_converged_ends_or_rests(model, ended, capsys):
     if ended:
         assert model.train_state.iteration < 150
         assert "TrustRegion has converged" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_an_optimizer_that_was_compiled_is_copied_with_its_model_and_pickled_without(model):
+    optimizer = ddopt.SAPTS(model.net.named_parameters(), variant="PINN", subdomains=2)
+    ddopt_pinn.compile(model, optimizer, verbose=0)
+    model.train(iterations=2, display_every=1000, verbose=0)
+    restored = pickle.loads(pickle.dumps(optimizer))
+    copied = copy.deepcopy(optimizer)
+    expected = optimizer.step(lambda: None)
+    assert copied.step(lambda: None) == expected
+    with pytest.raises(ValueError, match=r"call ddopt_pinn\.compile\(model, optimizer\)"):
+        restored.step(lambda: None)
 
 
 @pytest.mark.parametrize("compiled", ["model.compile", "ddopt_pinn.compile"])

@@ -152,6 +152,20 @@ def test_a_step_costs_one_evaluation_when_the_closure_is_one_function():
     assert len(calls) == 11 == optimizer.evaluations
 
 
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_iterations_on_one_batch_share_the_evaluation_where_it_begins(iterations):
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters(), iterations=iterations)
+    calls = []
+    closure = trainer(model, x, y, optimizer)
+    for k in range(6):
+        pick = torch.arange(k % 3, len(x), 3)
+        optimizer.step(lambda part: calls.append(0) or closure(part), (x[pick], y[pick]))
+    assert len(calls) == optimizer.evaluations == 6 * (1 + iterations) + 1  # asked twice at first
+    with pytest.raises(ValueError, match="iterations = 0; a step takes at least one"):
+        TrustRegion(model.parameters(), iterations=0)
+
+
 @pytest.mark.parametrize(("variant", "subdomains"), [("D", 3), ("M", 2)])
 def test_evaluations_are_the_samples_that_the_closure_has_seen(variant, subdomains):
     model, x, y = classification()

@@ -26,7 +26,9 @@ class TrustRegion(EngineOptimizer):
 
     ``options`` are those of the solver, for example ``hessian={"name": "lsr1", "memory": 50}``;
     the others are :class:`EngineOptimizer`'s, and ``lr`` has no effect. ``step(closure)`` and
-    ``step(closure, batch)`` both work. One step costs one evaluation of the closure.
+    ``step(closure, batch)`` both work. A step costs ``iterations`` evaluations of the closure, and
+    one more where f is another function than in the last step (mini-batches, functions drawn anew):
+    several iterations share its cost. Raises ``ValueError`` for less than one iteration.
     """
 
     def __init__(
@@ -34,12 +36,16 @@ class TrustRegion(EngineOptimizer):
         params: Iterable[Any],
         lr: float = 1.0,
         *,
+        iterations: int = 1,
         buffers: Iterable[torch.Tensor] = (),
         stochastic: bool | None = None,
         **options: Any,
     ) -> None:
+        if iterations < 1:
+            raise ValueError(f"iterations = {iterations}; a step takes at least one")
         chosen: Any = _options("solver", "trust_region", options)
-        parts = Parts(None, GlobalPass(chosen.with_curvature("quasi_newton").build()))
+        solver = chosen.with_curvature("quasi_newton").build()
+        parts = Parts(None, GlobalPass(solver, iterations))
         super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ddopt import overrides
 from ddopt.component import Chosen, Settings
-from ddopt.limits import NESTED, refuse_extremes
+from ddopt.limits import NESTED, brief, refuse_extremes
 from ddopt.options import complete, explain
 
 if TYPE_CHECKING:
@@ -185,7 +185,9 @@ def _load_plugins(listed: Any, given: Iterable[str | Path], source: _Source) -> 
     from ddopt.plugins import manager
 
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        raise ConfigError(f"{source.blame('plugins')}: a list of files is expected, not {listed!r}")
+        raise ConfigError(
+            f"{source.blame('plugins')}: a list of files is expected, not {brief(listed)}"
+        )
     files = [*(source.file.parent / name for name in listed), *map(Path, given)]
     try:
         for path in files:

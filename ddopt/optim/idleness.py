@@ -40,7 +40,7 @@ class Idleness:
         moved = report.accepted or report.global_accepted > 0
         idle = not moved and radius == self._radius
         self._count, self._radius = self._count + 1 if idle else 0, radius
-        self._stationary = not report.tried
+        self._stationary = not report.tried and not report.non_finite
 
     def rested(self) -> None:
         """Count a step that was not taken."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -148,9 +147,9 @@ class EngineOptimizer(torch.optim.Optimizer):
             batch: tensors whose first dimension is the samples: one, or a tuple, list or dict.
 
         Raises:
-            ValueError: no closure, a loss that is not finite at the start, a batch where the
-                method needs none or none where it needs one, a parameter that was frozen since, or
-                a sum over samples where parts of a batch are compared.
+            ValueError: no closure, a loss or a gradient that is not finite at the start, a batch
+                where the method needs none or none where it needs one, a parameter that was frozen
+                since, or a sum over samples where parts of a batch are compared.
         """
         if closure is None:
             raise ValueError(
@@ -159,20 +158,21 @@ class EngineOptimizer(torch.optim.Optimizer):
             )
         groups.refuse_changed(self.param_groups, self._held, self._parameters.tensors)
         still = Stillness(self._buffers, self._parameters.layout.device)
-        problem, anew = self._begin(closure, batch, still)
-        point = self._engine.point
-        assert point is not None
-        loss = torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
-        if self.converged:
-            self._idle.rested()
-            still.finish()
-            return loss
         try:
-            report = self._engine.step(problem)
+            problem, anew = self._begin(closure, batch, still)
+            point = self._engine.point
+            assert point is not None
+            loss = torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
+            if self.converged:
+                self._idle.rested()
+                return loss
+            try:
+                report = self._engine.step(problem)
+            finally:
+                kept = self._engine.point
+                self._parameters.write((kept or point).theta)
         finally:
-            assert self._engine.point is not None
-            self._parameters.write(self._engine.point.theta)
-            still.finish()
+            still.finish(self._engine.point)
         self.report = report
         self.evaluations += report.total
         self._steps += 1
@@ -235,7 +235,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         self.evaluations += engine.start(problem, theta)
         assert engine.point is not None
         value = engine.point.value
-        if not math.isfinite(value):
+        if not engine.begins(problem):
             engine.point = before  # nothing is known of this one that a later step could use
             raise ValueError(
                 f"the loss, or its gradient, is not finite where this step begins ({value}); a "
@@ -247,7 +247,7 @@ class EngineOptimizer(torch.optim.Optimizer):
             self._changes.evaluated_anew()
             return
         unknown = self._changes.stochastic is None and not self._changes.lately
-        if self._changes.compared(before.value, value):
+        if self._changes.compared(before.value, value, engine.point.epsilon):
             engine.point = before  # its bits may depend on who evaluated it
             if look:
                 self._witness.false_alarm()

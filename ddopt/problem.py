@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -57,6 +58,10 @@ class Point:
         if not isinstance(self._gradient, torch.Tensor):
             self._gradient = self._gradient()
         return self._gradient
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickles, which cannot hold a gradient that is still to be computed."""
+        return Point, (self.theta, self.value, self.gradient, self.epsilon)
 
     def sound(self, geometry: Geometry = LOCAL) -> bool:
         """Whether f and ∇f are finite here, so that a step can lead on; asks for the gradient.

@@ -55,7 +55,10 @@ class RegionSettings(Settings):
     )
     norm: Norm = Field("2", description="norm of the ball that the accumulated step stays in")
     first_radius: float | None = Field(
-        None, gt=0.0, description="the radius of the first iteration; by default min(1, |f|/‖g‖)"
+        None,
+        ge=1e-100,
+        le=1e100,
+        description="the radius of the first iteration; by default min(1, |f|/‖g‖)",
     )
 
 

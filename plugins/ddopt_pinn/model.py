@@ -10,6 +10,7 @@ until a step ends, and a value needs no backward pass until somebody asks for th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 
 from ddopt.autograd import AutogradProblem, Named
 from ddopt.derived import Frozen
+from ddopt.graphs import built_inside
 from ddopt.notice import warn
 from ddopt.optim import EngineOptimizer
 from ddopt.problem import Operator, Point, Problem, Samples
@@ -129,7 +131,8 @@ class ModelProblem(AutogradProblem):
         with torch.enable_grad():
             loss = self.loss(leaf)
         tensors = list(self._external.values())
-        inner, *outer = torch.autograd.grad(loss, [leaf, *tensors], materialize_grads=True)
+        with built_inside():
+            inner, *outer = torch.autograd.grad(loss, [leaf, *tensors], materialize_grads=True)
         for name, gradient in zip(self._external, outer, strict=True):
             piece = self.layout.slices[self.layout.names.index(name)]
             inner[piece] = gradient.reshape(-1)
@@ -286,8 +289,23 @@ class Source:
         self._loss_weights: list[float] | None = None
         self._problem: ModelProblem | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickles, which cannot hold a model: its conditions and its closures are functions."""
+        return Source, (None, "MSE")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Source:
+        """A copy, of the model too."""
+        memo[id(self)] = other = Source(None, self._loss)
+        other.__dict__.update({k: copy.deepcopy(v, memo) for k, v in self.__dict__.items()})
+        return other
+
     def __call__(self, parameters: Parameters) -> ModelProblem:
         """The problem at the model's points and weights of now; callbacks may change both."""
+        if self._model is None:
+            raise ValueError(
+                "this optimizer was pickled, without its model; call ddopt_pinn.compile(model, "
+                "optimizer) with the model that it shall train now"
+            )
         points, weights = self._model.data.train_x, self._model.loss_weights
         weights = None if weights is None else [float(weight) for weight in weights]
         if self._problem is None or points is not self._points or weights != self._loss_weights:

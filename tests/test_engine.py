@@ -18,6 +18,7 @@ from ddopt.recombination import Corrections
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum
 from ddopt.solver.adam import Adam
+from ddopt.solver.lssr1 import LSSR1
 from ddopt.solver.sgd import SGD
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.vectors import norm
@@ -274,3 +275,12 @@ def test_split_evaluation_changes_nothing_but_round_off(small_regression):
     whole, _ = run(problem, theta, Plain(), steps=8)
     split, _ = run(Split(problem, 4, Serial()), theta, Plain(subdomains=4), steps=8)
     assert split.point.value == pytest.approx(whole.point.value, rel=1e-6)
+
+
+@pytest.mark.parametrize("solver", [TrustRegion, LSSR1])
+def test_a_box_that_sticks_out_of_the_ball_is_refused(solver):
+    box = {"name": "cauchy", "norm": "inf"}
+    with pytest.raises(ValueError, match=r"fills a box .* give the solver norm = 'inf' too"):
+        solver(hessian="none", subproblem=box)
+    assert solver(hessian="none", subproblem=box, norm="inf").config.norm == "inf"
+    assert solver(hessian="none", subproblem="cauchy", norm="inf").config.norm == "inf"

@@ -49,14 +49,21 @@ class Subdomain:
         return n if self.indices is None else extent(self.indices)
 
     def objective(self, problem: Problem, point: Point) -> Problem:
-        """f_d: the loss over D_d as a function of the parameters in C_d, around θ_k = ``point``."""
+        """f_d: the loss over D_d as a function of the parameters in C_d, around θ_k = ``point``.
+
+        It has no additional samples: they judge steps of f, in vectors of all parameters.
+        """
+        whole = problem
         if self.samples is not None and self.proportional:
             assert problem.samples is not None
             share = problem.share(self.samples)
             problem = Scaled(share, len(problem.samples) / len(self.samples))
         elif self.samples is not None:
             problem = problem.part(self.samples)
-        return problem.frozen(point, self.indices)
+        local = problem.frozen(point, self.indices)
+        if local is not whole:
+            local.extra = None  # a problem that is a changed copy has those of the original
+        return local
 
 
 def validate(subdomains: list[Subdomain], n: int) -> torch.Tensor:

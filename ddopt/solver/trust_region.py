@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ddopt.component import Chosen, Settings, chosen
 from ddopt.solver.region import Region, RegionSettings
@@ -37,6 +37,20 @@ class TrustRegion(Solver):
         learn_from_rejected: bool = Field(
             True, description="take the gradient of rejected trials too, and learn from it"
         )
+
+        @model_validator(mode="after")
+        def _nested(self) -> TrustRegion.Config:
+            """The steps lie in the ball.
+
+            Raises ``ValueError`` for a subproblem whose box sticks out of the ball of the 2-norm.
+            """
+            if self.norm == "2" and getattr(self.subproblem, "norm", "2") == "inf":
+                raise ValueError(
+                    f"the subproblem {self.subproblem.component.name!r} fills a box (norm = "
+                    "'inf'), which sticks out of the ball of the 2-norm by up to √n; give the "
+                    "solver norm = 'inf' too, or the subproblem norm = '2'"
+                )
+            return self
 
         def with_curvature(self, hessian: str | dict[str, Any]) -> TrustRegion.Config:
             """These options with that Hessian approximation, if none was given."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.acceptance.acceptance import ROUND_OFF
+from ddopt.component import restore, states
 from ddopt.decomposition import validate
 from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
@@ -421,8 +422,7 @@ class Engine:
         if parts.global_pass is not None:
             state["global"] = parts.global_pass.solver.state_dict()
         if parts.preconditioner is not None:
-            state["acceptance"] = parts.preconditioner.acceptance.state_dict()
-            state["recombination"] = parts.preconditioner.recombination.state_dict()
+            state["parts"] = states(parts.preconditioner)
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -433,8 +433,7 @@ class Engine:
         self.radius, self.iteration = float(state["radius"]), int(state["iteration"])
         self.draw = int(state["draw"])
         if parts.preconditioner is not None:
-            parts.preconditioner.acceptance.load_state_dict(state["acceptance"])
-            parts.preconditioner.recombination.load_state_dict(state["recombination"])
+            restore(parts.preconditioner, state["parts"])
             missing = sorted(self.solvers.keys() - {int(d) for d in state["solvers"]})
             if missing:
                 raise ValueError(

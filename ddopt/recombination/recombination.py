@@ -9,7 +9,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -142,13 +142,6 @@ class Recombination(Component):
     def reset(self) -> None:
         """Forget earlier iterations: the problem has changed."""
         self.load_state_dict(type(self)(self.config).state_dict())
-
-    def state_dict(self) -> dict[str, Any]:
-        """What it remembers of earlier iterations: tensors and plain numbers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
 
 
 def cover(subdomains: list[Subdomain], problem: Problem) -> tuple[int, float]:

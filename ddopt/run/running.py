@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from ddopt.component import restore, states
 from ddopt.engine import Engine
 from ddopt.executor import shared
 from ddopt.plugins import manager
@@ -43,7 +44,7 @@ class Run:
         chance.seed(config.seed)
         self.task = cast("Task", config.problem.build())
         prepare(self.task, setting(config))
-        strategy = cast("Strategy", config.strategy.build())
+        self.strategy = strategy = cast("Strategy", config.strategy.build())
         self.subdomains, self._shares = strategy.subdomains, strategy.shares
         self.sampling = cast("Sampling", config.sampling.build())
         self.sampling.prepare(config.seed)
@@ -227,8 +228,7 @@ class Run:
         state = self.engine.state_dict()
         state["point"] = {**state["point"], "theta": state["point"]["theta"].detach()}
         bundle = {"engine": state, "tally": asdict(self.tally), "random": chance.state()}
-        bundle |= {"best": self.best, "sampling": self.sampling.state_dict()}
-        bundle["task"] = self.task.state_dict()
+        bundle |= {"best": self.best, "components": states(self), "plugins": manager().states()}
         folder = self.folder.path if self.folder is not None else None
         if self.problem.geometry.sharded or self.engine.memory is not None:
             shards.save(folder, self, bundle)
@@ -247,9 +247,9 @@ class Run:
         self.engine.load_state_dict({**state, "solvers": own})
         self.tally = Tally(**bundle["tally"])
         self._before = (self.tally.bytes_sent, self.tally.collectives)
-        self.sampling.load_state_dict(bundle["sampling"])
         self.best = bundle["best"]
-        self.task.load_state_dict(bundle["task"])
+        restore(self, bundle["components"])
+        manager().restore(bundle["plugins"])
         if self.task.problem is not before:
             self._take(self.task.problem)
         self._measure()

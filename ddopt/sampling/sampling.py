@@ -15,7 +15,7 @@ iteration all values, ratios and secant pairs belong to the same samples. Across
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ddopt.component import Component
 
@@ -59,10 +59,3 @@ class Sampling(Component):
 
     def observe(self, report: StepReport) -> None:
         """Learn how an iteration went; the samples of the next *draw* may depend on it."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What was learned from the reports: plain numbers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.component import Chosen, Norm, Settings
+from ddopt.component import Chosen, Norm, Settings, restore, states
 from ddopt.radius import Trial
 from ddopt.solver.solver import Answer
 
@@ -149,17 +149,13 @@ class Region:
         self.radius = max(updated, self.radius) if cut else updated
 
     def state_dict(self) -> dict[str, Any]:
-        """The radius, and the acceptance policy's memory."""
-        return {
-            "radius": self.radius,
-            "blind": self._blind,
-            "acceptance": self.acceptance.state_dict(),
-        }
+        """The radius, and what the acceptance policy and the radius rule remember."""
+        return {"radius": self.radius, "blind": self._blind, **states(self)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.radius, self._blind = float(state["radius"]), int(state["blind"])
-        self.acceptance.load_state_dict(state["acceptance"])
+        restore(self, state)
 
 
 def whole_step(visit: Visit, point: Point, candidate: Candidate, geometry: Geometry) -> Searched:

@@ -115,10 +115,10 @@ class TrustRegion(Solver):
         self.region.acceptance.reset()
 
     def state_dict(self) -> dict[str, Any]:
-        """The trust region's state and the curvature."""
-        return {"region": self.region.state_dict(), "hessian": self.hessian.state_dict()}
+        """The trust region's state, and the curvature."""
+        return {"region": self.region.state_dict(), **super().state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.region.load_state_dict(state["region"])
-        self.hessian.load_state_dict(state["hessian"])
+        super().load_state_dict(state)

@@ -3,7 +3,9 @@
 import math
 import os
 import signal
+import subprocess
 import time
+from datetime import timedelta
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from ddopt.autograd import AutogradProblem
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.engine import Engine
-from ddopt.executor import Serial, Split, pulse
+from ddopt.executor import Serial, Split, distributed, pulse
 from ddopt.hessian.none import NoCurvature
 from ddopt.parts import GlobalPass, Parts, Preconditioner
 from ddopt.problem import Samples
@@ -312,3 +314,53 @@ def test_a_rank_that_hangs_ends_the_test():
     with pytest.raises(RankFailedError, match="not done after 2 s"):
         run_ranks(hanging, 2, timeout=2.0)
     assert time.monotonic() - began < 10.0
+
+
+def relayed(executor, delay):
+    """Each rank is sent a vector by the one before it, and waits for one that is late."""
+    rank, others = executor.rank, executor.size
+    found = []
+    for number in range(4):
+        tensors = (torch.full((300_000,), float(10 * rank + number)), torch.arange(3))
+        if rank == 1 and number == 1:
+            delay()
+        executor.send(tensors, rank, (rank + 1) % others)
+        floats, numbers = executor.receive((rank - 1) % others, rank, torch.device("cpu"))
+        executor.settle()
+        found.append((float(floats[0]), numbers.tolist()))
+    total = executor.numbers({rank: [float(rank)]}, others)
+    return found, total
+
+
+def late():
+    time.sleep(1.5)
+
+
+def stopped():
+    """Stop this process, as a debugger or a job system does, until another one lets it go on."""
+    subprocess.Popen(["sh", "-c", f"sleep 1.5; kill -CONT {os.getpid()}"])
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("delay", [late, stopped])
+def test_a_message_is_waited_for_beyond_every_look_at_the_others(delay, monkeypatch):
+    monkeypatch.setattr(distributed, "LOOK", timedelta(seconds=0.1))
+    ranks = run_ranks(relayed, 3, delay)
+    for rank, (found, total) in enumerate(ranks):
+        assert found == [(10.0 * ((rank - 1) % 3) + k, [0, 1, 2]) for k in range(4)]
+        assert total == [[0.0], [1.0], [2.0]]
+
+
+def test_a_rank_that_dies_is_named_by_those_that_wait_for_its_message(monkeypatch):
+    monkeypatch.setattr(pulse, "BROKEN", 3.0)
+    outcomes = gather_ranks(relayed, 3, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    for rank in (0, 2):
+        assert "rank 1 " in str(outcomes[rank])
+        assert "RankLostError" in str(outcomes[rank])
+
+
+def test_a_rank_that_stays_silent_is_named(monkeypatch):
+    monkeypatch.setattr(distributed, "STUCK", 4.0)
+    outcomes = gather_ranks(relayed, 3, lambda: os.kill(os.getpid(), signal.SIGSTOP), timeout=14.0)
+    for rank in (0, 2):
+        assert "rank 1 gave no sign of life for 4 s" in str(outcomes[rank])

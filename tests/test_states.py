@@ -21,7 +21,8 @@ MINDFUL = Path(__file__).parent / "mindful_plugin.py"
 SUM = "strategy={{name='{}', recombination='sum', first_radius=0.05}}"
 LOCAL = (
     "strategy={{name='sapts_p', subdomains=1, global_iterations=0, local_solver="
-    "{{name='{}', hessian='{}', subproblem='{}', acceptance='{}', radius='{}', first_radius=0.02}}}}"
+    "{{name='{}', hessian='{}', subproblem='{}', acceptance='{}', radius='{}', "
+    "first_radius=0.02}}}}"
 )
 PLAIN = ("trust_region", "none", "cauchy", "monotone", "stepwise")
 DECOMPOSED = (

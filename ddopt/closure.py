@@ -176,6 +176,10 @@ class ClosureProblem(Problem):
             return Point(theta, value, gradient)
         return Point(theta, self._weight * value, gradient.mul_(self._weight))
 
+    def sources(self) -> list[Any]:
+        """What the closure has captured, and the batch."""
+        return [self._closure, self._batch]
+
     def part(self, samples: Samples) -> ClosureProblem:
         """The closure's loss over a part of the batch."""
         return self._over(samples, 1.0)

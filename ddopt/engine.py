@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import restore, states
-from ddopt.decomposition import validate
+from ddopt.decomposition import inventory
 from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
 from ddopt.judging import set_aside
@@ -26,12 +27,15 @@ from ddopt.radius import Trial
 from ddopt.recombination import Corrections, Found
 from ddopt.retry import predicted_at, shortened
 from ddopt.solver.pieces import InPieces
+from ddopt.vectors import fingerprint
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Subdomain
     from ddopt.executor import Executor
     from ddopt.parts import GlobalPass, Parts, Preconditioner
     from ddopt.problem import Problem
+    from ddopt.radius import RadiusRule
+    from ddopt.recombination import Recombined
     from ddopt.solver import Answer, Solver
     from ddopt.space import Indices, Layout
 
@@ -53,6 +57,8 @@ class Engine:
         self.iteration = 0
         self._met = False
         self._inspected = False
+        self._sizes: list[int] | None = None  # n_d of the first subdomains, and of all later ones
+        self._stepped = False  # whether all processes have taken one and the same step
 
     @cached_property
     def _blind(self) -> bool:
@@ -109,7 +115,7 @@ class Engine:
             self.parts.global_pass.solver.prepare(like)
         if self.parts.preconditioner is None:
             return
-        subdomains = self.parts.preconditioner.decomposition.split(problem)
+        subdomains = self._split(problem)
         for d in self._sharing(subdomains).owned(len(subdomains)):
             self.index_sets[d] = subdomains[d].indices
             self.solvers[d] = self.parts.preconditioner.solver.build()
@@ -176,18 +182,20 @@ class Engine:
         point: Point,
         report: StepReport,
     ) -> Point:
-        subdomains = parts.decomposition.split(work)
+        subdomains = self._split(work)
         if not self._inspected:
             self._inspect(subdomains, work)
         if not self._blind:
             point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
-        ball = parts.recombination.ball(self.radius, subdomains, work, parts.norm)
+        with contract.blamed(parts.recombination, "ball()"):
+            ball = parts.recombination.ball(self.radius, subdomains, work, parts.norm)
+        contract.ball(parts.recombination, ball)
         answers = {
             d: self._solve(parts, work, point, subdomains[d], ball)
             for d in self._sharing(subdomains).owned(len(subdomains))
         }
         corrections = self._collect(problem, point, subdomains, answers, report)
-        recombined = parts.recombination.combine(corrections)
+        recombined = self._combine(corrections)
         if not recombined.predicted > 0.0:  # no subdomain found anything better
             self._give_up(parts, problem, point, recombined.predicted)
             report.radius = self.radius
@@ -205,6 +213,9 @@ class Engine:
             found = self._found(problem, point, step, problem.at(point.theta + step))
             self._charge(report, problem)
         predicted = recombined.predicted
+        if not (subdomains[0].whole or self._walking):
+            layout, theta = problem.layout, point.theta
+            contract.contained(parts.recombination, found.length, self.radius, layout, theta)
         self._judge(parts, problem, point, found, predicted, report)
         while (
             not report.accepted
@@ -232,6 +243,12 @@ class Engine:
         return trial
 
     @property
+    def _walking(self) -> bool:
+        """Whether the local solvers walk on micro-batches, which no ball holds."""
+        assert self.parts.preconditioner is not None
+        return bool(self.parts.preconditioner.solver.component.stochastic)
+
+    @property
     def _norm(self) -> str:
         assert self.parts.preconditioner is not None
         return self.parts.preconditioner.norm
@@ -252,7 +269,9 @@ class Engine:
         report: StepReport,
     ) -> None:
         """Accept or reject the recombined step, and let the radius follow (step 4)."""
-        verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
+        with contract.blamed(parts.acceptance, "consider()"):
+            verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
+        contract.verdict(parts.acceptance, verdict)
         report.refuted += verdict.refuted
         report.parallel += verdict.cost
         report.total += verdict.cost
@@ -266,7 +285,7 @@ class Engine:
                 slope=found.slope,
                 change=found.trial.value - point.value,
             )
-            self.radius = parts.radius.update(trial)
+            self._follow(parts.radius, trial)
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
         report.radius, report.step_norm = self.radius, found.length
 
@@ -291,7 +310,13 @@ class Engine:
                 slope=math.nan,
                 change=-predicted,
             )
-            self.radius = parts.radius.update(rise)
+            self._follow(parts.radius, rise)
+
+    def _follow(self, rule: RadiusRule, trial: Trial) -> None:
+        """The next radius."""
+        with contract.blamed(rule, "update()"):
+            found = rule.update(trial)
+        self.radius = contract.radius(rule, found)
 
     def _solve(
         self,
@@ -306,26 +331,60 @@ class Engine:
         if solver.stochastic:  # neither value nor gradient of f_d is looked at, nor made consistent
             local = subdomain.objective(problem, point)
             start = Point(subdomain.restrict(point.theta), math.nan, _unknown)
-            return solver.solve(local, start, math.inf, parts.iterations)
+            return contract.solved(solver, local, start, math.inf, parts.iterations)
         if subdomain.whole:  # f̃_d is f: the solver judges each step on f itself, no ball is needed
-            return solver.solve(problem, point, math.inf, parts.iterations)
+            return contract.solved(solver, problem, point, math.inf, parts.iterations)
         wanted = subdomain.restrict(point.gradient)
         local = subdomain.objective(problem, point)
         theta = subdomain.restrict(point.theta)
         if subdomain.samples is None:  # f_d is f on C_d: value and gradient are known, r_d = 0
-            return solver.solve(local, Point(theta, point.value, wanted), ball, parts.iterations)
+            start = Point(theta, point.value, wanted)
+            return contract.solved(solver, local, start, ball, parts.iterations, parts.norm)
         start = local.both(theta)
         if parts.consistency:
             local = Consistent(local, start, wanted)
             start = local.start
-        return solver.solve(local, start, ball, parts.iterations)
+        return contract.solved(solver, local, start, ball, parts.iterations, parts.norm)
+
+    def _split(self, problem: Problem) -> list[Subdomain]:
+        """The subdomains; as many, and as large, as in the first iteration."""
+        assert self.parts.preconditioner is not None
+        decomposition, n = self.parts.preconditioner.decomposition, problem.layout.size
+        with contract.blamed(decomposition, "split()"):
+            found = decomposition.split(problem)
+        return contract.subdomains(decomposition, found, n, self._sizes)
+
+    def _combine(self, corrections: Corrections) -> Recombined:
+        """The recombined step; the first one is compared over the processes before it is tried."""
+        assert self.parts.preconditioner is not None
+        recombination, layout = self.parts.preconditioner.recombination, corrections.problem.layout
+        with contract.blamed(recombination, "combine()"):
+            found = recombination.combine(corrections)
+        recombined = contract.recombined(recombination, found, layout)
+        if not self._stepped and self.executor.size > 1:
+            facts = {"predicted decrease": repr(float(recombined.predicted))}
+            if recombined.step is not None and not corrections.problem.geometry.sharded:
+                facts["step"] = fingerprint(recombined.step)
+            name = type(recombination).__name__
+            self.executor.agree({f"{fact} of {name}": text for fact, text in facts.items()})
+        self._stepped = True
+        return recombined
 
     def _inspect(self, subdomains: list[Subdomain], problem: Problem) -> None:
         """Can the first subdomains be solved, and does somebody move every parameter?"""
         self._inspected = True
-        if isinstance(problem.geometry, Sharded):
+        assert self.parts.preconditioner is not None
+        decomposition = self.parts.preconditioner.decomposition
+        sharded = isinstance(problem.geometry, Sharded)
+        if not sharded:
+            left = ~contract.covered(decomposition, subdomains, problem)
+        if self.executor.size > 1:
+            name = type(decomposition).__name__
+            text = inventory(subdomains, problem.layout.size, parameters=not sharded)
+            self.executor.agree({f"subdomains of {name}": text})
+        self._sizes = [one.size(problem.layout.size) for one in subdomains]
+        if sharded:
             return  # stages: each process has its own parameters only
-        left = ~validate(subdomains, problem.layout.size)
         if self.parts.global_pass is None and bool(left.any()):
             some = left.nonzero().flatten().tolist()[:5]
             warn(
@@ -391,7 +450,7 @@ class Engine:
         self, parts: GlobalPass, problem: Problem, point: Point, report: StepReport
     ) -> Point:
         """The global pass (step 5)."""
-        answer = parts.solver.solve(problem, point, math.inf, parts.iterations)
+        answer = contract.solved(parts.solver, problem, point, math.inf, parts.iterations)
         report.global_ratio = answer.ratio
         report.global_radius = getattr(parts.solver, "radius", None)
         report.global_accepted, report.global_rejected = answer.accepted, answer.rejected

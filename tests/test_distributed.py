@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from ddopt.acceptance import Verdict
 from ddopt.acceptance.monotone import Monotone
 from ddopt.autograd import AutogradProblem
+from ddopt.decomposition import Subdomain
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.engine import Engine
@@ -21,6 +23,7 @@ from ddopt.hessian.none import NoCurvature
 from ddopt.parts import GlobalPass, Parts, Preconditioner
 from ddopt.problem import Samples
 from ddopt.radius.stepwise import Stepwise
+from ddopt.recombination import Recombined
 from ddopt.recombination.best import Best
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum
@@ -87,10 +90,10 @@ LAYOUT = Layout(
 N = LAYOUT.size
 
 
-def regression(samples=21, poison=None):
+def regression(samples=21, poison=None, phase=0.0):
     x = torch.linspace(-1.0, 1.0, samples, dtype=torch.float64)
     x = torch.stack([x, x.cos()], dim=1)
-    y = (3.0 * x[:, 0]).sin()
+    y = (3.0 * x[:, 0]).sin() + phase
 
     def losses(p, chosen):
         (i,) = chosen.terms
@@ -255,10 +258,42 @@ def test_nan_on_one_rank_is_a_rejected_step_on_all(where):
         assert outcomes[0][:4] == (False, -math.inf, True, True)
 
 
+class Uneven(Layers):
+    """Two groups of coordinates, that differ where one asks for it."""
+
+    name = "uneven"
+
+    def __init__(self, shifted=False, more=False):
+        super().__init__()
+        self.cut, self.count = N // 2 + shifted, 2 + more
+
+    def split(self, problem):
+        edges = [0, self.cut, N] if self.count == 2 else [0, 1, self.cut, N]
+        return [Subdomain(d, slice(*edges[d : d + 2])) for d in range(self.count)]
+
+
+class Longer(Sum):
+    """A sum that is longer by a bit, where one asks for it."""
+
+    name = "longer"
+
+    def __init__(self, odd=False):
+        super().__init__()
+        self.factor = 1.0 + 1e-12 * odd
+
+    def combine(self, corrections):
+        found = super().combine(corrections)
+        return Recombined(self.factor * found.step, found.predicted)
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
         ("samples", "sample counts of rank 1"),
+        ("data", "data of rank 1"),
+        ("subdomains", "subdomains of Uneven of rank 1"),
+        ("number", "subdomains of Uneven of rank 1"),
+        ("step", "step of Longer of rank 1"),
         ("model", "parameters of rank 1"),
         ("theta", "initial values of rank 1"),
         ("method", "method of rank 1"),
@@ -267,13 +302,28 @@ def test_nan_on_one_rank_is_a_rejected_step_on_all(where):
 def test_ranks_that_were_given_different_things_are_told_apart(changed, named):
     def mismatched(executor):
         odd = executor.rank == 1
+        before = initial()
         running = engine(executor, "layers" if odd and changed == "method" else "data")
-        problem = Split(regression(22 if odd and changed == "samples" else 21), 4, executor)
+        if changed in ("subdomains", "number", "step"):
+            cut = Uneven(odd and changed == "subdomains", odd and changed == "number")
+            made = replace(
+                running.parts.preconditioner,
+                decomposition=cut,
+                recombination=Longer(odd and changed == "step"),
+            )
+            running = Engine(Parts(made, None), executor, shares=4)
+        data = odd and changed == "data"
+        count = 22 if odd and changed == "samples" else 21
+        problem = Split(regression(count, phase=1e-15 if data else 0.0), 4, executor)
         theta = initial() + (1e-15 if odd and changed == "theta" else 0.0)
         if odd and changed == "model":
             theta = torch.zeros(5, dtype=torch.float64)
             problem.layout = Layout(("only",), (torch.Size([5]),))
         running.start(problem, theta)
+        try:
+            running.step(problem)
+        finally:
+            assert torch.equal(running.point.theta, before), "no step may have been taken"
 
     for outcome in gather_ranks(mismatched, 3):
         assert isinstance(outcome, RankFailedError)

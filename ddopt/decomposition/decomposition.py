@@ -11,6 +11,7 @@ import torch
 from ddopt.component import Component
 from ddopt.scaled import Scaled
 from ddopt.space import Indices, extent, prolong, restrict
+from ddopt.vectors import fingerprint
 
 if TYPE_CHECKING:
     from ddopt.problem import Point, Problem, Samples
@@ -94,6 +95,24 @@ def validate(subdomains: list[Subdomain], n: int) -> torch.Tensor:
             )
         moved |= own
     return moved
+
+
+def inventory(subdomains: list[Subdomain], n: int, *, parameters: bool = True) -> str:
+    """Subdomains in a line that differs where one of them does; of ``n`` parameters.
+
+    Without ``parameters`` it is silent about those: of stages every process sees its own.
+    """
+    marks = []
+    for one in subdomains:
+        terms = one.samples.terms if one.samples is not None else ()
+        marks += [fingerprint(term) for term in terms]
+        if parameters and one.indices is not None:
+            marks += [fingerprint(torch.arange(n)[one.indices])]
+    sizes = f" of {[one.size(n) for one in subdomains]} parameters" if parameters else ""
+    samples = [None if one.samples is None else one.samples.counts for one in subdomains]
+    weights = [one.weight for one in subdomains]
+    mark = fingerprint(torch.tensor(list("".join(marks).encode()), dtype=torch.uint8))
+    return f"{len(subdomains)}{sizes}, samples {samples}, weights {weights}, indices {mark}"
 
 
 def _described(indices: object) -> str:

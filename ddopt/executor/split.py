@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -88,6 +88,10 @@ class Split(Problem):
     def facts(self, theta: torch.Tensor) -> dict[str, str]:
         """What all must agree on."""
         return self.problem.facts(theta) if self.geometry.sharded else super().facts(theta)
+
+    def sources(self) -> list[Any]:
+        """Those of the whole problem; the shares here are of this process alone."""
+        return self.problem.sources()
 
     def coordinates(self, term: int) -> torch.Tensor:
         """Where the samples lie."""

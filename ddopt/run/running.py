@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from ddopt import contract
 from ddopt.component import restore, states
 from ddopt.engine import Engine
 from ddopt.executor import shared
@@ -51,7 +52,9 @@ class Run:
         self.whole, self.initial = strategy.place(self.task, executor)
         first = self.sampling.problem(self.whole, 0)
         self.problem, shares = shared(first, strategy.shares, executor)
-        self.engine = Engine(strategy.parts(config.solver), executor, shares)
+        with contract.blamed(strategy, "parts()"):
+            parts = strategy.parts(config.solver)
+        self.engine = Engine(contract.parts(strategy, parts), executor, shares)
         self.tally = Tally()
         self._before = (0, 0)  # bytes and collectives of the sessions that this one continues
         self.measured: dict[str, float] = {}  # figures of merit, as last measured

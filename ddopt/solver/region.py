@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import torch
 from pydantic import Field
 
+from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import Chosen, Norm, Settings, restore, states
 from ddopt.radius import Trial
@@ -93,6 +94,7 @@ class Region:
             verdict = self.acceptance.consider(
                 problem, point, trial, candidate.predicted, min(self.radius, self.room)
             )
+            contract.verdict(self.acceptance, verdict)
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
             visits, beside = visits + visited, beside + verdict.cost
             if math.isfinite(trial.value):
@@ -145,6 +147,7 @@ class Region:
                 change=trial.value - point.value,
             )
         )
+        updated = contract.radius(self.rule, updated)
         cut = verdict.accepted and self.room < self.radius
         self.radius = max(updated, self.radius) if cut else updated
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
+from ddopt import contract
 from ddopt.component import Chosen, Settings, chosen
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
@@ -83,7 +84,8 @@ class TrustRegion(Solver):
 
     def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
         """The minimiser of the model in the ball, refined where the curvature knows how."""
-        candidate: Candidate = self.subproblem.solve(self.hessian.model(problem, point), radius)
+        found = self.subproblem.solve(self.hessian.model(problem, point), radius)
+        candidate = contract.candidate(self.subproblem, found, point.gradient, radius)
         candidate = self.hessian.refine(problem, point, candidate, self.region.room)
         return candidate
 

@@ -334,6 +334,8 @@ class Engine:
             return contract.solved(solver, local, start, math.inf, parts.iterations)
         if subdomain.whole:  # f̃_d is f: the solver judges each step on f itself, no ball is needed
             return contract.solved(solver, problem, point, math.inf, parts.iterations)
+        if parts.one_radius:
+            solver.resize(ball)
         wanted = subdomain.restrict(point.gradient)
         local = subdomain.objective(problem, point)
         theta = subdomain.restrict(point.theta)
@@ -450,7 +452,14 @@ class Engine:
         self, parts: GlobalPass, problem: Problem, point: Point, report: StepReport
     ) -> Point:
         """The global pass (step 5)."""
+        shared_radius = (
+            self.parts.preconditioner is not None and self.parts.preconditioner.one_radius
+        )
+        if shared_radius:
+            parts.solver.resize(self.radius)
         answer = contract.solved(parts.solver, problem, point, math.inf, parts.iterations)
+        if shared_radius:
+            self.radius = getattr(parts.solver, "radius", None) or self.radius
         report.global_ratio = answer.ratio
         report.global_radius = getattr(parts.solver, "radius", None)
         report.global_accepted, report.global_rejected = answer.accepted, answer.rejected

@@ -55,6 +55,9 @@ class Solver(Component):
     def measure(self, geometry: Geometry) -> None:
         """Take inner products in ``geometry``: vectors may lie in pieces on several processes."""
 
+    def resize(self, radius: float) -> None:
+        """Begin the next call with this radius, where there is one: whoever calls has its own."""
+
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Take in a secant pair that somebody else paid for."""
 

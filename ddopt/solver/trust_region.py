@@ -95,6 +95,10 @@ class TrustRegion(Solver):
             self.hessian.expect(trial.gradient if accepted else point.gradient)
             self.hessian.update(candidate.step, trial.gradient - point.gradient)
 
+    def resize(self, radius: float) -> None:
+        """Begin the next call with this radius."""
+        self.region.radius = radius
+
     def prepare(self, like: torch.Tensor) -> None:
         """Allocate the curvature memory."""
         self.hessian.prepare(like)

@@ -452,13 +452,12 @@ class Engine:
         self, parts: GlobalPass, problem: Problem, point: Point, report: StepReport
     ) -> Point:
         """The global pass (step 5)."""
-        shared_radius = (
-            self.parts.preconditioner is not None and self.parts.preconditioner.one_radius
-        )
-        if shared_radius:
+        preconditioner = self.parts.preconditioner
+        one_radius = preconditioner is not None and preconditioner.one_radius
+        if one_radius:
             parts.solver.resize(self.radius)
         answer = contract.solved(parts.solver, problem, point, math.inf, parts.iterations)
-        if shared_radius:
+        if one_radius:
             self.radius = getattr(parts.solver, "radius", None) or self.radius
         report.global_ratio = answer.ratio
         report.global_radius = getattr(parts.solver, "radius", None)

@@ -131,7 +131,7 @@ class Counted(Counts, Bowl):
 
     name = "counted"
 
-    def renew(self, theta, evaluations):
+    def renew(self, theta, status):
         if self.ask() % 3:
             return None
         self.problem = self.problem._but(_counts=(60 + self.count,))

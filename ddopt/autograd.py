@@ -165,6 +165,10 @@ class AutogradProblem(Problem):
         cost = self.cost * len(samples) / len(self.samples)
         return self._but(samples=samples, _counts=counts, cost=cost, extra=None)
 
+    def sources(self) -> list[Any]:
+        """What the sums are made from."""
+        return [self._sums, self._redraw]
+
     def drawn(self, number: int) -> AutogradProblem:
         """The same samples with random numbers of their own; ``redraw`` knows which."""
         if self._redraw is None:

@@ -212,6 +212,10 @@ class ClosureProblem(Problem):
             value, gradient = self._weight * value, gradient.mul_(self._weight)
         return Point(theta, value, gradient, epsilon, trace)
 
+    def sources(self) -> list[Any]:
+        """What the closure has captured, and the batch."""
+        return [self._closure, self._batch]
+
     def part(self, samples: Samples) -> ClosureProblem:
         """The closure's loss over a part of the batch."""
         return self._over(samples, self._weight)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddopt.problem import Operator, Point, Problem, Samples
 from ddopt.space import Indices, prolong, restrict
@@ -88,6 +88,10 @@ class Derived(Problem):
     def facts(self, theta: torch.Tensor) -> dict[str, str]:
         """What all must agree on."""
         return self.problem.facts(self._theirs(theta))
+
+    def sources(self) -> list[Any]:
+        """What the other is made from; shares and parts here may be of this process alone."""
+        return self.problem.sources()
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """The other's products."""

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.decomposition import validate
+from ddopt.component import restore, states
+from ddopt.decomposition import inventory
 from ddopt.derived import Consistent
 from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
@@ -28,12 +30,15 @@ from ddopt.recombination import Corrections, Found
 from ddopt.retry import predicted_at, shortened
 from ddopt.solver import Answer
 from ddopt.solver.pieces import InPieces
+from ddopt.vectors import fingerprint
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Subdomain
     from ddopt.executor import Executor
     from ddopt.parts import GlobalPass, Parts, Preconditioner
     from ddopt.problem import Problem
+    from ddopt.radius import RadiusRule
+    from ddopt.recombination import Recombined
     from ddopt.solver import Solver
     from ddopt.space import Indices, Layout
 
@@ -56,6 +61,8 @@ class Engine:
         self.meter = Meter()  # what the last start or step has evaluated
         self._met = False
         self._inspected = False
+        self._sizes: list[int] | None = None  # n_d of the first subdomains, and of all later ones
+        self._stepped = False  # whether all processes have taken one and the same step
 
     @cached_property
     def _blind(self) -> bool:
@@ -138,7 +145,7 @@ class Engine:
             self.parts.global_pass.solver.prepare(like)
         if self.parts.preconditioner is None:
             return
-        subdomains = self.parts.preconditioner.decomposition.split(problem)
+        subdomains = self._split(problem)
         for d in self._sharing(subdomains).owned(len(subdomains)):
             self.index_sets[d] = subdomains[d].indices
             self.solvers[d] = self.parts.preconditioner.solver.build()
@@ -206,18 +213,20 @@ class Engine:
         point: Point,
         report: StepReport,
     ) -> Point:
-        subdomains = parts.decomposition.split(work)
+        subdomains = self._split(work)
         if not self._inspected:
             self._inspect(subdomains, work)
         if not self._blind:
             point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
-        ball = parts.recombination.ball(self.radius, subdomains, work, parts.norm)
+        with contract.blamed(parts.recombination, "ball()"):
+            ball = parts.recombination.ball(self.radius, subdomains, work, parts.norm)
+        contract.ball(parts.recombination, ball)
         answers = {
             d: self._solve(parts, work, point, subdomains[d], ball)
             for d in self._sharing(subdomains).owned(len(subdomains))
         }
         corrections = self._collect(problem, point, subdomains, answers, report)
-        recombined = parts.recombination.combine(corrections)
+        recombined = self._combine(corrections)
         if not recombined.predicted > 0.0:  # no subdomain found anything better
             self._give_up(parts, point, recombined.predicted, report)
             report.radius = self.radius
@@ -231,6 +240,9 @@ class Engine:
             step = recombined.step
             found = self._found(problem, point, step, problem.at(point.theta + step))
         predicted = recombined.predicted
+        if not (subdomains[0].whole or self._walking):
+            layout, theta = problem.layout, point.theta
+            contract.contained(parts.recombination, found.length, self.radius, layout, theta)
         self._judge(parts, problem, point, found, predicted, report)
         while (
             not report.accepted
@@ -257,6 +269,12 @@ class Engine:
         return trial
 
     @property
+    def _walking(self) -> bool:
+        """Whether the local solvers walk on micro-batches, which no ball holds."""
+        assert self.parts.preconditioner is not None
+        return bool(self.parts.preconditioner.solver.component.stochastic)
+
+    @property
     def _norm(self) -> str:
         assert self.parts.preconditioner is not None
         return self.parts.preconditioner.norm
@@ -278,7 +296,9 @@ class Engine:
     ) -> None:
         """Accept or reject the recombined step, and let the radius follow (step 4)."""
         parts.acceptance.by_value = not self._asks_gradients(problem)
-        verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
+        with contract.blamed(parts.acceptance, "consider()"):
+            verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
+        contract.verdict(parts.acceptance, verdict)
         report.refuted += verdict.refuted
         report.non_finite += verdict.non_finite
         if not self._blind:  # walks on micro-batches have lengths of their own
@@ -291,7 +311,7 @@ class Engine:
                 slope=found.slope,
                 change=found.trial.value - point.value,
             )
-            self.radius = parts.radius.update(trial)
+            self._follow(parts.radius, trial)
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
         report.radius, report.step_norm = self.radius, found.length
 
@@ -318,9 +338,15 @@ class Engine:
         broken = math.isnan(predicted)
         report.non_finite += broken
         if broken:
-            self.radius = parts.radius.update(unusable(self.radius, 0.0))
+            self._follow(parts.radius, unusable(self.radius, 0.0))
         elif predicted < -noise and point is self.point:
-            self.radius = parts.radius.update(unusable(self.radius, predicted, -predicted))
+            self._follow(parts.radius, unusable(self.radius, predicted, -predicted))
+
+    def _follow(self, rule: RadiusRule, trial: Trial) -> None:
+        """The next radius."""
+        with contract.blamed(rule, "update()"):
+            found = rule.update(trial)
+        self.radius = contract.radius(rule, found)
 
     def _solve(
         self,
@@ -337,29 +363,64 @@ class Engine:
         if solver.stochastic:  # neither value nor gradient of f_d is looked at, nor made consistent
             local = subdomain.objective(problem, point)
             start = Point(subdomain.restrict(point.theta), math.nan, _unknown)
-            return solver.solve(local, start, math.inf, parts.iterations)
+            return contract.solved(solver, local, start, math.inf, parts.iterations)
         if subdomain.whole:  # f̃_d is f: the solver judges each step on f itself, no ball is needed
-            return solver.solve(problem, point, math.inf, parts.iterations)
+            return contract.solved(solver, problem, point, math.inf, parts.iterations)
+        if parts.one_radius:
+            solver.resize(ball)
         wanted = subdomain.restrict(point.gradient)
         local = subdomain.objective(problem, point)
         theta = subdomain.restrict(point.theta)
         if subdomain.samples is None:  # f_d is f on C_d: value and gradient are known, r_d = 0
             start = point.seen(theta, point.value, wanted)
-            return solver.solve(local, start, ball, parts.iterations)
+            return contract.solved(solver, local, start, ball, parts.iterations, parts.norm)
         start = local.both(theta)
         if not start.sound(local.geometry):  # the others may find a step without this one
             return Answer(torch.zeros_like(theta), 0.0, start, non_finite=1)
         if parts.consistency:
             local = Consistent(local, start, wanted)
             start = local.start
-        return solver.solve(local, start, ball, parts.iterations)
+        return contract.solved(solver, local, start, ball, parts.iterations, parts.norm)
+
+    def _split(self, problem: Problem) -> list[Subdomain]:
+        """The subdomains; as many, and as large, as in the first iteration."""
+        assert self.parts.preconditioner is not None
+        decomposition, n = self.parts.preconditioner.decomposition, problem.layout.size
+        with contract.blamed(decomposition, "split()"):
+            found = decomposition.split(problem)
+        return contract.subdomains(decomposition, found, n, self._sizes)
+
+    def _combine(self, corrections: Corrections) -> Recombined:
+        """The recombined step; the first one is compared over the processes before it is tried."""
+        assert self.parts.preconditioner is not None
+        recombination, layout = self.parts.preconditioner.recombination, corrections.problem.layout
+        with contract.blamed(recombination, "combine()"):
+            found = recombination.combine(corrections)
+        recombined = contract.recombined(recombination, found, layout)
+        if not self._stepped and self.executor.size > 1:
+            facts = {"predicted decrease": repr(float(recombined.predicted))}
+            if recombined.step is not None and not corrections.problem.geometry.sharded:
+                facts["step"] = fingerprint(recombined.step)
+            name = type(recombination).__name__
+            self.executor.agree({f"{fact} of {name}": text for fact, text in facts.items()})
+        self._stepped = True
+        return recombined
 
     def _inspect(self, subdomains: list[Subdomain], problem: Problem) -> None:
         """Can the first subdomains be solved, and does somebody move every parameter?"""
         self._inspected = True
-        if isinstance(problem.geometry, Sharded):
+        assert self.parts.preconditioner is not None
+        decomposition = self.parts.preconditioner.decomposition
+        sharded = isinstance(problem.geometry, Sharded)
+        if not sharded:
+            left = ~contract.covered(decomposition, subdomains, problem)
+        if self.executor.size > 1:
+            name = type(decomposition).__name__
+            text = inventory(subdomains, problem.layout.size, parameters=not sharded)
+            self.executor.agree({f"subdomains of {name}": text})
+        self._sizes = [one.size(problem.layout.size) for one in subdomains]
+        if sharded:
             return  # stages: each process has its own parameters only
-        left = ~validate(subdomains, problem.layout.size)
         if self.parts.global_pass is None and bool(left.any()):
             some = left.nonzero().flatten().tolist()[:5]
             warn(
@@ -409,7 +470,13 @@ class Engine:
         self, parts: GlobalPass, problem: Problem, point: Point, report: StepReport
     ) -> Point:
         """The global pass (step 5)."""
-        answer = parts.solver.solve(problem, point, math.inf, parts.iterations)
+        preconditioner = self.parts.preconditioner
+        one_radius = preconditioner is not None and preconditioner.one_radius
+        if one_radius:
+            parts.solver.resize(self.radius)
+        answer = contract.solved(parts.solver, problem, point, math.inf, parts.iterations)
+        if one_radius:
+            self.radius = getattr(parts.solver, "radius", None) or self.radius
         report.global_ratio = answer.ratio
         report.global_radius = getattr(parts.solver, "radius", None)
         report.global_accepted, report.global_rejected = answer.accepted, answer.rejected
@@ -440,8 +507,7 @@ class Engine:
         if parts.global_pass is not None:
             state["global"] = parts.global_pass.solver.state_dict()
         if parts.preconditioner is not None:
-            state["acceptance"] = parts.preconditioner.acceptance.state_dict()
-            state["recombination"] = parts.preconditioner.recombination.state_dict()
+            state["parts"] = states(parts.preconditioner)
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -452,8 +518,7 @@ class Engine:
         self.radius, self.iteration = float(state["radius"]), int(state["iteration"])
         self.draw = int(state["draw"])
         if parts.preconditioner is not None:
-            parts.preconditioner.acceptance.load_state_dict(state["acceptance"])
-            parts.preconditioner.recombination.load_state_dict(state["recombination"])
+            restore(parts.preconditioner, state["parts"])
             missing = sorted(self.solvers.keys() - {int(d) for d in state["solvers"]})
             if missing:
                 raise ValueError(

@@ -35,6 +35,7 @@ class Preconditioner:
     consistency: bool = True
     retries: int = 0  # of a rejected step, each shorter, before the subdomains are solved anew
     norm: str = "2"  # of the recombined step's radius and of the local balls; or "inf"
+    one_radius: bool = False  # local solves begin with Δ_d, the global pass with Δ, which it moves
     judged: float = 0.0  # the fraction of D set aside to judge by; 0: f is compared on all of D
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ddopt.captured import digest
 from ddopt.space import Indices, Layout
 from ddopt.vectors import LOCAL, Geometry, fingerprint
 
@@ -233,7 +234,16 @@ class Problem(ABC):
             "parameters": f"{self.layout.dtype} " + ", ".join(f"{n} {s}" for n, s in names),
             "initial values": fingerprint(theta),
             "sample counts": str(self.samples.counts if self.samples else "none"),
+            "data": digest(self.sources()),
         }
+
+    def sources(self) -> list[Any]:
+        """What f is made from, the same on every process: functions, arrays, what holds them.
+
+        Processes compare the arrays that are found in there (:func:`ddopt.captured.digest`).
+        """
+        own = vars(self).items()
+        return [part for name, part in own if name not in ("samples", "extra")]
 
     def _missing(self, ability: str, method: str) -> ValueError:
         return ValueError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import torch
 from pydantic import ValidationError, create_model
 
+from ddopt import contract
 from ddopt.component import Chosen, Settings, lookup
 from ddopt.limits import brief
 from ddopt.optim import groups
@@ -91,7 +92,7 @@ class SAPTS(EngineOptimizer):
             strategy = cast("Strategy", strategy.suited(Batches.Config()).build())
         super().__init__(
             params,
-            strategy.parts(strategy.settled(_options("solver", solver))),
+            contract.parts(strategy, strategy.parts(strategy.settled(_options("solver", solver)))),
             lr=lr,
             shares=strategy.shares,
             executor=executor,

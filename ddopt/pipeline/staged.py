@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.captured import digest
 from ddopt.dropout import Dropout, dropping
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
@@ -111,7 +112,12 @@ class StagedProblem(Problem):
             "stages": f"{self.sizes} in {self._chunks} chunks, {self.layout.dtype}",
             "sample counts": str(self.samples.counts),
             "samples": fingerprint(self.samples.terms[0]),
+            "data": digest(self.sources()),
         }
+
+    def sources(self) -> list[Any]:
+        """What feeds the first stage, and what judges the last."""
+        return [self._feed, self._loss, self._redraw]
 
     def part(self, samples: Samples) -> StagedProblem:
         """The mean loss over other samples; the same object for the same ones.

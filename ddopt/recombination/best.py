@@ -10,11 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
 from ddopt.problem import Point
 from ddopt.recombination.recombination import Corrections, Found, Recombination, Recombined
+
+if TYPE_CHECKING:
+    from ddopt.decomposition import Subdomain
+    from ddopt.problem import Problem
 
 
 class Distant(Point):
@@ -93,3 +98,9 @@ class Best(Recombination):
             predicted=corrections.decreases[winner],
             found=Found(trial, length, slope),
         )
+
+    def ball(
+        self, radius: float, subdomains: list[Subdomain], problem: Problem, norm: str = "2"
+    ) -> float:
+        """Δ: the step is one of the local ones."""
+        return radius

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from ddopt import contract
+from ddopt.component import restore, states
 from ddopt.engine import Engine
 from ddopt.executor import shared
 from ddopt.plugins import manager
@@ -43,14 +45,16 @@ class Run:
         chance.seed(config.seed)
         self.task = cast("Task", config.problem.build())
         prepare(self.task, setting(config))
-        strategy = cast("Strategy", config.strategy.build())
+        self.strategy = strategy = cast("Strategy", config.strategy.build())
         self.subdomains, self._shares = strategy.subdomains, strategy.shares
         self.sampling = cast("Sampling", config.sampling.build())
         self.sampling.prepare(config.seed)
         self.whole, self.initial = strategy.place(self.task, executor)
         first = self.sampling.problem(self.whole, 0)
         self.problem, shares = shared(first, strategy.shares, executor)
-        self.engine = Engine(strategy.parts(config.solver), executor, shares)
+        with contract.blamed(strategy, "parts()"):
+            parts = strategy.parts(config.solver)
+        self.engine = Engine(contract.parts(strategy, parts), executor, shares)
         self.tally = Tally()
         self._before = (0, 0)  # bytes and collectives of the sessions that this one continues
         self.measured: dict[str, float] = {}  # figures of merit, as last measured
@@ -230,8 +234,7 @@ class Run:
         state = self.engine.state_dict()
         state["point"] = {**state["point"], "theta": state["point"]["theta"].detach()}
         bundle = {"engine": state, "tally": asdict(self.tally), "random": chance.state()}
-        bundle |= {"best": self.best, "sampling": self.sampling.state_dict()}
-        bundle["task"] = self.task.state_dict()
+        bundle |= {"best": self.best, "components": states(self), "plugins": manager().states()}
         folder = self.folder.path if self.folder is not None else None
         if self.problem.geometry.sharded or self.engine.memory is not None:
             shards.save(folder, self, bundle)
@@ -250,9 +253,9 @@ class Run:
         self.engine.load_state_dict({**state, "solvers": own})
         self.tally = Tally(**bundle["tally"])
         self._before = (self.tally.bytes_sent, self.tally.collectives)
-        self.sampling.load_state_dict(bundle["sampling"])
         self.best = bundle["best"]
-        self.task.load_state_dict(bundle["task"])
+        restore(self, bundle["components"])
+        manager().restore(bundle["plugins"])
         if self.task.problem is not before:
             self._take(self.task.problem)
         self._measure()

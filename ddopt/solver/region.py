@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import torch
 from pydantic import Field
 
+from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.component import Chosen, Norm, Settings
+from ddopt.component import Chosen, Norm, Settings, restore, states
 from ddopt.meter import Meter, Metered
 from ddopt.radius import Trial, unusable
 from ddopt.solver.solver import Answer
@@ -101,6 +102,7 @@ class Region:
             verdict = self.acceptance.consider(
                 problem, point, trial, candidate.predicted, min(self.radius, self.room)
             )
+            contract.verdict(self.acceptance, verdict)
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
             non_finite += verdict.non_finite
             if not verdict.non_finite:
@@ -137,7 +139,7 @@ class Region:
     def _refuse(self) -> None:
         """There is no step to be judged, since no model promises anything: a smaller ball."""
         radius = min(self.radius, self.room)
-        self.radius = self.rule.update(unusable(radius, 0.0))
+        self.radius = contract.radius(self.rule, self.rule.update(unusable(radius, 0.0)))
 
     def _adapt(
         self,
@@ -159,21 +161,18 @@ class Region:
                 change=trial.value - point.value,
             )
         )
+        updated = contract.radius(self.rule, updated)
         cut = verdict.accepted and self.room < self.radius
         self.radius = max(updated, self.radius) if cut else updated
 
     def state_dict(self) -> dict[str, Any]:
-        """The radius, and the acceptance policy's memory."""
-        return {
-            "radius": self.radius,
-            "blind": self._blind,
-            "acceptance": self.acceptance.state_dict(),
-        }
+        """The radius, and what the acceptance policy and the radius rule remember."""
+        return {"radius": self.radius, "blind": self._blind, **states(self)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.radius, self._blind = float(state["radius"]), int(state["blind"])
-        self.acceptance.load_state_dict(state["acceptance"])
+        restore(self, state)
 
 
 def whole_step(visit: Visit, point: Point, candidate: Candidate, geometry: Geometry) -> Searched:

@@ -175,15 +175,17 @@ class PDETask(Task):
         return torch.linalg.vector_norm(found, dim=1).double().cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
-        """The interior points, where they move."""
+        """The interior points, where they move, and what their resampling remembers."""
+        state = super().state_dict()
         if self._changes == 0:
-            return {}
+            return state
         points = self.problem.coordinates(0).cpu()
-        return {"points": points, "changes": self._changes, "changed": self._changed}
+        return {**state, "points": points, "changes": self._changes, "changed": self._changed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put the interior points where they were."""
-        if state:
+        super().load_state_dict(state)
+        if "points" in state:
             self._changes, self._changed = int(state["changes"]), float(state["changed"])
             self.problem = self.problem.moved(state["points"].numpy())
 

@@ -80,7 +80,12 @@ class PreconditionedSettings(Settings):
 
 
 def assemble(
-    options: Any, decomposition: Decomposition, solver: Settings, *, consistency: bool
+    options: Any,
+    decomposition: Decomposition,
+    solver: Settings,
+    *,
+    consistency: bool,
+    one_radius: bool = False,
 ) -> Parts:
     """The parts of a preconditioned strategy: its own choices around a decomposition.
 
@@ -117,6 +122,7 @@ def assemble(
         first_radius=options.first_radius,
         consistency=consistency,
         judged=options.judged,
+        one_radius=one_radius,
         retries=options.retries,
     )
     if options.global_iterations == 0:

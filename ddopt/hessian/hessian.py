@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -102,10 +102,3 @@ class Hessian(Component):
 
     def reset(self) -> None:
         """Forget everything: the problem has changed."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What it remembers: tensors and plain numbers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave, bit for bit."""

@@ -66,7 +66,7 @@ def why(
     if stop.error is not None and error is not None and error <= stop.error:
         return StopReason.ERROR
     non_finite = report is not None and report.non_finite > 0
-    if report is not None and _nothing_tried(report) and not non_finite:
+    if report is not None and not report.tried and not non_finite:
         return StopReason.STATIONARY
     if (report is not None and report.stuck) or (tally.idle >= PATIENCE and non_finite):
         return StopReason.NO_FINITE_STEP
@@ -80,8 +80,3 @@ def why(
         if limit is not None and spent >= limit:
             return reason
     return None
-
-
-def _nothing_tried(report: StepReport) -> bool:
-    tried = (report.local_accepted, report.local_rejected)
-    return not any((*tried, report.global_accepted, report.global_rejected))

@@ -96,7 +96,7 @@ def _bisected(work: torch.Tensor, box: Box, count: int) -> list[Box]:
     wanted = float(upto[-1]) * left / count
     cut = int((upto[:-1] - wanted).abs().argmin()) + 1 + first
     halves = [(first, cut), (cut, last)]
-    pieces = [box[:axis] + (half,) + box[axis + 1 :] for half in halves]
+    pieces = [(*box[:axis], half, *box[axis + 1 :]) for half in halves]
     return _bisected(work, pieces[0], left) + _bisected(work, pieces[1], count - left)
 
 

@@ -13,12 +13,13 @@ method, SIAM Journal on Scientific Computing 17 (1996), choice 1.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from ddopt.component import Settings
-from ddopt.executor import Serial
+from ddopt.executor import Serial, Split
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
 from ddopt_patches.block_gauss_newton import Reached
 from ddopt_patches.least_squares import DROP
@@ -37,27 +38,35 @@ if TYPE_CHECKING:
 LOOSEST = 1e-2  # tolerance of a step, however poor the last model was
 
 
+@dataclass(frozen=True)
+class Linearised:
+    """A region, its residuals and its rows of J, group by group."""
+
+    piece: RegionProblem
+    residuals: list[torch.Tensor]
+    blocks: list[Block]
+
+
 class SchwarzModel(Ellipsoidal):
     """m(p) = <g, p> + ‖J p‖², minimised when it is made; all processes make it alike."""
 
     def __init__(
         self,
-        pieces: dict[int, RegionProblem],
-        executor: Executor,
+        problem: Problem,
         point: Point,
         options: Options,
         tolerance: float,
     ) -> None:
         self.gradient = point.gradient
-        any_piece = next(iter(pieces.values()))
+        found, executor = linearised(problem, point.theta)
+        any_piece = next(iter(found.values())).piece
         border = Border(any_piece.regions, executor)
-        linearised, cells = {}, {}
-        for d, piece in pieces.items():
-            residuals, blocks = piece.linearised(point.theta)
-            here = [Block(piece.region.local(b.patches), b.by_corner) for b in blocks]
-            linearised[d] = residuals, here
-            cells[d] = [rows.points.cells for rows in piece.system.rows]
-        solved = Schwarz(any_piece.system.patches, border, linearised, cells, options)
+        rows, cells = {}, {}
+        for d, one in found.items():
+            here = [Block(one.piece.region.local(b.patches), b.by_corner) for b in one.blocks]
+            rows[d] = one.residuals, here
+            cells[d] = [group.points.cells for group in one.piece.system.rows]
+        solved = Schwarz(any_piece.system.patches, border, rows, cells, options)
         y = solved.solve(tolerance)
         self.iterations = solved.iterations
         self._newton = solved.from_basis(y).flatten()
@@ -133,10 +142,9 @@ class SchwarzGaussNewton(Hessian):
         self._last = None  # frees its memory before the next one is made
         if abs(point.value - self._promised) <= self.config.exact * point.value:
             return Reached(point)
-        pieces, executor = pieces_of(problem)
         c = self.config
         options = Options(c.drop, c.tile, c.degree, c.iterations)
-        found = SchwarzModel(pieces, executor, point, options, self._forcing(point.value))
+        found = SchwarzModel(problem, point, options, self._forcing(point.value))
         self._last = point, found
         return found
 
@@ -170,24 +178,35 @@ class SchwarzGaussNewton(Hessian):
         self._last = None
 
 
-def pieces_of(problem: Problem) -> tuple[dict[int, RegionProblem], Executor]:
-    """The regions of this process, and who exchanges between them.
+def linearised(problem: Problem, theta: torch.Tensor) -> tuple[dict[int, Linearised], Executor]:
+    """The residuals and rows of the regions of this process, and who exchanges between them.
 
-    Raises ``ValueError`` for a problem that has none.
+    Raises ``ValueError`` for a problem that has no regions, and for more processes than regions.
     """
-    if isinstance(problem, PatchProblem):
-        return {0: problem.piece(0, 1)}, Serial()
-    pieces = getattr(problem, "pieces", {})
-    found = {d: piece for d, piece in pieces.items() if isinstance(piece, RegionProblem)}
-    executor: Executor | None = getattr(problem, "executor", None)
-    if executor is None or len(found) < len(pieces):
-        raise ValueError(
-            "hessian 'schwarz' needs a problem on patches (problem = 'patches', or "
-            f"ddopt_patches.compile), and not {type(problem).__name__}; choose 'gauss_newton'"
-        )
+    split = problem.ability(Split)
+    whole = problem.ability(PatchProblem)
+    if split is not None:
+        found, executor = split.answers(lambda piece: _rows(piece, theta)), split.executor
+    elif whole is not None:
+        found, executor = {0: _rows(whole.own_share(0, 1), theta)}, Serial()
+    else:
+        found, executor = {0: None}, Serial()
     if not found:
         raise ValueError(
             f"process {executor.rank} has no region: there are fewer regions than processes; set "
             f"strategy.subdomains to {executor.size} or more"
         )
-    return found, executor
+    there = {d: one for d, one in found.items() if one is not None}
+    if len(there) < len(found):
+        raise ValueError(
+            "hessian 'schwarz' needs a problem on patches (problem = 'patches', or "
+            f"ddopt_patches.compile), and not {type(problem).__name__}; choose 'gauss_newton'"
+        )
+    return there, executor
+
+
+def _rows(piece: Problem, theta: torch.Tensor) -> Linearised | None:
+    """A region with its rows at ``theta``; None for another problem."""
+    if not isinstance(piece, RegionProblem):
+        return None
+    return Linearised(piece, *piece.by_cells(theta))

@@ -43,7 +43,7 @@ class System:
             )
 
     def among(self, cells: torch.Tensor) -> System:
-        """The rows of some cells (cells of the grid,), which need not fix the patches they touch."""
+        """The rows of some cells (cells of the grid,); they need not fix the patches they touch."""
         other = copy(self)
         other.__dict__.pop("levels", None)
         kept = [rows.among(cells[rows.points.cells]) for rows in self.rows]

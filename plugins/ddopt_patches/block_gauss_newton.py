@@ -4,8 +4,7 @@
 
 The minimiser of the model is the Gauss-Newton step; in a smaller ball it is shortened along itself,
 which is the minimiser in the model's own norm (Conn, Gould and Toint, Trust-Region Methods, section
-6.7). Lengths are measured in the orthonormal bases of the patches, where a unit changes the
-residuals by about a unit, whatever scale the features have.
+6.7).
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ class BlockModel(Ellipsoidal):
         self.squares = LeastSquares(blocks, problem.levels, problem.patches, drop, damping)
         self._size = problem.layout.size
         y = self.squares.solve_in_basis(self.residuals, REFINEMENTS)
-        self._newton, self._length = self._vector(y), float(y.norm())
+        self._newton = self._vector(y)
+        self._length = float(self._newton.norm())
         self._change = self.squares.product(y)  # J p of the whole step
 
     def _vector(self, y: torch.Tensor) -> torch.Tensor:
@@ -66,8 +66,8 @@ class BlockModel(Ellipsoidal):
 
     def correction(self, error: list[torch.Tensor]) -> tuple[torch.Tensor, float]:
         """What takes a change of the residuals away, (n,), and its length."""
-        y = self.squares.solve_in_basis(error, REFINEMENTS)
-        return self._vector(y), float(y.norm())
+        step = self._vector(self.squares.solve_in_basis(error, REFINEMENTS))
+        return step, float(step.norm())
 
     def share_of(self, length: float) -> float:
         """Which share of the Gauss-Newton step has this length."""

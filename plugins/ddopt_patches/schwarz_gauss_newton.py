@@ -75,12 +75,11 @@ class SchwarzModel(Ellipsoidal):
             d: [
                 sum(float((r * q).sum()) for r, q in zip(solved.residuals[d], own, strict=True)),
                 sum(float((q * q).sum()) for q in own),
-                border.dot(y, y)[d],
             ]
             for d, own in along.items()
         }
-        self._slope, self._bend, square = border.total(sums)  # <r, Jp>, ‖Jp‖², ‖p‖²
-        self._length = math.sqrt(square)
+        self._slope, self._bend = border.total(sums)  # <r, Jp> and ‖Jp‖²
+        self._length = float(self._newton.norm())
 
     def mv(self, vector: torch.Tensor) -> torch.Tensor:
         """Never asked for: the model is minimised in its own norm."""

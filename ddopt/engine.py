@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.acceptance.acceptance import ROUND_OFF
+from ddopt.credible import Credence
 from ddopt.decomposition import validate
 from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
@@ -50,6 +51,7 @@ class Engine:
         self._nowhere = torch.zeros(0)  # stands for the point before there is one
         self.radius = parts.preconditioner.first_radius if parts.preconditioner else math.nan
         self.iteration = 0
+        self._credence = Credence()
         self._met = False
         self._inspected = False
 
@@ -251,7 +253,11 @@ class Engine:
         report: StepReport,
     ) -> None:
         """Accept or reject the recombined step, and let the radius follow (step 4)."""
+        memory = parts.acceptance.state_dict()
         verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
+        if verdict.accepted and not self._believes(problem, point, found):
+            parts.acceptance.load_state_dict(memory)
+            verdict = replace(verdict, accepted=False, ratio=-math.inf)
         report.refuted += verdict.refuted
         report.parallel += verdict.cost
         report.total += verdict.cost
@@ -268,6 +274,12 @@ class Engine:
             self.radius = parts.radius.update(trial)
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
         report.radius, report.step_norm = self.radius, found.length
+
+    def _believes(self, problem: Problem, point: Point, found: Found) -> bool:
+        """Whether the gradients before and after the step can be those of f."""
+        if self._blind:
+            return True
+        return self._credence.believes(point, found.trial, found.length, problem.geometry)
 
     def _give_up(
         self, parts: Preconditioner, problem: Problem, point: Point, predicted: float

@@ -54,7 +54,6 @@ class LSR1(LimitedMemory):
             description="absolute: |λ| for λ, which damps steps along stale negative curvature; "
             "signed: the SR1 matrix as it is",
         )
-        first_gamma: float = Field(1e-4, gt=0.0, description="γ before any pair has sᵀy > 0")
 
     def model(self, problem: Problem, point: Point) -> Spectral:
         """The quadratic model at ``point``."""
@@ -65,12 +64,16 @@ class LSR1(LimitedMemory):
         return Spectral(point.gradient, self.pairs, gamma, values, -gamma * basis, basis)
 
     def gamma(self) -> float:
-        """The seed: the curvature that is assumed where no pair has looked."""
+        """The seed: the curvature that is assumed where no pair has looked.
+
+        0 before there are pairs: the model is linear, and no unit of f or θ enters it.
+        """
         curvatures = self.pairs.curvatures()
         positive = curvatures[curvatures > 0.0]
-        if not len(positive):
-            return float(self.config.first_gamma)
-        return float(self.config.fraction * positive.min())
+        if len(positive):
+            return float(self.config.fraction * positive.min())
+        negative = curvatures[curvatures < 0.0]
+        return float(-self.config.fraction * negative.max()) if len(negative) else 0.0
 
 
 @one_thread()

@@ -39,6 +39,14 @@ class Changes:
         self.lately = not same
         return same
 
+    def lost(self) -> bool:
+        """A look has found no numbers where there were some: may that be an accident?
+
+        The next step looks again, and twice in a row is none.
+        """
+        accident, self.lately = not self.lately, True
+        return accident
+
     def evaluated_anew(self) -> None:
         """Nothing could be compared: the samples are others, as said."""
         self.lately = False

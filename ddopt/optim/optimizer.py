@@ -226,6 +226,8 @@ class EngineOptimizer(torch.optim.Optimizer):
         value = engine.point.value
         if not math.isfinite(value):
             engine.point = before  # nothing is known of this one that a later step could use
+            if compare and self._changes.lost():
+                return
             raise ValueError(
                 f"the loss, or its gradient, is not finite where this step begins ({value}); a "
                 "trust region can only start where both are: look at the parameters and the data"

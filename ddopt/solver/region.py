@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import torch
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import Chosen, Norm, Settings
+from ddopt.credible import Credence
 from ddopt.radius import Trial
 from ddopt.solver.solver import Answer
 
@@ -35,7 +37,7 @@ class Proposer(Protocol):
         """Whether it takes the gradient of every trial, or of accepted ones only."""
 
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
-        """Learn from a trial whose value is finite."""
+        """Learn from a trial whose value is finite and whose gradient can be believed."""
 
 
 Searched = tuple["Candidate", "Point", int]  # the step to judge, its end, and the points visited
@@ -54,7 +56,7 @@ class RegionSettings(Settings):
     )
     norm: Norm = Field("2", description="norm of the ball that the accumulated step stays in")
     first_radius: float | None = Field(
-        None, gt=0.0, description="the radius of the first iteration; by default min(1, |f|/‖g‖)"
+        None, gt=0.0, description="the radius of the first iteration; by default min(‖θ‖, |f|/‖g‖)"
     )
 
 
@@ -69,6 +71,7 @@ class Region:
         # Kept from call to call; NaN until the first point is known.
         self.radius: float = config.first_radius or math.nan
         self.room = math.inf  # from the current point to the boundary of the ball of this call
+        self._credence = Credence()
         self._blind = 0  # steps in a row that promised less than f can show
 
     def solve(
@@ -76,7 +79,7 @@ class Region:
     ) -> Answer:
         """Run at most ``iterations`` iterations; the accumulated step stays within ``ball``."""
         if math.isnan(self.radius):
-            self.radius = first_radius(start, problem.geometry.norm(start.gradient))
+            self.radius = first_radius(start, problem.geometry)
         point, self.room = start, ball
         accepted = rejected = refuted = visits = 0
         beside = 0.0  # full gradients that steps and judgements took beside the trials
@@ -90,12 +93,10 @@ class Region:
                 break
             visit = problem.both if asked else problem.at
             candidate, trial, visited = self._search(visit, point, candidate, problem.geometry)
-            verdict = self.acceptance.consider(
-                problem, point, trial, candidate.predicted, min(self.radius, self.room)
-            )
+            verdict, sound = self._judge(problem, point, trial, candidate, proposer)
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
             visits, beside = visits + visited, beside + verdict.cost
-            if math.isfinite(trial.value):
+            if sound:
                 proposer.observe(point, trial, candidate, verdict.accepted)
             self._adapt(point, trial, candidate, verdict, problem.geometry)
             asked = verdict.accepted or proposer.learns_always  # most likely as the last one's
@@ -118,6 +119,30 @@ class Region:
             ratio=ratio,
             refuted=refuted,
         )
+
+    def _judge(
+        self,
+        problem: Problem,
+        point: Point,
+        trial: Point,
+        candidate: Candidate,
+        proposer: Proposer,
+    ) -> tuple[Verdict, bool]:
+        """The verdict on a trial, and whether it can be learned from.
+
+        One whose gradient cannot be believed is rejected whatever its value is, and forgotten.
+        """
+        memory = self.acceptance.state_dict()
+        verdict = self.acceptance.consider(
+            problem, point, trial, candidate.predicted, min(self.radius, self.room)
+        )
+        if not math.isfinite(trial.value):
+            return verdict, False
+        wanted = verdict.accepted or proposer.learns_always
+        if not wanted or self._credence.believes(point, trial, candidate.norm, problem.geometry):
+            return verdict, True
+        self.acceptance.load_state_dict(memory)
+        return replace(verdict, accepted=False, ratio=-math.inf), False
 
     def _gone_blind(self, problem: Problem, point: Point, candidate: Candidate) -> bool:
         """Whether f has long been unable to tell steps apart; a few may still improve ∇f."""
@@ -167,7 +192,12 @@ def whole_step(visit: Visit, point: Point, candidate: Candidate, geometry: Geome
     return candidate, visit(point.theta + candidate.step), 1
 
 
-def first_radius(start: Point, slope: float) -> float:
-    """min(1, |f|/‖g‖): no further than where the linear model would bring f to zero."""
+def first_radius(start: Point, geometry: Geometry) -> float:
+    """min(‖θ‖, |f|/‖g‖): no further than where the linear model would bring f to zero.
+
+    Where one of them is 0 it is the other one, and 1 where both are.
+    """
+    slope = geometry.norm(start.gradient)
     reach = abs(start.value) / slope if slope > 0.0 else 0.0
-    return min(1.0, reach) if reach > 0.0 else 1.0
+    known = [length for length in (geometry.norm(start.theta), reach) if length > 0.0]
+    return min(known, default=1.0)

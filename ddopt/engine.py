@@ -56,7 +56,7 @@ class Engine:
         self._inspected = False
 
     @cached_property
-    def _blind(self) -> bool:
+    def blind(self) -> bool:
         """Whether nobody asks for ∇f: all solvers walk on micro-batches."""
         parts = self.parts.preconditioner
         if parts is None or self.parts.global_pass is not None:
@@ -84,7 +84,7 @@ class Engine:
         report = StepReport(iteration=self.iteration)
         judge, work = self._roles(problem)
         if problem.draw != self.draw or judge is not problem:
-            point = (judge.at if self._blind else judge.both)(point.theta)
+            point = (judge.at if self.blind else judge.both)(point.theta)
             self.draw = problem.draw
             self._charge(report, judge)
         if self.parts.preconditioner is not None:
@@ -155,7 +155,7 @@ class Engine:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
         self._meet(problem, theta)
         judge, _ = self._roles(problem)
-        self.point = (judge.at if self._blind else judge.both)(theta)
+        self.point = (judge.at if self.blind else judge.both)(theta)
         self.draw = problem.draw
         return judge.cost
 
@@ -180,7 +180,7 @@ class Engine:
         subdomains = parts.decomposition.split(work)
         if not self._inspected:
             self._inspect(subdomains, work)
-        if not self._blind:
+        if not self.blind:
             point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
         ball = parts.recombination.ball(self.radius, subdomains, work, parts.norm)
         answers = {
@@ -240,7 +240,7 @@ class Engine:
     def _found(self, problem: Problem, point: Point, step: torch.Tensor, trial: Point) -> Found:
         """A trial that every process has."""
         measure = problem.geometry
-        slope = math.nan if self._blind else measure.dot(point.gradient, step)
+        slope = math.nan if self.blind else measure.dot(point.gradient, step)
         return Found(trial, measure.length(step, self._norm), slope, step)
 
     def _judge(
@@ -261,7 +261,7 @@ class Engine:
         report.refuted += verdict.refuted
         report.parallel += verdict.cost
         report.total += verdict.cost
-        if not self._blind:  # walks on micro-batches have lengths of their own
+        if not self.blind:  # walks on micro-batches have lengths of their own
             trial = Trial(
                 radius=self.radius,
                 step_norm=found.length,
@@ -270,6 +270,7 @@ class Engine:
                 predicted=predicted,
                 slope=found.slope,
                 change=found.trial.value - point.value,
+                first=parts.first_radius,
             )
             self.radius = parts.radius.update(trial)
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
@@ -277,7 +278,7 @@ class Engine:
 
     def _believes(self, problem: Problem, point: Point, found: Found) -> bool:
         """Whether the gradients before and after the step can be those of f."""
-        if self._blind:
+        if self.blind:
             return True
         return self._credence.believes(point, found.trial, found.length, problem.geometry)
 
@@ -301,6 +302,7 @@ class Engine:
                 predicted=predicted,
                 slope=math.nan,
                 change=-predicted,
+                first=parts.first_radius,
             )
             self.radius = parts.radius.update(rise)
 
@@ -383,7 +385,7 @@ class Engine:
             steps={d: answer.step for d, answer in answers.items()},
             decreases=[row[0] for row in rows],
             executor=executor,
-            blind=self._blind,
+            blind=self.blind,
             norm=self._norm,
         )
 

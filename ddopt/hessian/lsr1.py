@@ -49,6 +49,11 @@ class LSR1(LimitedMemory):
         fraction: float = Field(
             0.01, gt=0.0, description="γ as a fraction of the smallest positive sᵀy/sᵀs in memory"
         )
+        adaptive: bool = Field(
+            False,
+            description="take a larger fraction, the root of smallest/largest sᵀy/sᵀs in memory, "
+            "where these differ little",
+        )
         eigenvalues: Literal["absolute", "signed"] = Field(
             "absolute",
             description="absolute: |λ| for λ, which damps steps along stale negative curvature; "
@@ -71,9 +76,16 @@ class LSR1(LimitedMemory):
         curvatures = self.pairs.curvatures()
         positive = curvatures[curvatures > 0.0]
         if len(positive):
-            return float(self.config.fraction * positive.min())
+            return self._share(positive) * float(positive.min())
         negative = curvatures[curvatures < 0.0]
         return float(-self.config.fraction * negative.max()) if len(negative) else 0.0
+
+    def _share(self, positive: torch.Tensor) -> float:
+        """γ as a fraction of the least of some curvatures, (k,)."""
+        share = float(self.config.fraction)
+        if not self.config.adaptive:
+            return share
+        return max(share, float(positive.min() / positive.max()) ** 0.5)
 
 
 @one_thread()

@@ -13,7 +13,7 @@ from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size, refuse
 from ddopt.engine import Engine
 from ddopt.executor import Executor, Serial, Split, shared
 from ddopt.notice import warn
-from ddopt.optim.changes import Changes
+from ddopt.optim.changes import SELDOM, Changes
 from ddopt.parts import Parts, StepReport
 from ddopt.problem import Problem, Samples
 from ddopt.space import Parameters
@@ -52,7 +52,7 @@ class EngineOptimizer(torch.optim.Optimizer):
             around trial evaluations, as the random state is.
         stochastic: whether the closure may be another function at the next step (mini-batches).
             ``False`` reuses the accepted trial's gradient as the next step's first one, ``True``
-            evaluates anew, ``None`` finds out by looking twice now and then. The curvature is kept
+            evaluates anew, ``None`` looks twice where something asks for it. The curvature is kept
             where f changes (docs/design/resampling.md); ``reset`` forgets it.
     """
 
@@ -166,7 +166,9 @@ class EngineOptimizer(torch.optim.Optimizer):
         self.report = report
         self.evaluations += report.total
         self._steps += 1
-        self._changes.stepped(report.step_norm)
+        watched = self._source is None and self._changes.stochastic is None and batch is None
+        seen = watched and self._steps < SELDOM and not self._engine.blind
+        self._changes.stepped(report.step_norm, *((point, self._engine.point) if seen else ()))
         self._publish()
         return torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
 

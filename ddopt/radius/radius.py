@@ -19,6 +19,7 @@ class Trial:
     predicted: float  # the decrease that was promised; < 0 where local walks have ended higher
     slope: float  # <∇f(θ), s>
     change: float  # f(θ + s) − f(θ)
+    first: float = 1.0  # Δ_0, the length that the problem began with
 
 
 class RadiusRule(Component):

@@ -70,6 +70,7 @@ class Region:
         self.norm: str = config.norm
         # Kept from call to call; NaN until the first point is known.
         self.radius: float = config.first_radius or math.nan
+        self._first = self.radius
         self.room = math.inf  # from the current point to the boundary of the ball of this call
         self._credence = Credence()
         self._blind = 0  # steps in a row that promised less than f can show
@@ -79,7 +80,7 @@ class Region:
     ) -> Answer:
         """Run at most ``iterations`` iterations; the accumulated step stays within ``ball``."""
         if math.isnan(self.radius):
-            self.radius = first_radius(start, problem.geometry)
+            self.radius = self._first = first_radius(start, problem.geometry)
         point, self.room = start, ball
         accepted = rejected = refuted = visits = 0
         beside = 0.0  # full gradients that steps and judgements took beside the trials
@@ -168,6 +169,7 @@ class Region:
                 predicted=candidate.predicted,
                 slope=geometry.dot(point.gradient, candidate.step),
                 change=trial.value - point.value,
+                first=self._first,
             )
         )
         cut = verdict.accepted and self.room < self.radius
@@ -177,13 +179,15 @@ class Region:
         """The radius, and the acceptance policy's memory."""
         return {
             "radius": self.radius,
+            "first": self._first,
             "blind": self._blind,
             "acceptance": self.acceptance.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-        self.radius, self._blind = float(state["radius"]), int(state["blind"])
+        self.radius, self._first = float(state["radius"]), float(state["first"])
+        self._blind = int(state["blind"])
         self.acceptance.load_state_dict(state["acceptance"])
 
 

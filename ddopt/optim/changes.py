@@ -50,8 +50,9 @@ class Changes:
     def stepped(self, length: float, before: Point | None = None, now: Point | None = None) -> None:
         """Count a step of that length, from one point to the other where they have gradients."""
         self._rejections = 0 if length > 0.0 else self._rejections + 1
-        compared = before is not None and now is not None and length > 0.0
-        self._misfit = misfit(before, now) if compared else 0.0
+        self._misfit = 0.0
+        if length > 0.0 and before is not None and now is not None:
+            self._misfit = misfit(before, now)
 
     def compared(self, before: float, now: float) -> bool:
         """Whether the two values at one iterate are of one function."""

@@ -6,6 +6,7 @@ f̃_d the first-order consistent objective of subdomain d.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,14 +25,31 @@ class Point:
 
     A rejected trial is decided on its value alone, so its gradient need never be computed, nor
     travel between processes.
+
+    Args:
+        theta: θ, shape (n,).
+        value: f(θ).
+        gradient: ∇f(θ), shape (n,), or what computes it.
+        epsilon: relative round-off of the value, that of the number type in which the loss came;
+            where it is not given, that of ``theta``.
+        trace: what the evaluation left in a module's buffers and in the random state; only
+            closures leave anything.
     """
 
     def __init__(
-        self, theta: torch.Tensor, value: float, gradient: torch.Tensor | Callable[[], torch.Tensor]
+        self,
+        theta: torch.Tensor,
+        value: float,
+        gradient: torch.Tensor | Callable[[], torch.Tensor],
+        epsilon: float | None = None,
+        trace: list[torch.Tensor] | None = None,
     ) -> None:
         self.theta = theta  # shape: (n,)
         self.value = value
         self._gradient = gradient
+        self.epsilon = torch.finfo(theta.dtype).eps if epsilon is None else epsilon
+        self.trace = trace
+        self._sound: bool | None = None  # once it has been asked for
 
     @property
     def gradient(self) -> torch.Tensor:
@@ -39,6 +57,24 @@ class Point:
         if not isinstance(self._gradient, torch.Tensor):
             self._gradient = self._gradient()
         return self._gradient
+
+    def sound(self, geometry: Geometry = LOCAL) -> bool:
+        """Whether f and ∇f are finite here, so that a step can lead on; asks for the gradient.
+
+        In stages or pieces it is a collective, with one answer for all processes.
+        """
+        if self._sound is None:
+            self._sound = math.isfinite(self.value) and geometry.finite(self.gradient)
+        return self._sound
+
+    def seen(
+        self,
+        theta: torch.Tensor,
+        value: float,
+        gradient: torch.Tensor | Callable[[], torch.Tensor],
+    ) -> Point:
+        """The same evaluation as a wrapper sees it: other vectors, another value, one round-off."""
+        return Point(theta, value, gradient, self.epsilon, self.trace)
 
 
 @dataclass(frozen=True)
@@ -92,6 +128,9 @@ class Problem(ABC):
     geometry: Geometry = LOCAL  # inner products; over processes where each holds a piece
     draw: int = 0  # which samples and random numbers were drawn; one draw is one function
     extra: Problem | None = None  # the loss on independent samples that test its steps
+    additive: bool = True  # whether shares add up to f however they are cut, but for round-off
+    vouches: bool = False  # whether its value is nan wherever its gradient is not finite
+    tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
 
     @abstractmethod
     def at(self, theta: torch.Tensor) -> Point:
@@ -134,12 +173,41 @@ class Problem(ABC):
         raise self._missing("multiply with its Hessian", "curvature")
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """r(θ), shape (m,), where f = ‖r‖²; differentiable when ``theta`` requires a gradient."""
+        """r(θ), shape (m,), where f = ‖r‖²; differentiable when ``theta`` requires a gradient.
+
+        A linear term of f beside the squares is the problem's ``tilt``.
+        """
         raise self._missing("give its residuals", "residuals")
 
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
-        """∂r/∂θ, shape (m, n); by backward passes over chunks of residuals, for any problem."""
-        return torch.func.jacrev(self.residuals, chunk_size=JACOBIAN_ROWS)(theta)
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """J = ∂r/∂θ at ``theta`` (n,), shape (m, n), contiguous, detached.
+
+        ``dtype`` is that of the answer; by default that of ``theta``. A Gauss-Newton solver asks
+        for float32 while a step needs no more digits, and for that of ``theta`` later; residuals
+        are always asked for in that of ``theta``. A problem that can differentiate in float32 does
+        so, at half the time and memory; another one converts what it has found.
+        Entries that are not finite are left as they are: the solver then rejects the step.
+
+        Here by backward passes over chunks of residuals, for any problem.
+        """
+        found = torch.func.jacrev(self.residuals, chunk_size=JACOBIAN_ROWS)(theta.detach())
+        return found.to(dtype or theta.dtype)
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ J v, from (n,) to (m,), and w ↦ Jᵀw, from (m,) to (n,), at one ``theta``.
+
+        For networks whose Jacobian does not fit in memory. Here the graph of r is built once and
+        each product is a backward pass: Jᵀw is linear in w, and Jv the gradient of <Jᵀw, v> by w.
+        """
+        with torch.enable_grad():
+            leaf = theta.detach().requires_grad_()
+            r = self.residuals(leaf)
+            dual = torch.zeros_like(r).requires_grad_()
+            (pulled,) = torch.autograd.grad(r, leaf, dual, create_graph=True)
+        return (
+            lambda v: torch.autograd.grad(pulled, dual, v, retain_graph=True)[0],
+            lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0],
+        )
 
     def stages(self) -> list[slice]:
         """Where each stage of a pipeline lies in a vector; empty for another process's stage."""
@@ -187,6 +255,7 @@ class Frozen(Problem):
         self.problem, self.theta, self.indices = problem, theta, indices
         self.layout = problem.layout.restricted(indices)
         self.samples, self.cost = problem.samples, problem.cost
+        self.tilt = None if problem.tilt is None else restrict(problem.tilt, indices)
 
     def _full(self, part: torch.Tensor) -> torch.Tensor:
         theta = self.theta.clone()
@@ -202,7 +271,24 @@ class Frozen(Problem):
         return self._restricted(theta, self.problem.both(self._full(theta)))
 
     def _restricted(self, theta: torch.Tensor, point: Point) -> Point:
-        return Point(theta, point.value, lambda: restrict(point.gradient, self.indices))
+        return point.seen(theta, point.value, lambda: restrict(point.gradient, self.indices))
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """Those of f, shape (m,)."""
+        return self.problem.residuals(self._full(theta))
+
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The columns of J that belong to C, shape (m, |C|)."""
+        return self.problem.jacobian(self._full(theta), dtype)[:, self.indices]
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ J Rᵀ v and w ↦ R Jᵀw."""
+        product, pullback = self.problem.differential(self._full(theta))
+        n = self.problem.layout.size
+        return (
+            lambda v: product(prolong(v, self.indices, n)),
+            lambda w: restrict(pullback(w), self.indices),
+        )
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ R ∇²f Rᵀ v."""
@@ -220,8 +306,10 @@ class Consistent(Problem):
     def __init__(self, problem: Problem, origin: Point, wanted: torch.Tensor) -> None:
         self.problem, self.origin = problem, origin
         self.residual = wanted - origin.gradient  # r_d, shape (n_d,)
+        below = problem.tilt
+        self.tilt = self.residual if below is None else self.residual + below
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.start = Point(origin.theta, origin.value, wanted)
+        self.start = origin.seen(origin.theta, origin.value, wanted)
         self.geometry = problem.geometry
 
     def at(self, theta: torch.Tensor) -> Point:
@@ -234,7 +322,7 @@ class Consistent(Problem):
 
     def _tilted(self, theta: torch.Tensor, point: Point) -> Point:
         tilt = self.geometry.dot(self.residual, theta - self.origin.theta)
-        return Point(theta, point.value + tilt, lambda: point.gradient + self.residual)
+        return point.seen(theta, point.value + tilt, lambda: point.gradient + self.residual)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """The linear term has no curvature."""
@@ -244,6 +332,10 @@ class Consistent(Problem):
         """Those of f_d: the linear term has none."""
         return self.problem.residuals(theta)
 
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """That of f_d's residuals."""
-        return self.problem.jacobian(theta)
+        return self.problem.jacobian(theta, dtype)
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """That of f_d's residuals."""
+        return self.problem.differential(theta)

@@ -17,11 +17,12 @@ class Scaled(Problem):
         self.problem, self.factor = problem, factor
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
         self.geometry, self.draw = problem.geometry, problem.draw
+        self.tilt = None if problem.tilt is None else factor * problem.tilt
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate c f at ``theta`` (n,)."""
         point = self.problem.at(theta)
-        return Point(theta, self.factor * point.value, lambda: self.factor * point.gradient)
+        return point.seen(theta, self.factor * point.value, lambda: self.factor * point.gradient)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ c ∇²f v."""
@@ -32,6 +33,12 @@ class Scaled(Problem):
         """√c r(θ)."""
         return self.factor**0.5 * self.problem.residuals(theta)
 
-    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """√c ∂r/∂θ."""
-        return self.factor**0.5 * self.problem.jacobian(theta)
+        return self.factor**0.5 * self.problem.jacobian(theta, dtype)
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ √c J v and w ↦ √c Jᵀw."""
+        product, pullback = self.problem.differential(theta)
+        root = self.factor**0.5
+        return (lambda v: root * product(v)), (lambda w: root * pullback(w))

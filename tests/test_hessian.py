@@ -208,7 +208,9 @@ def test_gauss_newton_keeps_its_model_after_a_rejection(monkeypatch):
     problem = Curved(torch.eye(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
     calls = []
     monkeypatch.setattr(
-        Curved, "jacobian", lambda self, theta: calls.append(1) or Problem.jacobian(self, theta)
+        Curved,
+        "jacobian",
+        lambda self, theta, dtype=None: calls.append(1) or Problem.jacobian(self, theta),
     )
     point, hessian = problem.at(torch.zeros(3, dtype=torch.float64)), GaussNewton()
     assert hessian.model(problem, point) is hessian.model(problem, point)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.vectors import dot
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 PATIENCE = 3  # rejections in a row after which the loss at the iterate is looked at again
 SELDOM = 64  # steps before the first look that nothing has asked for
 MISFIT = 0.2  # of a change of f, what its slopes at both ends may leave unexplained
-SAME = 1e-9  # relative difference below which two evaluations are of one function
+SAME = 1e-9  # relative difference below which two evaluations are of one function, in float64
 
 
 class Changes:
@@ -54,9 +55,12 @@ class Changes:
         if length > 0.0 and before is not None and now is not None:
             self._misfit = misfit(before, now)
 
-    def compared(self, before: float, now: float) -> bool:
-        """Whether the two values at one iterate are of one function."""
-        same = abs(now - before) <= SAME * abs(before)
+    def compared(self, before: float, now: float, epsilon: float) -> bool:
+        """Whether the two values at one iterate, of round-off ``epsilon``, are of one function.
+
+        Sums in another order, as atomic additions on a GPU make them, differ by round-off.
+        """
+        same = abs(now - before) <= max(SAME, ROUND_OFF * epsilon) * abs(before)
         if not same and self.lately:
             self.stochastic = True
         self.lately = not same

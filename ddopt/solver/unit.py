@@ -86,8 +86,13 @@ class Seen(Point):
     """A point of f, as f̂ has it."""
 
     def __init__(self, whole: Point, factor: float) -> None:
-        self.__dict__.update(vars(whole))
-        super().__init__(whole.theta, factor * whole.value, lambda: factor * whole.gradient)
+        super().__init__(
+            whole.theta,
+            factor * whole.value,
+            lambda: factor * whole.gradient,
+            whole.epsilon,
+            whole.trace,
+        )
         self.whole = whole
 
 
@@ -96,6 +101,7 @@ class InUnit(Scaled):
 
     def __init__(self, problem: Problem, factor: float) -> None:
         super().__init__(problem, factor)
+        self.additive, self.vouches = problem.additive, problem.vouches
         self.extra = None if problem.extra is None else InUnit(problem.extra, factor)
 
     def at(self, theta: torch.Tensor) -> Seen:

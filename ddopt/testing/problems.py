@@ -38,6 +38,34 @@ def rotated_quadratic(n: int = 20, condition: float = 1e6, seed: int = 0) -> Qua
     return Quadratic(Q @ torch.diag(spectrum) @ Q.T, torch.zeros(n, dtype=Q.dtype))
 
 
+class CurvedLeastSquares(Problem):
+    """f(x) = ‖r‖² with r = z − t + ½ c z², z = A x; linear for c = 0, A and t given."""
+
+    def __init__(self, A: torch.Tensor, t: torch.Tensor, bend: float = 0.6) -> None:
+        self.A, self.t, self.bend = A, t, bend
+        self.layout = Layout.flat(A.shape[1], A.dtype)
+
+    @classmethod
+    def random(
+        cls, rows: int, columns: int, bend: float = 0.6, seed: int = 0
+    ) -> CurvedLeastSquares:
+        """With a matrix and a target of normal numbers."""
+        generator = torch.Generator().manual_seed(seed)
+        A = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
+        return cls(A, torch.randn(rows, generator=generator, dtype=torch.float64), bend)
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """r(x), shape (rows,)."""
+        z = self.A @ theta
+        return z - self.t + 0.5 * self.bend * z * z
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate ‖r‖² and 2 Jᵀr."""
+        z = self.A @ theta
+        r = z - self.t + 0.5 * self.bend * z * z
+        return Point(theta, float(r @ r), 2.0 * self.A.T @ (r * (1.0 + self.bend * z)))
+
+
 def network(
     width: int = 8, depth: int = 2, inputs: int = 3, outputs: int = 1, seed: int = 0
 ) -> nn.Module:

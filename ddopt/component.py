@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import core_schema
 
+from ddopt.limits import brief
 from ddopt.registry import Registry as Registry
 
 
@@ -27,7 +28,11 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        validate_default=True,
+        allow_inf_nan=False,
     )
 
     component: ClassVar[type[Component]]
@@ -125,7 +130,7 @@ def chosen(seam: str, value: Any) -> Any:
         value = {"name": value}
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         raise ValueError(
-            f"a {seam} is given by its name or by a table with a name, not by {value!r}"
+            f"a {seam} is given by its name or by a table with a name, not by {brief(value)}"
         )
     options = {key: option for key, option in value.items() if key != "name"}
     return lookup(seam, value["name"]).Config.model_validate(options)

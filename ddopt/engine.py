@@ -16,12 +16,14 @@ import torch
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.credible import Credence
 from ddopt.decomposition import validate
+from ddopt.derived import Consistent
 from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
 from ddopt.judging import set_aside
+from ddopt.meter import Meter, Metered
 from ddopt.notice import warn
 from ddopt.parts import StepReport
-from ddopt.problem import Blank, Consistent, Point
+from ddopt.problem import Blank, Point
 from ddopt.radius import Trial, unusable
 from ddopt.recombination import Corrections, Found
 from ddopt.retry import predicted_at, shortened
@@ -53,6 +55,7 @@ class Engine:
         self.radius = parts.preconditioner.first_radius if parts.preconditioner else math.nan
         self.iteration = 0
         self._credence = Credence()
+        self.meter = Meter()  # what the last start or step has evaluated
         self._met = False
         self._inspected = False
 
@@ -64,13 +67,15 @@ class Engine:
             return False
         return bool(parts.solver.build().stochastic)
 
-    def _roles(self, problem: Problem) -> tuple[Problem, Problem]:
+    def _roles(self, problem: Problem) -> tuple[Metered, Metered]:
         """Where f is compared, and where the subdomains work; all of D for both, by default."""
         parts = self.parts.preconditioner
         if parts is None or not parts.judged:
-            return problem, problem
+            metered = Metered(problem, self.meter)
+            return metered, metered
         judge, work = set_aside(problem, parts.judged, self.iteration)
-        return shared(judge, self.shares, self.executor)[0], work
+        judge, _ = shared(judge, self.shares, self.executor)
+        return Metered(judge, self.meter), Metered(work, self.meter)
 
     def step(self, problem: Problem) -> StepReport:
         """One outer iteration on ``problem`` from ``self.point``.
@@ -82,21 +87,22 @@ class Engine:
         assert point is not None, "start() comes first"
         self._meet(problem, point.theta)
         sent = (self.executor.bytes_sent, self.executor.collectives)
-        report = StepReport(iteration=self.iteration)
+        report, self.meter = StepReport(iteration=self.iteration), Meter()
         judge, work = self._roles(problem)
-        if problem.draw != self.draw or judge is not problem:
+        if problem.draw != self.draw or judge is not work:
             point = (judge.at if self.blind else judge.both)(point.theta)
-            self._charge(report, judge)
         if not self.begins(judge, point):
-            return self._pass_over(judge, problem, report)
+            return self._pass_over(problem, report, alone=judge is work)
         self.draw = problem.draw
         if self.parts.preconditioner is not None:
             point = self._precondition(self.parts.preconditioner, judge, work, point, report)
         if self.parts.global_pass is not None:
-            point = self._improve(self.parts.global_pass, problem, point, report)
+            whole = Metered(problem, self.meter)
+            point = self._improve(self.parts.global_pass, whole, point, report)
         self.point = point
         self.iteration += 1
         report.loss = point.value
+        report.parallel, report.total = self.meter.parallel, self.meter.total
         report.bytes_sent = self.executor.bytes_sent - sent[0]
         report.collectives = self.executor.collectives - sent[1]
         return report
@@ -112,11 +118,12 @@ class Engine:
             return math.isfinite(point.value)
         return point.sound(problem.geometry)
 
-    def _pass_over(self, judge: Problem, problem: Problem, report: StepReport) -> StepReport:
-        """An iteration in which nothing can be tried; another draw may be better."""
+    def _pass_over(self, problem: Problem, report: StepReport, *, alone: bool) -> StepReport:
+        """An iteration in which nothing can be tried; another draw, or judge, may be better."""
         assert self.point is not None
         report.non_finite = 1
-        report.stuck = judge is problem and problem.draw == 0
+        report.stuck = alone and problem.draw == 0
+        report.parallel, report.total = self.meter.parallel, self.meter.total
         report.loss, report.radius = self.point.value, self.current_radius or math.nan
         self.iteration += 1
         return report
@@ -176,11 +183,12 @@ class Engine:
 
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
+        self.meter = Meter()
         self._meet(problem, theta)
         judge, _ = self._roles(problem)
         self.point = (judge.at if self.blind else judge.both)(theta)
         self.draw = problem.draw
-        return judge.cost
+        return self.meter.total
 
     def _meet(self, problem: Problem, theta: torch.Tensor) -> None:
         """Before anything else: does every process see the same method and problem?"""
@@ -195,8 +203,8 @@ class Engine:
     def _precondition(
         self,
         parts: Preconditioner,
-        problem: Problem,
-        work: Problem,
+        problem: Metered,
+        work: Metered,
         point: Point,
         report: StepReport,
     ) -> Point:
@@ -220,14 +228,10 @@ class Engine:
         if subdomains[0].whole and 0 in answers and not self.solvers[0].stochastic:
             own = answers[0]  # f̃_1 is f, and its end has been evaluated
             found = self._found(problem, point, own.step, own.end)
-        elif found is not None:
-            report.parallel += recombined.parallel
-            report.total += recombined.total
-        else:
+        elif found is None:
             assert recombined.step is not None
             step = recombined.step
             found = self._found(problem, point, step, problem.at(point.theta + step))
-            self._charge(report, problem)
         predicted = recombined.predicted
         self._judge(parts, problem, point, found, predicted, report)
         while (
@@ -240,7 +244,6 @@ class Engine:
             predicted = predicted_at(tau, found.slope, predicted)
             step = tau * found.step
             trial = problem.at(point.theta + step)
-            self._charge(report, problem)
             found = Found(trial, tau * found.length, tau * found.slope, step)
             report.retried += 1
             self._judge(parts, problem, point, found, predicted, report)
@@ -284,8 +287,6 @@ class Engine:
             verdict = replace(verdict, accepted=False, ratio=-math.inf, non_finite=True)
         report.refuted += verdict.refuted
         report.non_finite += verdict.non_finite
-        report.parallel += verdict.cost
-        report.total += verdict.cost
         if not self.blind:  # walks on micro-batches have lengths of their own
             trial = Trial(
                 radius=self.radius,
@@ -339,13 +340,15 @@ class Engine:
     def _solve(
         self,
         parts: Preconditioner,
-        problem: Problem,
+        problem: Metered,
         point: Point,
         subdomain: Subdomain,
         ball: float,
     ) -> Answer:
         """The local iterations of one subdomain (step 2)."""
         solver = self.solvers.setdefault(subdomain.index, parts.solver.build())
+        if not subdomain.whole:  # the whole is solved by all alike
+            problem = problem.on(self.meter.of(subdomain.index))
         if solver.stochastic:  # neither value nor gradient of f_d is looked at, nor made consistent
             local = subdomain.objective(problem, point)
             start = Point(subdomain.restrict(point.theta), math.nan, _unknown)
@@ -389,29 +392,17 @@ class Engine:
     ) -> Corrections:
         """Bring the numbers of all subdomains together; the vectors stay until they are needed."""
         executor = self._sharing(subdomains)
-        rows = executor.numbers(
+        rows = self.meter.gather(
+            executor,
             {
-                d: [
-                    answer.decrease,
-                    float(answer.accepted),
-                    float(answer.rejected),
-                    float(answer.non_finite),
-                    answer.evaluations
-                    + (
-                        0.0
-                        if self.solvers[d].stochastic
-                        else self._origin_cost(problem, subdomains[d])
-                    ),
-                ]
-                for d, answer in answers.items()
+                d: [a.decrease, float(a.accepted), float(a.rejected), float(a.non_finite)]
+                for d, a in answers.items()
             },
             len(subdomains),
         )
         report.local_accepted = int(sum(row[1] for row in rows))
         report.local_rejected = int(sum(row[2] for row in rows))
         report.non_finite += int(sum(row[3] for row in rows))
-        report.parallel += max(row[4] for row in rows)
-        report.total += sum(row[4] for row in rows)
         return Corrections(
             problem=problem,
             point=point,
@@ -420,6 +411,7 @@ class Engine:
             steps={d: answer.step for d, answer in answers.items()},
             decreases=[row[0] for row in rows],
             executor=executor,
+            meter=self.meter,
             blind=self.blind,
             norm=self._norm,
         )
@@ -427,13 +419,6 @@ class Engine:
     def _sharing(self, subdomains: list[Subdomain]) -> Executor:
         """Who shares the subdomains out; the whole problem is solved by all processes alike."""
         return Serial() if subdomains[0].whole else self.executor
-
-    @staticmethod
-    def _origin_cost(problem: Problem, subdomain: Subdomain) -> float:
-        """∇f_d(θ_k) costs one local gradient, where D_d is not D."""
-        if subdomain.samples is None or problem.samples is None:
-            return 0.0
-        return problem.cost * len(subdomain.samples) / len(problem.samples)
 
     def _improve(
         self, parts: GlobalPass, problem: Problem, point: Point, report: StepReport
@@ -445,17 +430,11 @@ class Engine:
         report.global_accepted, report.global_rejected = answer.accepted, answer.rejected
         report.refuted += answer.refuted
         report.non_finite += answer.non_finite
-        report.parallel += answer.evaluations / self.shares
-        report.total += answer.evaluations
         if self.parts.preconditioner is None:
             report.ratio, report.radius = answer.ratio, report.global_radius or math.nan
             report.accepted = answer.accepted > 0
             report.step_norm = problem.geometry.norm(answer.step)
         return answer.end
-
-    def _charge(self, report: StepReport, problem: Problem) -> None:
-        report.parallel += problem.cost / self.shares
-        report.total += problem.cost
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on, keyed by subdomain."""

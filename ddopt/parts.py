@@ -97,3 +97,9 @@ class StepReport:
     refuted: int = 0  # steps that independent samples have rejected
     non_finite: int = 0  # starts, models and trials that were not finite, of all solvers
     stuck: bool = False  # whether f or ∇f is not finite at θ_k, and θ_k cannot be left
+
+    @property
+    def tried(self) -> bool:
+        """Whether any solver found a step to try; a stationary point is where none does."""
+        local = self.local_accepted or self.local_rejected
+        return bool(local or self.global_accepted or self.global_rejected)

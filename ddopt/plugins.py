@@ -103,7 +103,10 @@ class PluginManager:
 
         Raises ``ValueError`` if it does not work: somebody has asked for it.
         """
-        path = path.resolve()
+        try:
+            path = path.resolve()
+        except (OSError, RuntimeError) as error:  # a loop of links is one or the other
+            raise ValueError(f"there is no plugin file {path}: {error}") from None
         known = next((p for p in self.plugins if p.runs(path)), None)
         plugin = known or Plugin(str(path))
         if known is None:

@@ -59,12 +59,11 @@ def test_the_additional_samples_decide(extra_slope, accepted):
     verdict = judged(policy, -1.0, extra_slope, 0.5)
     assert verdict.ratio == 1.0
     assert (verdict.accepted, verdict.refuted) == (accepted, not accepted)
-    assert verdict.cost == 0.5  # both points of a problem that costs a quarter
 
 
 def test_a_trial_that_the_batch_refuses_is_not_shown_to_the_additional_samples():
     verdict = judged(ASNTR(slack=0.0), 1.0, -1.0, 0.5)
-    assert (verdict.accepted, verdict.refuted, verdict.cost) == (False, False, 0.0)
+    assert (verdict.accepted, verdict.refuted) == (False, False)
 
 
 def test_the_forgiven_rise_on_the_additional_samples_is_summable():

@@ -264,12 +264,12 @@ def test_ranks_that_were_given_different_things_are_told_apart(changed, named):
     def mismatched(executor):
         odd = executor.rank == 1
         running = engine(executor, "layers" if odd and changed == "method" else "data")
-        problem = Split(regression(22 if odd and changed == "samples" else 21), 4, executor)
+        inner = regression(22 if odd and changed == "samples" else 21)
         theta = initial() + (1e-15 if odd and changed == "theta" else 0.0)
         if odd and changed == "model":
             theta = torch.zeros(5, dtype=torch.float64)
-            problem.layout = Layout(("only",), (torch.Size([5]),))
-        running.start(problem, theta)
+            inner.layout = Layout(("only",), (torch.Size([5]),))
+        running.start(Split(inner, 4, executor), theta)
 
     for outcome in gather_ranks(mismatched, 3):
         assert isinstance(outcome, RankFailedError)

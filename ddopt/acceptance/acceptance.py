@@ -27,7 +27,6 @@ class Verdict:
     accepted: bool
     ratio: float
     refuted: bool = False  # taken by the samples of the problem, rejected by independent ones
-    cost: float = 0.0  # of the judgement itself, in full gradients
     non_finite: bool = False  # rejected since f or its gradient is not finite there
 
 

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.decomposition.data import deal
+from ddopt.derived import Derived, Frozen
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
-from ddopt.problem import Frozen, Operator, Point, Problem, Samples
+from ddopt.problem import Operator, Point, Problem, Samples
 
 if TYPE_CHECKING:
     from ddopt.executor.executor import Executor
     from ddopt.space import Indices
 
 
-class Split(Problem):
+class Split(Derived):
     """A problem whose value and gradient are summed over N shares of its samples.
 
     The shares are dealt once, by N and not by the number of processes, and summed in subdomain
@@ -27,17 +28,29 @@ class Split(Problem):
 
     def __init__(self, problem: Problem, shares: int, executor: Executor) -> None:
         assert problem.samples is not None
-        self.problem, self.executor, self.count = problem, executor, shares
-        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.draw, self.geometry = problem.draw, problem.geometry
+        super().__init__(problem)
+        self.executor, self.count = executor, shares
         self.extra = problem.extra  # few samples: every process evaluates all of them
-        self.additive, self.vouches = problem.additive, problem.vouches
         dealt = deal(problem.samples.counts, shares)
+        self._longest = max(sum(map(len, share.terms)) for share in dealt)
         self._shares: dict[int, Problem] = {}
         for d in executor.owned(shares):
             picked = zip(problem.samples.terms, dealt[d].terms, strict=True)
             own = Samples(tuple(term[pick] for term, pick in picked))
             self._shares[d] = problem.share(own)
+
+    @property
+    def path(self) -> float:
+        """The cost of the largest share."""
+        assert self.samples is not None
+        return self.cost * self._longest / len(self.samples)
+
+    def _around(self, problem: Problem) -> Problem:
+        """A subdomain's own loss is evaluated where the subdomain is: not split."""
+        return problem
+
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        return point
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate every share, and add them up in order."""
@@ -69,14 +82,6 @@ class Split(Problem):
         here = self.executor.size == 1
         return self if here else Split(self.problem.alone, self.count, Serial())
 
-    def part(self, samples: Samples) -> Problem:
-        """A subdomain's own loss is evaluated where the subdomain is: not split."""
-        return self.problem.part(samples)
-
-    def share(self, samples: Samples) -> Problem:
-        """So is its share."""
-        return self.problem.share(samples)
-
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """A subdomain's own loss is evaluated where the subdomain is.
 
@@ -98,18 +103,6 @@ class Split(Problem):
             return self.executor.sum(own, self.count, v)
 
         return product
-
-    def stages(self) -> list[slice]:
-        """Where the stages lie."""
-        return self.problem.stages()
-
-    def facts(self, theta: torch.Tensor) -> dict[str, str]:
-        """What all must agree on."""
-        return self.problem.facts(theta) if self.geometry.sharded else super().facts(theta)
-
-    def coordinates(self, term: int) -> torch.Tensor:
-        """Where the samples lie."""
-        return self.problem.coordinates(term)
 
 
 def shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:

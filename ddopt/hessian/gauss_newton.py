@@ -150,10 +150,9 @@ class GaussNewton(Hessian):
         r = model.residuals
         predicted = float(r @ r - promised @ promised - model.tilt @ candidate.step)
         step, longest = candidate.step, LONGEST * candidate.norm
-        before, best, cost = candidate.step, math.inf, 0.0
+        before, best = candidate.step, math.inf
         for _ in range(self.config.corrections):
             error = problem.residuals(point.theta + step).detach() - promised
-            cost += problem.cost
             missed = norm(error)
             if not missed < best:  # the last correction made it worse
                 step = before
@@ -163,4 +162,4 @@ class GaussNewton(Hessian):
             if not length < longest or problem.geometry.norm(bent) > room:
                 break
             before, step, best, longest = step, bent, missed, length
-        return dataclasses.replace(candidate, step=step, cost=cost, predicted=predicted)
+        return dataclasses.replace(candidate, step=step, predicted=predicted)

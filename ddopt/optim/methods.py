@@ -9,6 +9,8 @@ import torch
 from pydantic import ValidationError, create_model
 
 from ddopt.component import Chosen, Settings, lookup
+from ddopt.limits import brief
+from ddopt.optim import groups
 from ddopt.optim.optimizer import EngineOptimizer
 from ddopt.options import explain
 from ddopt.parts import GlobalPass, Parts
@@ -23,21 +25,27 @@ class TrustRegion(EngineOptimizer):
     """The undecomposed trust region: quasi-Newton curvature, no learning rate.
 
     ``options`` are those of the solver, for example ``hessian={"name": "lsr1", "memory": 50}``;
-    the others are :class:`EngineOptimizer`'s. ``step(closure)`` and ``step(closure, batch)`` both
-    work. One step costs one evaluation of the closure.
+    the others are :class:`EngineOptimizer`'s, and ``lr`` has no effect. ``step(closure)`` and
+    ``step(closure, batch)`` both work. A step costs ``iterations`` evaluations of the closure, and
+    one more where f is another function than in the last step (mini-batches, functions drawn anew):
+    several iterations share its cost. Raises ``ValueError`` for less than one iteration.
     """
 
     def __init__(
         self,
         params: Iterable[Any],
-        *,
         lr: float = 1.0,
+        *,
+        iterations: int = 1,
         buffers: Iterable[torch.Tensor] = (),
         stochastic: bool | None = None,
         **options: Any,
     ) -> None:
+        if iterations < 1:
+            raise ValueError(f"iterations = {iterations}; a step takes at least one")
         chosen: Any = _options("solver", "trust_region", options)
-        parts = Parts(None, GlobalPass(chosen.with_curvature("quasi_newton").build()))
+        solver = chosen.with_curvature("quasi_newton").build()
+        parts = Parts(None, GlobalPass(solver, iterations))
         super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
 
 
@@ -70,6 +78,11 @@ class SAPTS(EngineOptimizer):
         stochastic: bool | None = None,
         **options: Any,
     ) -> None:
+        if not isinstance(variant, str):
+            raise ValueError(
+                f"the second argument is the variant, 'P' or 'D' for example, and "
+                f"{brief(variant)} was given; there is no learning rate to give"
+            )
         short = len(variant) <= 2 or variant.upper() == "PINN"  # of sapts_d, sapts_p, ...
         name = f"sapts_{variant.lower()}" if short else variant
         chosen = _options("strategy", name, {**_counted(name, subdomains, options), **options})
@@ -91,16 +104,22 @@ def _counted(strategy: str, subdomains: int | None, options: dict[str, Any]) -> 
     """The number of subdomains as an option; none for a strategy that counts in another way."""
     if subdomains is not None:
         return {"subdomains": subdomains}
-    try:
-        counts = "subdomains" in lookup("strategy", strategy).Config.model_fields
-    except ValueError:
-        return {}  # an unknown name is explained with the options
+    counts = "subdomains" in _own("strategy", strategy)
     return {"subdomains": 2} if counts and not {"splits", "patterns"} & options.keys() else {}
+
+
+def _own(seam: str, name: Any) -> list[str]:
+    """The options of a component; none for an unknown name, which is explained with them."""
+    try:
+        return list(lookup(seam, name).Config.model_fields)
+    except ValueError:
+        return []
 
 
 def _options(seam: str, value: Any, options: dict[str, Any] | None = None) -> Settings:
     """Options of a component from its name, a table, or an object."""
     if options:
+        options = groups.without_foreign(options, _own(seam, value))
         value = {"name": value, **options}
     field: Any = (Annotated[Settings, Chosen(seam)], ...)
     model = create_model("Options", **{seam: field})

@@ -89,7 +89,7 @@ class StagedProblem(Problem):
         drops = [sum(m.uses for m in s.modules() if isinstance(m, Dropout)) for s in stages]
         self._drops = [sum(drops[:d]) for d in range(self.count)]  # before each stage
         self.samples = samples
-        self._total = len(samples)  # f is the sum of the losses over this
+        self._total: float = len(samples)  # f is the sum of the losses over this
 
     def copied(self, copies: Executor) -> None:
         """Let the processes of ``copies`` hold the same stages as this one, for other samples."""
@@ -119,7 +119,8 @@ class StagedProblem(Problem):
         All stages on one part of the samples then share its activations.
         """
         if self._last is None or self._last.samples is not samples:
-            self._last = self._over(samples, len(samples))
+            assert self.samples is not None
+            self._last = self._over(samples, self._total * len(samples) / len(self.samples))
         return self._last
 
     def share(self, samples: Samples) -> StagedProblem:
@@ -128,7 +129,7 @@ class StagedProblem(Problem):
 
     _last: StagedProblem | None = None
 
-    def _over(self, samples: Samples, total: int) -> StagedProblem:
+    def _over(self, samples: Samples, total: float) -> StagedProblem:
         assert self.samples is not None
         other = copy.copy(self)
         other.samples, other._total = samples, total
@@ -172,8 +173,11 @@ class StagedProblem(Problem):
         if indices is None:
             return self
         (d,) = (d for d, block in self._blocks.items() if block == indices)
+        origin = None
         if not isinstance(point, StagedPoint) or point.problem is not self:
             point = self._revisit(point.theta)
+            gradient = self.piece(point.gradient, d)
+            origin = point.seen(self.piece(point.theta, d), point.value, gradient)
         seen, last = point, d == self.count - 1
 
         def value(m: int, theta: torch.Tensor) -> torch.Tensor:
@@ -185,7 +189,7 @@ class StagedProblem(Problem):
         values = [partial(value, m) for m in range(self._chunks)]
         cost = self.cost * self.sizes[d] / sum(self.sizes)
         offset = 0.0 if last else point.value
-        return StageObjective(self._stages[d].layout, values, offset, cost)
+        return StageObjective(self._stages[d].layout, values, offset, cost, origin)
 
     _revisited: StagedPoint | None = None
 

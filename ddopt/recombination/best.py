@@ -42,7 +42,7 @@ class Best(Recombination):
     """s = R_dᵀ s_d of the d whose end has the smallest f(·; D); pred = its own decrease.
 
     Needs problems that every process can evaluate on all of D, in the shares in which f(θ_k; D) was
-    evaluated. One synchronisation: 3 N numbers,
+    evaluated. One synchronisation: 4 N numbers,
     and once it is accepted the end and its gradient. A rejection moves no vector.
     """
 
@@ -50,30 +50,28 @@ class Best(Recombination):
 
     def combine(self, corrections: Corrections) -> Recombined:
         """Evaluate all ends, each where it is, and hand the best one round."""
-        problem, count = corrections.problem.alone, len(corrections.subdomains)
-        if problem.geometry.sharded:
+        measure = corrections.problem.geometry
+        if measure.sharded:
             raise ValueError(
                 "the recombination 'best' compares whole models, and this one lies in pieces on "
                 "several processes; choose 'sum'"
             )
         theta, executor = corrections.point.theta, corrections.executor
         own = {
-            d: problem.at(theta + corrections.subdomains[d].prolong(step, theta.numel()))
+            d: corrections.alone(d).at(theta + corrections.subdomains[d].prolong(step, len(theta)))
             for d, step in corrections.steps.items()
         }
-        measure = problem.geometry
 
         def slope_to(end: torch.Tensor) -> float:
             if corrections.blind:
                 return math.nan
             return measure.dot(corrections.point.gradient, end - theta)
 
-        rows = executor.numbers(
+        rows = corrections.numbers(
             {
                 d: [p.value, measure.length(p.theta - theta, corrections.norm), slope_to(p.theta)]
                 for d, p in own.items()
-            },
-            count,
+            }
         )
         ranked = [
             row[0] if math.isfinite(row[0]) and decrease > 0.0 else math.inf
@@ -94,6 +92,4 @@ class Best(Recombination):
             step=None,
             predicted=corrections.decreases[winner],
             found=Found(trial, length, slope),
-            parallel=problem.cost,
-            total=problem.cost * count,
         )

@@ -77,8 +77,7 @@ class Coarse(Recombination):
     """Minimises the quadratic model over span{R_1ᵀs_1, .., R_Nᵀs_N, −g, last step} in the ball.
 
     Never worse in the model than the sum, the mean or the Cauchy step, since it contains them all.
-    B is exact where the problem multiplies with its Hessian (N + 2 products, not counted as
-    evaluations).
+    B is exact: N + 2 products with the Hessian, each charged as two evaluations (ddopt/meter.py).
     """
 
     name = "coarse"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import torch
 
 from ddopt.component import Component
 from ddopt.executor.sharded import Sharded
+from ddopt.meter import Meter, Metered
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Subdomain
@@ -33,8 +34,21 @@ class Corrections:
     steps: dict[int, torch.Tensor]  # s_d of the subdomains of this process, shape (n_d,)
     decreases: list[float]  # f̃_d(θ_{d,0}) − f̃_d(θ_{d,0} + s_d) of all subdomains
     executor: Executor
+    meter: Meter = field(default_factory=Meter)  # what evaluations are charged to
     blind: bool = False  # whether nobody asks for ∇f
     norm: str = "2"  # of the radius
+
+    def alone(self, d: int) -> Problem:
+        """f on all of D, evaluated by the process of subdomain ``d`` alone, and charged to it."""
+        here, own = self.problem.alone, self.meter.of(d)
+        return here.on(own) if isinstance(here, Metered) else Metered(here, own)
+
+    def numbers(self, values: dict[int, list[float]]) -> list[list[float]]:
+        """The numbers of all subdomains, in order, from those of this process; a collective.
+
+        It comes after every use of ``alone``: what was evaluated there travels with them.
+        """
+        return self.meter.gather(self.executor, values, len(self.subdomains))
 
     def sum(self, weights: list[float] | None = None) -> torch.Tensor:
         """Σ_d w_d R_dᵀ s_d, shape (n,); all weights are 1 where none are given."""
@@ -120,8 +134,6 @@ class Recombined:
     step: torch.Tensor | None  # shape: (n,); None where one process has it
     predicted: float
     found: Found | None = None  # where one process has evaluated θ_k + s already
-    parallel: float = 0.0  # what that has cost, in full gradients on the longest path
-    total: float = 0.0  # and over all processes
 
 
 class Recombination(Component):

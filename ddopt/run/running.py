@@ -83,8 +83,9 @@ class Run:
 
     def _begin(self) -> StopReason | None:
         self._origin = perf_counter()
-        cost = self.engine.start(self.problem, self.initial)
-        self.tally.parallel, self.tally.total = cost / self.engine.shares, cost
+        self.engine.start(self.problem, self.initial)
+        spent = self.engine.meter
+        self.tally.parallel, self.tally.total = spent.parallel, spent.total
         self.tally.loss = self.theta_value
         self._note_best()
         self._measure()
@@ -145,9 +146,9 @@ class Run:
             self.engine.renew()
         else:
             self.engine.reset()
-        again = self.engine.start(self.problem, self.theta)
-        tally.parallel += cost + again / self.engine.shares
-        tally.total += cost + again
+        self.engine.start(self.problem, self.theta)
+        tally.parallel += cost + self.engine.meter.parallel
+        tally.total += cost + self.engine.meter.total
         tally.loss, tally.idle, tally.stalled = self.theta_value, 0, 0
         self.best = {}
         self._note_best()

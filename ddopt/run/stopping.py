@@ -75,7 +75,7 @@ def why(
     if stop.error is not None and error is not None and error <= stop.error:
         return StopReason.ERROR
     non_finite = report is not None and report.non_finite > 0
-    if report is not None and _nothing_tried(report) and not non_finite:
+    if report is not None and not report.tried and not non_finite:
         return StopReason.STATIONARY
     if (report is not None and report.stuck) or (tally.idle >= PATIENCE and non_finite):
         return StopReason.NO_FINITE_STEP
@@ -103,8 +103,3 @@ def seen(reason: StopReason | None, point: Point, geometry: Geometry) -> StopRea
     # A gradient that is 0 beside a loss of a few digits more may have been rounded to it.
     lost = 0.0 < value < number.tiny / number.eps if largest == 0.0 else largest < number.tiny
     return StopReason.UNDERFLOW if lost else reason
-
-
-def _nothing_tried(report: StepReport) -> bool:
-    tried = (report.local_accepted, report.local_rejected)
-    return not any((*tried, report.global_accepted, report.global_rejected))

@@ -13,6 +13,7 @@ from pydantic import Field
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import Chosen, Norm, Settings
 from ddopt.credible import Credence
+from ddopt.meter import Meter, Metered
 from ddopt.radius import Trial, unusable
 from ddopt.solver.solver import Answer
 
@@ -40,7 +41,7 @@ class Proposer(Protocol):
         """Learn from a trial whose value is finite and whose gradient can be believed."""
 
 
-Searched = tuple["Candidate", "Point", int]  # the step to judge, its end, and the points visited
+Searched = tuple["Candidate", "Point"]  # the step to judge, and its end
 Visit = Callable[["torch.Tensor"], "Point"]
 Search = Callable[[Visit, "Point", "Candidate", "Geometry"], Searched]
 
@@ -56,7 +57,10 @@ class RegionSettings(Settings):
     )
     norm: Norm = Field("2", description="norm of the ball that the accumulated step stays in")
     first_radius: float | None = Field(
-        None, gt=0.0, description="the radius of the first iteration; by default min(‖θ‖, |f|/‖g‖)"
+        None,
+        ge=1e-100,
+        le=1e100,
+        description="the radius of the first iteration; by default min(‖θ‖, |f|/‖g‖)",
     )
 
 
@@ -79,15 +83,15 @@ class Region:
         self, problem: Problem, start: Point, ball: float, iterations: int, proposer: Proposer
     ) -> Answer:
         """Run at most ``iterations`` iterations; the accumulated step stays within ``ball``."""
+        meter = Meter()
+        problem = Metered(problem, meter)
         if math.isnan(self.radius):
             self.radius = self._first = first_radius(start, problem.geometry)
         point, self.room = start, ball
-        accepted = rejected = refuted = non_finite = visits = 0
-        beside = 0.0  # full gradients that steps and judgements took beside the trials
+        accepted = rejected = refuted = non_finite = 0
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
             candidate = proposer.propose(problem, point, min(self.radius, self.room))
-            beside += candidate.cost
             if math.isnan(candidate.predicted):  # the curvature is not finite at this point
                 self._refuse()
                 ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
@@ -97,10 +101,9 @@ class Region:
             if self._gone_blind(point, candidate):
                 break
             visit = problem.both if asked else problem.at
-            candidate, trial, visited = self._search(visit, point, candidate, problem.geometry)
+            candidate, trial = self._search(visit, point, candidate, problem.geometry)
             verdict = self._judge(problem, point, trial, candidate, proposer)
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
-            visits, beside = visits + visited, beside + verdict.cost
             non_finite += verdict.non_finite
             if not verdict.non_finite:
                 proposer.observe(point, trial, candidate, verdict.accepted)
@@ -121,7 +124,7 @@ class Region:
             end=point,
             accepted=accepted,
             rejected=rejected,
-            evaluations=visits * problem.cost + beside,
+            evaluations=meter.total,
             ratio=ratio,
             refuted=refuted,
             non_finite=non_finite,
@@ -202,7 +205,7 @@ class Region:
 
 def whole_step(visit: Visit, point: Point, candidate: Candidate, geometry: Geometry) -> Searched:
     """Try the candidate as it is."""
-    return candidate, visit(point.theta + candidate.step), 1
+    return candidate, visit(point.theta + candidate.step)
 
 
 def first_radius(start: Point, geometry: Geometry) -> float:

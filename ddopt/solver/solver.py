@@ -27,7 +27,7 @@ class Answer:
     end: Point
     accepted: int = 0  # iterations whose step was taken
     rejected: int = 0
-    evaluations: float = 0.0  # in full gradients of the problem that is solved
+    evaluations: float = 0.0  # what a meter read (ddopt/meter.py); the engine has its own
     ratio: float | None = None  # of the last iteration, where there is one
     refuted: int = 0  # steps that independent samples have rejected
     non_finite: int = 0  # rejected since f, a derivative of it, or the model was not finite

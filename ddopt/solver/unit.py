@@ -101,13 +101,10 @@ class InUnit(Scaled):
 
     def __init__(self, problem: Problem, factor: float) -> None:
         super().__init__(problem, factor)
-        self.additive, self.vouches = problem.additive, problem.vouches
         self.extra = None if problem.extra is None else InUnit(problem.extra, factor)
 
-    def at(self, theta: torch.Tensor) -> Seen:
-        """Evaluate f̂ at ``theta`` (n,)."""
-        return Seen(self.problem.at(theta), self.factor)
+    def _around(self, problem: Problem) -> InUnit:
+        return InUnit(problem, self.factor)
 
-    def both(self, theta: torch.Tensor) -> Seen:
-        """The same, where the gradient will be asked for."""
-        return Seen(self.problem.both(theta), self.factor)
+    def _seen(self, theta: torch.Tensor, point: Point) -> Seen:
+        return Seen(point, self.factor)

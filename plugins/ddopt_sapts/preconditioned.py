@@ -42,7 +42,9 @@ class PreconditionedSettings(Settings):
     radius: Annotated[Settings, Chosen("radius")] = Field(
         "stepwise", validate_default=True, description="how the recombined step's radius follows"
     )
-    first_radius: float = Field(1.0, gt=0.0, description="radius Δ of the first recombined step")
+    first_radius: float = Field(
+        1.0, ge=1e-100, le=1e100, description="radius Δ of the first recombined step"
+    )
     norm: Norm = Field(
         "2",
         description="norm of the step's radius; inf: the local boxes nest in its box",

@@ -719,8 +719,11 @@ def test_samples_that_a_closure_draws_by_itself_are_noticed(draw):
         loss.backward()
         return loss
 
-    with pytest.warns(UserWarning, match="it draws elsewhere"):
+    def train():
         for _ in range(20):
             optimizer.step(closure)
+
+    with pytest.warns(UserWarning, match="it draws elsewhere"):
+        train()
     assert optimizer.state_dict()["param_groups"][0]["steps"] == 20
     assert optimizer._changes.stochastic

@@ -251,7 +251,7 @@ def verdict(acceptance: Component, found: Any) -> Verdict:
 
 def radius(rule: Component, found: Any, before: float) -> float:
     """What ``RadiusRule.update`` returned; no bound on steps (infinity) may stay one."""
-    if not (number(found) and 0.0 <= found and (found < math.inf or before == math.inf)):
+    if not (number(found) and found >= 0.0 and (found < math.inf or before == math.inf)):
         raise broken(
             rule, "update()", "the next radius, a finite number that is not negative", found
         )

@@ -249,9 +249,9 @@ def verdict(acceptance: Component, found: Any) -> Verdict:
     return found
 
 
-def radius(rule: Component, found: Any) -> float:
-    """What ``RadiusRule.update`` returned."""
-    if not (number(found) and 0.0 <= found < math.inf):
+def radius(rule: Component, found: Any, before: float) -> float:
+    """What ``RadiusRule.update`` returned; no bound on steps (infinity) may stay one."""
+    if not (number(found) and found >= 0.0 and (found < math.inf or before == math.inf)):
         raise broken(
             rule, "update()", "the next radius, a finite number that is not negative", found
         )

@@ -16,6 +16,7 @@ import torch
 from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import restore, states
+from ddopt.credible import Credence
 from ddopt.decomposition import inventory
 from ddopt.derived import Consistent
 from ddopt.executor import Serial, shared
@@ -58,6 +59,7 @@ class Engine:
         self._nowhere = torch.zeros(0)  # stands for the point before there is one
         self.radius = parts.preconditioner.first_radius if parts.preconditioner else math.nan
         self.iteration = 0
+        self._credence = Credence()
         self.meter = Meter()  # what the last start or step has evaluated
         self._met = False
         self._inspected = False
@@ -65,7 +67,7 @@ class Engine:
         self._stepped = False  # whether all processes have taken one and the same step
 
     @cached_property
-    def _blind(self) -> bool:
+    def blind(self) -> bool:
         """Whether nobody asks for ∇f: all solvers walk on micro-batches."""
         parts = self.parts.preconditioner
         if parts is None or self.parts.global_pass is not None:
@@ -95,7 +97,7 @@ class Engine:
         report, self.meter = StepReport(iteration=self.iteration), Meter()
         judge, work = self._roles(problem)
         if problem.draw != self.draw or judge is not work:
-            point = (judge.at if self._blind else judge.both)(point.theta)
+            point = (judge.at if self.blind else judge.both)(point.theta)
         if not self.begins(judge, point):
             return self._pass_over(problem, report, alone=judge is work)
         self.draw = problem.draw
@@ -119,7 +121,7 @@ class Engine:
         """
         point = point or self.point
         assert point is not None, "start() comes first"
-        if self._blind:
+        if self.blind:
             return math.isfinite(point.value)
         return point.sound(problem.geometry)
 
@@ -191,7 +193,7 @@ class Engine:
         self.meter = Meter()
         self._meet(problem, theta)
         judge, _ = self._roles(problem)
-        self.point = (judge.at if self._blind else judge.both)(theta)
+        self.point = (judge.at if self.blind else judge.both)(theta)
         self.draw = problem.draw
         return self.meter.total
 
@@ -216,7 +218,7 @@ class Engine:
         subdomains = self._split(work)
         if not self._inspected:
             self._inspect(subdomains, work)
-        if not self._blind:
+        if not self.blind:
             point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
         with contract.blamed(parts.recombination, "ball()"):
             ball = parts.recombination.ball(self.radius, subdomains, work, parts.norm)
@@ -282,7 +284,7 @@ class Engine:
     def _found(self, problem: Problem, point: Point, step: torch.Tensor, trial: Point) -> Found:
         """A trial that every process has."""
         measure = problem.geometry
-        slope = math.nan if self._blind else measure.dot(point.gradient, step)
+        slope = math.nan if self.blind else measure.dot(point.gradient, step)
         return Found(trial, measure.length(step, self._norm), slope, step)
 
     def _judge(
@@ -295,13 +297,17 @@ class Engine:
         report: StepReport,
     ) -> None:
         """Accept or reject the recombined step, and let the radius follow (step 4)."""
+        memory = parts.acceptance.state_dict()
         parts.acceptance.by_value = not self._asks_gradients(problem)
         with contract.blamed(parts.acceptance, "consider()"):
             verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
         contract.verdict(parts.acceptance, verdict)
+        if verdict.accepted and not self._believes(problem, point, found):
+            parts.acceptance.load_state_dict(memory)
+            verdict = replace(verdict, accepted=False, ratio=-math.inf, non_finite=True)
         report.refuted += verdict.refuted
         report.non_finite += verdict.non_finite
-        if not self._blind:  # walks on micro-batches have lengths of their own
+        if not self.blind:  # walks on micro-batches have lengths of their own
             trial = Trial(
                 radius=self.radius,
                 step_norm=found.length,
@@ -310,10 +316,17 @@ class Engine:
                 predicted=predicted,
                 slope=found.slope,
                 change=found.trial.value - point.value,
+                first=parts.first_radius,
             )
             self._follow(parts.radius, trial)
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
         report.radius, report.step_norm = self.radius, found.length
+
+    def _believes(self, problem: Problem, point: Point, found: Found) -> bool:
+        """Whether the gradients before and after the step can be those of f."""
+        if self.blind:
+            return True
+        return self._credence.believes(point, found.trial, found.length, problem.geometry)
 
     def _asks_gradients(self, problem: Problem) -> bool:
         """Whether the gradient of a trial that is taken will be used, and nobody has looked at it.
@@ -321,7 +334,7 @@ class Engine:
         The next step evaluates it anew where f is another draw.
         """
         used = problem.draw == 0 or self.parts.global_pass is not None
-        return used and not (self._blind or problem.vouches)
+        return used and not (self.blind or problem.vouches)
 
     def _give_up(
         self, parts: Preconditioner, point: Point, predicted: float, report: StepReport
@@ -338,15 +351,16 @@ class Engine:
         broken = math.isnan(predicted)
         report.non_finite += broken
         if broken:
-            self._follow(parts.radius, unusable(self.radius, 0.0))
+            self._follow(parts.radius, unusable(self.radius, 0.0, first=parts.first_radius))
         elif predicted < -noise and point is self.point:
-            self._follow(parts.radius, unusable(self.radius, predicted, -predicted))
+            rise = unusable(self.radius, predicted, -predicted, first=parts.first_radius)
+            self._follow(parts.radius, rise)
 
     def _follow(self, rule: RadiusRule, trial: Trial) -> None:
         """The next radius."""
         with contract.blamed(rule, "update()"):
             found = rule.update(trial)
-        self.radius = contract.radius(rule, found)
+        self.radius = contract.radius(rule, found, self.radius)
 
     def _solve(
         self,
@@ -458,7 +472,7 @@ class Engine:
             decreases=[row[0] for row in rows],
             executor=executor,
             meter=self.meter,
-            blind=self._blind,
+            blind=self.blind,
             norm=self._norm,
         )
 

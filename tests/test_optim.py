@@ -14,6 +14,8 @@ from torch.nn.functional import cross_entropy
 from torch.optim import lr_scheduler
 
 from ddopt.optim import SAPTS, TrustRegion
+from ddopt.optim.changes import Changes, misfit
+from ddopt.problem import Point
 from ddopt.testing.problems import classification
 
 
@@ -220,7 +222,12 @@ def test_what_comes_anew_with_every_closure_is_looked_at_once():
     for _ in range(8):
         part, loss = (x, y.clone()), lambda *pair: cross_entropy(*pair)
         optimizer.step(remade(model, part, loss, optimizer))
-    assert optimizer.evaluations == 9 + 3  # after 1, 2 and 4 steps, as with one closure for all
+    twin_model = classification()[0]
+    twin = TrustRegion(twin_model.parameters())
+    closure = remade(twin_model, (x, y), cross_entropy, twin)
+    for _ in range(8):
+        twin.step(closure)
+    assert optimizer.evaluations <= twin.evaluations + 1
 
 
 def test_schedulers_groups_and_hooks_run():
@@ -655,3 +662,68 @@ def test_a_closure_cannot_be_cut_into_stages():
     model, _, _ = classification()
     with pytest.raises(ValueError, match="choose variant 'P'"):
         SAPTS(model.named_parameters(), variant="IP", subdomains=2)
+
+
+def looks(steps, lengths, **options):
+    """After which steps a deterministic loss is looked at again; ``lengths`` are the steps'."""
+    changes, found = Changes(options.get("stochastic")), []
+    for k in range(steps):
+        if changes.due(k):
+            found.append(k)
+            assert changes.compared(1.0, 1.0, 2.0**-52)
+        changes.stepped(lengths(k))
+    return found
+
+
+def test_a_loss_is_looked_at_again_where_something_asks_for_it():
+    assert looks(300, lambda k: 1.0) == [64, 128, 256]
+    # Nothing succeeds from the tenth step on: after 3, 6, 12, 24 rejections in a row.
+    assert looks(40, lambda k: 1.0 if k < 10 else 0.0) == [13, 16, 22, 34]
+    assert looks(300, lambda k: 0.0, stochastic=False) == []
+    changes = Changes(None)
+    assert not changes.compared(1.0, 1.1, 2.0**-52)
+    assert changes.due(7)  # the next step tells new points from mini-batches
+    assert not changes.compared(1.0, 1.1, 2.0**-52)
+    assert changes.stochastic
+
+
+def test_values_that_do_not_fit_the_slopes_ask_for_a_look():
+    one = torch.ones(2, dtype=torch.float64)
+    here, there = Point(0.0 * one, 1.0, -one), Point(0.5 * one, 0.25, -0.5 * one)
+    assert misfit(here, there) == pytest.approx(0.0)  # of a quadratic, 1 − Σx + ½ Σx²
+    other = Point(0.5 * one, 0.6, -0.5 * one)  # of another function
+    assert misfit(here, other) > 0.5
+    changes = Changes(None)
+    changes.stepped(1.0, here, there)
+    assert not changes.due(5)
+    changes.stepped(1.0, here, other)
+    assert changes.due(5)
+    assert not changes.due(9)  # it was the same function: less is to be thought of the next misfit
+    assert changes.due(10)
+
+
+@pytest.mark.parametrize("draw", ["numpy", "next"])
+def test_samples_that_a_closure_draws_by_itself_are_noticed(draw):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2048, 8, generator=generator)
+    y = x.sin().sum(1, keepdim=True)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+    optimizer, drawing = TrustRegion(model.parameters()), np.random.default_rng(0)
+    batches = iter([torch.randint(0, 2048, (256,), generator=generator) for _ in range(200)])
+
+    def closure():
+        index = (
+            torch.as_tensor(drawing.integers(0, 2048, 256)) if draw == "numpy" else next(batches)
+        )
+        loss = (model(x[index]) - y[index]).square().mean()
+        loss.backward()
+        return loss
+
+    def train():
+        for _ in range(20):
+            optimizer.step(closure)
+
+    with pytest.warns(UserWarning, match="it draws elsewhere"):
+        train()
+    assert optimizer.state_dict()["param_groups"][0]["steps"] == 20
+    assert optimizer._changes.stochastic

@@ -12,7 +12,7 @@ from ddopt.engine import Engine
 from ddopt.executor import Executor, Serial, Split, shared
 from ddopt.notice import warn
 from ddopt.optim import groups, saved
-from ddopt.optim.changes import Changes
+from ddopt.optim.changes import SELDOM, Changes
 from ddopt.optim.idleness import Idleness
 from ddopt.optim.replicas import Replicas
 from ddopt.parts import Parts, StepReport
@@ -56,7 +56,7 @@ class EngineOptimizer(torch.optim.Optimizer):
             around trial evaluations, as the random state is.
         stochastic: whether the closure may be another function at the next step (mini-batches).
             ``False`` reuses the accepted trial's gradient as the next step's first one, ``True``
-            evaluates anew, ``None`` finds out by looking twice now and then. The curvature is kept
+            evaluates anew, ``None`` looks twice where something asks for it. The curvature is kept
             where f changes (docs/design/resampling.md); ``reset`` forgets it.
     """
 
@@ -176,7 +176,9 @@ class EngineOptimizer(torch.optim.Optimizer):
         self.report = report
         self.evaluations += report.total
         self._steps += 1
-        self._changes.stepped(report.step_norm)
+        watched = self._source is None and self._changes.stochastic is None and batch is None
+        seen = watched and self._steps < SELDOM and not self._engine.blind
+        self._changes.stepped(report.step_norm, *((point, self._engine.point) if seen else ()))
         if not (anew or self._changes.stochastic):  # what holds of one batch holds of no other
             self._idle.stepped(report, self._engine.current_radius)
         self._publish()
@@ -237,6 +239,8 @@ class EngineOptimizer(torch.optim.Optimizer):
         value = engine.point.value
         if not engine.begins(problem):
             engine.point = before  # nothing is known of this one that a later step could use
+            if compare and self._changes.lost():
+                return
             raise ValueError(
                 f"the loss, or its gradient, is not finite where this step begins ({value}); a "
                 "trust region can only start where both are: look at the parameters and the data"

@@ -25,8 +25,12 @@ class Stepwise(RadiusRule):
         shrink: float = Field(0.5, gt=0.0, lt=1.0, description="factor α after a bad step")
         good: float = Field(0.75, gt=0.0, lt=1.0, description="very good above this ratio (η2)")
         bad: float = Field(0.1, ge=0.0, lt=1.0, description="bad below this ratio (η1)")
-        smallest: float = Field(1e-12, ge=0.0, description="the radius never falls below (Δmin)")
-        largest: float = Field(1e6, gt=0.0, description="the radius never exceeds this (Δmax)")
+        smallest: float = Field(
+            1e-12,
+            gt=0.0,
+            description="the radius never falls below this share of the first one (Δmin/Δ0)",
+        )
+        largest: float = Field(1e300, gt=0.0, description="the radius never exceeds this (Δmax)")
 
     def update(self, trial: Trial) -> float:
         """Apply the rule to one trial."""
@@ -34,5 +38,6 @@ class Stepwise(RadiusRule):
         if trial.ratio > options.good and trial.step_norm >= 0.8 * trial.radius:
             return min(options.grow * trial.radius, options.largest)
         if trial.ratio < options.bad:
-            return max(options.shrink * min(trial.radius, trial.step_norm), options.smallest)
+            shorter = options.shrink * min(trial.radius, trial.step_norm)
+            return max(shorter, options.smallest * trial.first)
         return trial.radius

@@ -15,7 +15,7 @@ from ddopt.executor import shared
 from ddopt.plugins import manager
 from ddopt.run import chance, checkpoint, record, shards
 from ddopt.run.interrupt import Interrupt
-from ddopt.run.stopping import StopReason, why
+from ddopt.run.stopping import StopReason, seen, why
 from ddopt.run.tally import Tally
 from ddopt.task import Setting, Status, Task, prepare
 
@@ -113,7 +113,9 @@ class Run:
         due = self._due()
         if due:
             self._measure()
-        reason = why(self.config.stop, self.tally, report, self._due_error()) or outside
+        reason = why(self.config.stop, self.tally, report, self._due_error())
+        assert self.engine.point is not None
+        reason = seen(reason, self.engine.point, self.problem.geometry) or outside
         if reason is not None and not due:
             self._measure()
         # An interruption is no iteration's property: a resumed run has the same lines without it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import torch
@@ -12,6 +13,7 @@ from pydantic import Field
 from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import Chosen, Norm, Settings, restore, states
+from ddopt.credible import Credence
 from ddopt.meter import Meter, Metered
 from ddopt.radius import Trial, unusable
 from ddopt.solver.solver import Answer
@@ -37,7 +39,7 @@ class Proposer(Protocol):
         """Whether it takes the gradient of every trial, or of accepted ones only."""
 
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
-        """Learn from a trial whose value is finite."""
+        """Learn from a trial whose value is finite and whose gradient can be believed."""
 
 
 Searched = tuple["Candidate", "Point"]  # the step to judge, and its end
@@ -59,7 +61,7 @@ class RegionSettings(Settings):
         None,
         ge=1e-100,
         le=1e100,
-        description="the radius of the first iteration; by default min(1, |f|/‖g‖)",
+        description="the radius of the first iteration; by default min(‖θ‖, |f|/‖g‖)",
     )
 
 
@@ -73,7 +75,9 @@ class Region:
         self.norm: str = config.norm
         # Kept from call to call; NaN until the first point is known.
         self.radius: float = config.first_radius or math.nan
+        self._first = self.radius
         self.room = math.inf  # from the current point to the boundary of the ball of this call
+        self._credence = Credence()
         self._blind = 0  # steps in a row that promised less than f can show
 
     def solve(
@@ -83,7 +87,7 @@ class Region:
         meter = Meter()
         problem = Metered(problem, meter)
         if math.isnan(self.radius):
-            self.radius = first_radius(start, problem.geometry.norm(start.gradient))
+            self.radius = self._first = first_radius(start, problem.geometry)
         point, self.room = start, ball
         accepted = rejected = refuted = non_finite = 0
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
@@ -99,10 +103,7 @@ class Region:
                 break
             visit = problem.both if asked else problem.at
             candidate, trial = self._search(visit, point, candidate, problem.geometry)
-            verdict = self.acceptance.consider(
-                problem, point, trial, candidate.predicted, min(self.radius, self.room)
-            )
-            contract.verdict(self.acceptance, verdict)
+            verdict = self._judge(problem, point, trial, candidate, proposer)
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
             non_finite += verdict.non_finite
             if not verdict.non_finite:
@@ -130,6 +131,29 @@ class Region:
             non_finite=non_finite,
         )
 
+    def _judge(
+        self,
+        problem: Problem,
+        point: Point,
+        trial: Point,
+        candidate: Candidate,
+        proposer: Proposer,
+    ) -> Verdict:
+        """The verdict on a trial.
+
+        One whose gradient cannot be believed is rejected whatever its value is, and forgotten.
+        """
+        memory = self.acceptance.state_dict()
+        verdict = self.acceptance.consider(
+            problem, point, trial, candidate.predicted, min(self.radius, self.room)
+        )
+        contract.verdict(self.acceptance, verdict)
+        wanted = verdict.accepted or (proposer.learns_always and not verdict.non_finite)
+        if not wanted or self._credence.believes(point, trial, candidate.norm, problem.geometry):
+            return verdict
+        self.acceptance.load_state_dict(memory)
+        return replace(verdict, accepted=False, ratio=-math.inf, non_finite=True)
+
     def _gone_blind(self, point: Point, candidate: Candidate) -> bool:
         """Whether f has long been unable to tell steps apart; a few may still improve ∇f."""
         noise = ROUND_OFF * point.epsilon * abs(point.value)
@@ -139,7 +163,8 @@ class Region:
     def _refuse(self) -> None:
         """There is no step to be judged, since no model promises anything: a smaller ball."""
         radius = min(self.radius, self.room)
-        self.radius = contract.radius(self.rule, self.rule.update(unusable(radius, 0.0)))
+        trial = unusable(radius, 0.0, first=self._first)
+        self.radius = contract.radius(self.rule, self.rule.update(trial), radius)
 
     def _adapt(
         self,
@@ -159,19 +184,22 @@ class Region:
                 predicted=candidate.predicted,
                 slope=geometry.dot(point.gradient, candidate.step),
                 change=trial.value - point.value,
+                first=self._first,
             )
         )
-        updated = contract.radius(self.rule, updated)
+        updated = contract.radius(self.rule, updated, self.radius)
         cut = verdict.accepted and self.room < self.radius
         self.radius = max(updated, self.radius) if cut else updated
 
     def state_dict(self) -> dict[str, Any]:
         """The radius, and what the acceptance policy and the radius rule remember."""
-        return {"radius": self.radius, "blind": self._blind, **states(self)}
+        own = {"radius": self.radius, "first": self._first, "blind": self._blind}
+        return {**own, **states(self)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-        self.radius, self._blind = float(state["radius"]), int(state["blind"])
+        self.radius, self._first = float(state["radius"]), float(state["first"])
+        self._blind = int(state["blind"])
         restore(self, state)
 
 
@@ -180,7 +208,12 @@ def whole_step(visit: Visit, point: Point, candidate: Candidate, geometry: Geome
     return candidate, visit(point.theta + candidate.step)
 
 
-def first_radius(start: Point, slope: float) -> float:
-    """min(1, |f|/‖g‖): no further than where the linear model would bring f to zero."""
+def first_radius(start: Point, geometry: Geometry) -> float:
+    """min(‖θ‖, |f|/‖g‖): no further than where the linear model would bring f to zero.
+
+    Where one of them is 0 it is the other one, and 1 where both are.
+    """
+    slope = geometry.norm(start.gradient)
     reach = abs(start.value) / slope if slope > 0.0 else 0.0
-    return min(1.0, reach) if reach > 0.0 else 1.0
+    known = [length for length in (geometry.norm(start.theta), reach) if length > 0.0]
+    return min(known, default=1.0)

@@ -10,6 +10,8 @@ from ddopt import contract
 from ddopt.component import Chosen, Settings, chosen
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
+from ddopt.solver.unit import Unit
+from ddopt.vectors import LOCAL
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +65,8 @@ class TrustRegion(Solver):
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
-        self.region = Region(self.config)
+        self.region, self.unit = Region(self.config), Unit()
+        self._geometry = LOCAL
         self.config = self.config.with_curvature("quasi_newton")
         self.hessian: Any = self.config.hessian.build()
         self.subproblem: Any = self.config.subproblem.build()
@@ -80,7 +83,11 @@ class TrustRegion(Solver):
 
     def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
         """Iterate from ``start``; curvature and radius are kept for the next call."""
-        return self.region.solve(problem, start, ball, iterations, self)
+        if self.unit.settle(problem, start):  # what is remembered is in another unit
+            self.reset()
+        return self.unit.solve(
+            problem, start, lambda f, point: self.region.solve(f, point, ball, iterations, self)
+        )
 
     def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
         """The minimiser of the model in the ball, refined where the curvature knows how."""
@@ -105,11 +112,15 @@ class TrustRegion(Solver):
 
     def measure(self, geometry: Geometry) -> None:
         """Take inner products in ``geometry``."""
+        self._geometry = geometry
         self.hessian.measure(geometry)
 
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Give a secant pair to the Hessian approximation."""
-        self.hessian.update(s, y)
+        if self.unit.fit(y, self._geometry):
+            self.reset()
+        c = self.unit.factor
+        self.hessian.update(s, y if c == 1.0 else c * y)
 
     def reset(self) -> None:
         """Forget the curvature and earlier values; the radius finds its way by itself."""
@@ -121,10 +132,12 @@ class TrustRegion(Solver):
         self.region.acceptance.reset()
 
     def state_dict(self) -> dict[str, Any]:
-        """The trust region's state, and the curvature."""
-        return {"region": self.region.state_dict(), **super().state_dict()}
+        """The trust region's state, the curvature, and the unit of f that it is in."""
+        own = {"region": self.region.state_dict(), "unit": self.unit.state_dict()}
+        return {**own, **super().state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.region.load_state_dict(state["region"])
+        self.unit.load_state_dict(state["unit"])
         super().load_state_dict(state)

@@ -142,3 +142,21 @@ def test_averaged_reference_lies_between_the_worst_and_the_current():
     monotone = Averaged(memory=0.0)
     monotone.judge(4.0, 2.0, 2.0)
     assert monotone.ratio(2.0, 2.5, 1.0) == -0.5
+
+
+def test_a_radius_without_bound_takes_whole_steps_and_shrinks_from_the_one_that_fails():
+    f = rotated_quadratic(condition=10.0)
+    start = f.both(torch.ones(f.layout.size, dtype=torch.float64))
+    options = {"hessian": "exact", "subproblem": "steihaug", "first_radius": math.inf}
+    solver = TrustRegion(**options)
+    answer = solver.solve(f, start, math.inf, 1)
+    assert answer.accepted == 1
+    assert solver.radius == math.inf
+    assert answer.end.value < 1e-2 * start.value
+    refusing = TrustRegion(**options, acceptance={"name": "monotone", "threshold": 0.99999})
+    refusing.region.rule.config = refusing.region.rule.config.model_copy(update={"bad": 0.9999})
+    steep = rotated_quadratic(condition=10.0)
+    steep.at = lambda theta: Point(theta, float(theta.abs().sum()), torch.sign(theta))
+    before = refusing.solve(steep, steep.at(start.theta), math.inf, 1)
+    assert before.rejected == 1
+    assert 0.0 < refusing.radius < math.inf

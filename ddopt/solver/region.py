@@ -60,8 +60,9 @@ class RegionSettings(Settings):
     first_radius: float | None = Field(
         None,
         ge=1e-100,
-        le=1e100,
-        description="the radius of the first iteration; by default min(‖θ‖, |f|/‖g‖)",
+        allow_inf_nan=True,
+        description="the radius of the first iteration; by default min(‖θ‖, |f|/‖g‖); inf: steps "
+        "have no bound until one is rejected",
     )
 
 
@@ -175,6 +176,8 @@ class Region:
         geometry: Geometry,
     ) -> None:
         """Let the radius follow the trial; a step cut short by the ball is no reason to shrink."""
+        if math.isinf(self._first):  # without a bound the first step is the length to begin with
+            self._first = candidate.norm
         updated = self.rule.update(
             Trial(
                 radius=min(self.radius, self.room),

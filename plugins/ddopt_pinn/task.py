@@ -58,6 +58,7 @@ class PDETask(DifferentialTask):
         )
 
     problem: PDEProblem
+    _changes, _changed = 0, 0.0  # how often the points have moved, and when last
 
     def network(self) -> Any:
         """The network; override it for output transforms, Fourier features, ..."""
@@ -103,7 +104,6 @@ class PDETask(DifferentialTask):
         self.resampling: Any = self.config.resampling.build()
         self.keeps_curvature = getattr(self.resampling.config, "keep_curvature", False)
         self._first = collocation.counts[0]
-        self._changes, self._changed = 0, 0.0  # how often the points have moved, and when last
 
     def renew(self, theta: torch.Tensor, status: Status) -> float | None:
         """Move the interior points, where that is due; residuals at candidates are its cost."""

@@ -250,7 +250,7 @@ def test_a_run_on_two_processes_and_a_resumed_one_have_the_same_numbers(tmp_path
     execute(load(path), Folder(tmp_path / "whole"))
     lines = record.read(tmp_path / "whole")
     assert lines[-1]["error"] < 1e-2
-    assert lines[-1]["loss"] < 1e-3 * lines[0]["loss"]
+    assert lines[-1]["loss"] < 1e-2 * lines[0]["loss"]
     execute(load(path, ["stop.iterations=1"]), Folder(tmp_path / "part"))
     execute(
         load_again(tmp_path / "part", ["stop.iterations=4"]), Folder(tmp_path / "part"), resume=True

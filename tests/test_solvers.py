@@ -153,10 +153,10 @@ def test_a_radius_without_bound_takes_whole_steps_and_shrinks_from_the_one_that_
     assert answer.accepted == 1
     assert solver.radius == math.inf
     assert answer.end.value < 1e-2 * start.value
-    refusing = TrustRegion(**options, acceptance={"name": "monotone", "threshold": 0.99999})
-    refusing.region.rule.config = refusing.region.rule.config.model_copy(update={"bad": 0.9999})
-    steep = rotated_quadratic(condition=10.0)
-    steep.at = lambda theta: Point(theta, float(theta.abs().sum()), torch.sign(theta))
-    before = refusing.solve(steep, steep.at(start.theta), math.inf, 1)
-    assert before.rejected == 1
+    deep = {"name": "monotone", "threshold": 0.5}
+    refusing = TrustRegion(**{**options, "hessian": "lsr1", "subproblem": "obs"}, acceptance=deep)
+    wrong = rotated_quadratic(condition=10.0)
+    wrong.at = lambda theta: Point(theta, 1.0, torch.ones_like(theta))  # promises, never falls
+    answer = refusing.solve(wrong, wrong.at(start.theta), math.inf, 1)
+    assert answer.accepted == 0
     assert 0.0 < refusing.radius < math.inf

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ddopt.vectors import Geometry
 
 BLIND = 20  # steps in a row whose promise is lost in the round-off of f, before it is enough
+LONGEST = 1e100  # of a step, where the radius is infinite and the model has no minimiser
 REACHED = 1e-3  # the ball counts as reached when less than this fraction of it is left
 
 
@@ -93,7 +94,7 @@ class Region:
         accepted = rejected = refuted = non_finite = 0
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
-            candidate = proposer.propose(problem, point, min(self.radius, self.room))
+            candidate = proposer.propose(problem, point, min(self.radius, self.room, LONGEST))
             if math.isnan(candidate.predicted):  # the curvature is not finite at this point
                 self._refuse()
                 ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import torch
 
+from ddopt.jacobian import Dense, Gramian
+from ddopt.jacobian import Operator as Operator
 from ddopt.space import Indices, Layout, prolong, restrict
 from ddopt.vectors import LOCAL, Geometry, fingerprint
 
-Operator = Callable[[torch.Tensor], torch.Tensor]
 JACOBIAN_ROWS = 128  # residuals differentiated at once; bounds the memory of a Jacobian
 
 
@@ -170,6 +171,10 @@ class Problem(ABC):
             lambda v: torch.autograd.grad(pulled, dual, v, retain_graph=True)[0],
             lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0],
         )
+
+    def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
+        """``jacobian`` as a linear map; its rows may lie on several processes."""
+        return Dense(self.jacobian(theta, dtype))
 
     def stages(self) -> list[slice]:
         """Where each stage of a pipeline lies in a vector; empty for another process's stage."""

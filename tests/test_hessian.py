@@ -6,10 +6,10 @@ import torch
 
 from ddopt.hessian.exact import Exact
 from ddopt.hessian.gauss_newton import GaussNewton
-from ddopt.hessian.linear_residuals import LinearResiduals
-from ddopt.jacobian import Dense
 from ddopt.hessian.lbfgs import LBFGS
+from ddopt.hessian.linear_residuals import LinearResiduals
 from ddopt.hessian.lsr1 import LSR1
+from ddopt.jacobian import Dense
 from ddopt.problem import Point, Problem
 from ddopt.space import Layout
 from ddopt.subproblem.obs import OBS

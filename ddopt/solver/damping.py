@@ -10,7 +10,8 @@ from ddopt.hessian.normal_equations import FLOOR
 
 SLOWEST = 1.0 / 3.0  # the least factor on the damping after a good step; Nielsen's
 FLOOR_SINGLE = FLOOR[torch.float32]
-PATIENCE = 2  # rejections in a row in float32 before its round-off is suspected
+PATIENCE = 2  # rejections in a row in float32 before its round-off is suspected,
+NEAR = 100.0  # if the damping is within this factor of what float32 can tell from none
 
 
 class Nielsen:
@@ -21,7 +22,7 @@ class Nielsen:
     method, IMM-REP-1999-05, section 3.
 
     ``single`` says whether float32 is still enough: until the damping falls below what float32 can
-    tell from none, or steps are rejected in a row.
+    tell from none, or steps with a damping near that are rejected in a row.
     """
 
     def __init__(self, share: float, single: bool) -> None:
@@ -41,7 +42,7 @@ class Nielsen:
         self.share = used * self._growth
         self._growth *= 2.0
         self._rejections += 1
-        self._outgrow(self._rejections >= PATIENCE)
+        self._outgrow(self._rejections >= PATIENCE and used < NEAR * FLOOR_SINGLE)
 
     def _outgrow(self, evidence: bool) -> None:
         if evidence and self.single:

@@ -29,6 +29,8 @@ class Stillness:
         self._device = device
         self._before = self._snapshot()
         self._after: list[torch.Tensor] | None = None
+        self._finished = False
+        self._outside: list[torch.Tensor] | None = None
 
     def _snapshot(self) -> list[torch.Tensor]:
         states = [torch.random.get_rng_state()]
@@ -46,14 +48,19 @@ class Stillness:
             buffer.detach().copy_(kept)
 
     def __enter__(self) -> None:
+        if self._finished:  # a gradient is asked for after the step: by a checkpoint
+            self._outside = self._snapshot()
         self._restore(self._before)
 
     def __exit__(self, *exception: object) -> None:
         if self._after is None:
             self._after = self._snapshot()
+        if self._outside is not None:
+            self._restore(self._outside)
 
     def finish(self) -> None:
         """Leave buffers and random numbers as the first evaluation left them."""
+        self._finished = True
         if self._after is not None:
             self._restore(self._after)
 
@@ -118,7 +125,10 @@ def _number(loss: Any) -> float:
         return float(loss)
     else:
         given = "None" if loss is None else type(loss).__name__
-    raise ValueError(f"the closure returned {given}; it has to return the loss, a single number")
+    raise ValueError(
+        f"the closure returned {given}; it has to return the loss, a single number, and residuals "
+        "where a method works on them: LevenbergMarquardt, hessian='gauss_newton'"
+    )
 
 
 class ClosureProblem(Problem):

@@ -150,6 +150,9 @@ def test_the_damping_follows_the_ratio():
     near.rejected(10 * FLOOR_SINGLE)
     near.rejected(20 * FLOOR_SINGLE)
     assert not near.single
+    drowned = Nielsen(1e-2, single=True)
+    drowned.drowned()
+    assert not drowned.single
     other = Nielsen(1e-2, single=True)
     other.accepted(2 * FLOOR_SINGLE, 0.6)
     assert other.single

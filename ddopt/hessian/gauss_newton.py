@@ -28,6 +28,7 @@ class GaussNewton(Hessian):
     """
 
     name = "gauss_newton"
+    least_squares = True
     learns = False
 
     class Config(Settings):
@@ -40,14 +41,20 @@ class GaussNewton(Hessian):
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         self._last: tuple[Point, LinearResiduals] | None = None  # serves again after a rejection
+        self._guess = 0.0  # the damping of the last step, near which the next one's may be
 
     def model(self, problem: Problem, point: Point) -> LinearResiduals:
         """The linearised least-squares model at ``point``."""
         if self._last is None or self._last[0] is not point:
+            guess = self._damping
             residuals = problem.residuals(point.theta).detach()
             jacobian = problem.linearised(point.theta)
-            self._last = point, LinearResiduals(jacobian, residuals, problem.tilt)
+            self._last = point, LinearResiduals(jacobian, residuals, problem.tilt, guess)
         return self._last[1]
+
+    @property
+    def _damping(self) -> float:
+        return self._guess if self._last is None else self._last[1].guess
 
     def refine(
         self, problem: Problem, point: Point, candidate: Candidate, room: float
@@ -67,3 +74,11 @@ class GaussNewton(Hessian):
         )
         cost = bent.evaluations * problem.cost
         return dataclasses.replace(candidate, step=bent.step, cost=cost)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last damping: where the next secular equation begins."""
+        return {"damping": self._damping}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+        self._last, self._guess = None, float(state["damping"])

@@ -62,6 +62,7 @@ class Hessian(Component):
     """
 
     seam = "hessian"
+    least_squares = False  # made from residuals
     learns = True  # from pairs; otherwise the gradients of rejected trials are not asked for
 
     @abstractmethod

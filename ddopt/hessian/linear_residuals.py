@@ -47,9 +47,14 @@ class LinearResiduals(Regularised):
     """
 
     def __init__(
-        self, jacobian: Gramian, residuals: torch.Tensor, tilt: torch.Tensor | None = None
+        self,
+        jacobian: Gramian,
+        residuals: torch.Tensor,
+        tilt: torch.Tensor | None = None,
+        guess: float = 0.0,
     ) -> None:
         self.jacobian, self.residuals, self.tilt = jacobian, residuals, tilt
+        self.guess = guess  # a damping that may be near that of the first ball
         self.last: DampedStep | None = None  # the minimiser that was found last
 
     @cached_property
@@ -145,9 +150,10 @@ class LinearResiduals(Regularised):
         eigenvalues near round-off promise what no step brings. Where J is not finite there is no
         step, and no decrease.
         """
-        guess = 0.0 if self.last is None else self.last.damping
         try:
-            step = self.within(radius, guess).step
+            step = self.within(radius, self.guess).step
         except ArithmeticError:
             return torch.zeros_like(self.gradient), 0.0, 0.0
+        assert self.last is not None
+        self.guess = self.last.damping
         return step, self.decrease(step, self.promised(step)), norm(step)

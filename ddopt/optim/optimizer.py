@@ -16,6 +16,7 @@ from ddopt.notice import warn
 from ddopt.optim.changes import Changes
 from ddopt.parts import Parts, StepReport
 from ddopt.problem import Problem, Samples
+from ddopt.residual_closure import ResidualProblem
 from ddopt.space import Parameters
 from ddopt.state import Pieces, pack, unpack
 from ddopt.witness import Witness
@@ -39,6 +40,8 @@ class EngineOptimizer(torch.optim.Optimizer):
 
     The closure is torch's: zero the gradients, compute the loss, call backward, return the loss.
     The gradients are cleared before every call, so that a closure which forgets it is right, too.
+    Where a solver works on residuals (``hessian="gauss_newton"``, ``LevenbergMarquardt``) the
+    closure returns the vector of residuals, without backward, and f is the mean of their squares.
     ``lr``, ``momentum`` and ``weight_decay`` stand in every group so that schedulers run, but have
     no effect, and a warning says so once: lengths are the trust region's business.
 
@@ -196,8 +199,9 @@ class EngineOptimizer(torch.optim.Optimizer):
         return problem, last is not None
 
     def _problem(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
+        kind = ResidualProblem if self._engine.parts.least_squares else ClosureProblem
         if batch is None:
-            return ClosureProblem(self._parameters, closure, still)
+            return kind(self._parameters, closure, still)
         size = batch_size(batch)
         if not size:
             raise ValueError(
@@ -205,7 +209,7 @@ class EngineOptimizer(torch.optim.Optimizer):
                 "samples; leave this step out"
             )
         samples = Samples.all(size)
-        problem = ClosureProblem(self._parameters, closure, still, batch, samples)
+        problem = kind(self._parameters, closure, still, batch, samples)
         return shared(problem, self._engine.shares, self._engine.executor)[0]
 
     def _start(self, problem: Problem, *, anew: bool, look: bool) -> None:

@@ -22,7 +22,7 @@ class Nielsen:
     method, IMM-REP-1999-05, section 3.
 
     ``single`` says whether float32 is still enough: until the damping falls below what float32 can
-    tell from none, or steps with a damping near that are rejected in a row.
+    tell from none, a factorisation fails, or steps with a damping near that are rejected in a row.
     """
 
     def __init__(self, share: float, single: bool) -> None:
@@ -43,6 +43,10 @@ class Nielsen:
         self._growth *= 2.0
         self._rejections += 1
         self._outgrow(self._rejections >= PATIENCE and used < NEAR * FLOOR_SINGLE)
+
+    def drowned(self) -> None:
+        """A matrix with this damping had no factorisation: it drowns in round-off."""
+        self._outgrow(True)
 
     def _outgrow(self, evidence: bool) -> None:
         if evidence and self.single:

@@ -38,6 +38,7 @@ class LevenbergMarquardt(Solver):
     """
 
     name = "levenberg_marquardt"
+    least_squares = True
 
     class Config(Settings):
         """The damping and the corrections."""
@@ -113,7 +114,10 @@ class LevenbergMarquardt(Solver):
 
     def _plain(self, model: LinearResiduals, room: float) -> DampedStep:
         """The damped step, or a shorter one that stays in the ball."""
-        found = model.at(self._damping.share * model.equations.scale)
+        wanted = max(self._damping.share * model.equations.scale, model.equations.floor)
+        found = model.at(wanted)
+        if found.damping > wanted:
+            self._damping.drowned()
         length = norm(found.step)
         return found if length <= room else model.within(room, found.damping)
 
@@ -154,7 +158,12 @@ class LevenbergMarquardt(Solver):
                 value = point.value - bent.decrease  # with a linear term f is no sum of squares
                 if problem.tilt is None:
                     value = dot(bent.residuals, bent.residuals)
-                trial = Point(theta, value, lambda: problem.at(theta).gradient)
+                exact = model.jacobian.dtype == theta.dtype
+                trial = Point(
+                    theta,
+                    value,
+                    lambda: model.gradient if exact else problem.both(theta).gradient,
+                )
                 self._last = trial, model
                 return trial
         self._damping.load_state_dict(before)

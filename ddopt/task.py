@@ -6,6 +6,7 @@ the figures of merit and pictures that people look at.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,15 @@ class Setting:
     device: torch.device = torch.device("cpu")  # noqa: RUF009
 
 
+@dataclass(frozen=True)
+class Status:
+    """How a run stands before an iteration, for a task that may change f then."""
+
+    evaluations: float = 0.0  # per process so far, in full gradients
+    loss: float = math.inf  # f of now at θ
+    stalled: int = 0  # iterations in a row that have rejected their step
+
+
 class Task(Component):
     """Something to train, from a plugin. ``prepare`` comes first and is called once."""
 
@@ -54,13 +64,12 @@ class Task(Component):
             "strategy that decomposes samples or layers"
         )
 
-    def renew(self, theta: torch.Tensor, evaluations: float) -> float | None:
+    def renew(self, theta: torch.Tensor, status: Status) -> float | None:
         """Before an iteration: make f another function (new points), or None if f stays.
 
         ``self.problem`` is then the new one, on which f and g are evaluated anew; acceptance
-        forgets the old values. It must depend on nothing but the seed, θ (n,), the parallel
-        ``evaluations`` so far, and the task's own state. Returns what it has cost, in full
-        gradients.
+        forgets the old values. It must depend on nothing but the seed, θ (n,), the ``status`` of
+        the run, and the task's own state. Returns what it has cost, in full gradients.
         """
         return None
 

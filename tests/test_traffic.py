@@ -1,11 +1,13 @@
 """The bytes and collectives in the record are those of the tensors that torch.distributed sends."""
 
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import torch.distributed as dist
 
 from ddopt.executor import distributed
+from ddopt.executor.collectives import all_gather_single
 from ddopt.testing.ranks import run_ranks
 from tests.test_variants import RELAY, RUN_FILE, VARIANTS, record_of
 
@@ -21,14 +23,14 @@ CHOSEN = (
 
 
 def counting(size, sent):
-    """``torch.distributed`` with a running total of bytes sent in ``sent``, one entry per call."""
+    """The names that ``distributed`` calls: they add up bytes in ``sent``, one entry per call."""
 
     def add(count):
         sent.append(sent[-1] + count)
 
     def gather(whole, own, **options):
         add(own.nbytes * (size - 1))
-        return dist.all_gather_into_tensor(whole, own, **options)
+        return all_gather_single(whole, own, **options)
 
     def exchange(into, out, incoming, outgoing, **options):
         others = sum(outgoing) - outgoing[dist.get_rank()]
@@ -44,12 +46,11 @@ def counting(size, sent):
         return dist.broadcast(tensor, source, **options)
 
     counted = {
-        "all_gather_into_tensor": gather,
         "all_to_all_single": exchange,
         "all_reduce": reduce,
         "broadcast": broadcast,
     }
-    return SimpleNamespace(**{**vars(dist), **counted})
+    return {"dist": SimpleNamespace(**{**vars(dist), **counted}), "all_gather_single": gather}
 
 
 @pytest.mark.parametrize("reduction", ["ordered", "fast"])
@@ -63,9 +64,8 @@ def test_every_byte_of_the_record_was_sent(world_size, reduction, tmp_path):
         for variant in CHOSEN:
             sent = [0]
             executor.bytes_sent = executor.collectives = 0
-            distributed.dist = counting(executor.size, sent)
-            lines = record_of(executor, file, VARIANTS[variant], tmp_path / variant)
-            distributed.dist = dist
+            with patch.multiple(distributed, **counting(executor.size, sent)):
+                lines = record_of(executor, file, VARIANTS[variant], tmp_path / variant)
             found[variant] = sent, lines
         return found
 

@@ -90,8 +90,9 @@ class Contest:
 
     def _tell(self, label: str, seed: int, outcome: Outcome, kept: bool) -> None:
         merit = next(merit for merit in MERITS if merit.key in outcome.lines[0])
+        early = "" if outcome.reason in carry_out.LIMITS else f", stop reason {outcome.reason}"
         self.say(
             f"{label}, seed {seed}: {merit.label} {merit.show(outcome.last(merit.key))}, loss "
             f"{outcome.last('loss'):.2e}, {outcome.last('evaluations'):.6g} evaluations, "
-            f"{outcome.last('seconds'):.3g} s{' (kept)' if kept else ''}"
+            f"{outcome.last('seconds'):.3g} s{early}{' (kept)' if kept else ''}"
         )

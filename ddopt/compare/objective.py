@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.task import Status
+
 if TYPE_CHECKING:
     from ddopt.config import Stop
     from ddopt.problem import Point, Problem
@@ -90,7 +92,7 @@ class Objective:
         if not math.isfinite(value):
             raise Spent("non_finite")
         self._iterations += 1
-        cost = self.task.renew(self._latest, self._spent)
+        cost = self.task.renew(self._latest, Status(self._spent, value))
         draw = self._problem.draw
         self._problem = self._sampled()
         changed = cost is not None or draw != self._problem.draw

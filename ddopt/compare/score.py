@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from dataclasses import dataclass, field
@@ -43,9 +44,10 @@ MERITS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run: its lines within the budget."""
+    """One run: its lines within the budget, and why it ended."""
 
     lines: list[dict[str, Any]]
+    reason: str  # a stop reason, of the baseline's own where it ended by itself
 
     def last(self, key: str) -> float:
         """The last value of a key; not-a-number if it is missing or was not finite."""
@@ -68,7 +70,8 @@ def read(folder: Path, stop: Stop) -> Outcome:
         for line in lines
         if all(limit is None or line[key] <= limit + EPSILON for key, limit in limits)
     ]
-    return Outcome(inside or lines[:1])
+    summary = json.loads((folder / record.SUMMARY).read_text(encoding="utf-8"))
+    return Outcome(inside or lines[:1], summary["stop_reason"])
 
 
 @dataclass(frozen=True)

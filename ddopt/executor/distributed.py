@@ -16,6 +16,7 @@ import torch.distributed as dist
 from pydantic import Field
 
 from ddopt.component import Settings
+from ddopt.executor.collectives import all_gather_single
 from ddopt.executor.executor import Executor, fold, tree_sum
 from ddopt.executor.pulse import STUCK, Pulse, RankLostError
 from ddopt.executor.serial import Serial
@@ -111,9 +112,7 @@ class Distributed(Executor):
         chunk = -(-like.numel() // self.size)
         mine = tree_sum(self._scatter(vectors, count, chunk, like), count)
         whole = like.new_empty(self.size * chunk)
-        self._run(
-            lambda: dist.all_gather_into_tensor(whole, mine, group=self._group, async_op=True)
-        )
+        self._run(lambda: all_gather_single(whole, mine, group=self._group, async_op=True))
         self._count(chunk * (self.size - 1), like)
         return whole[: like.numel()]
 
@@ -166,9 +165,7 @@ class Distributed(Executor):
             own[: len(packed)] = packed
         gathered = like.new_empty(self.size, length)
         self._run(
-            lambda: dist.all_gather_into_tensor(
-                gathered.view(-1), own, group=self._group, async_op=True
-            )
+            lambda: all_gather_single(gathered.view(-1), own, group=self._group, async_op=True)
         )
         self._count(length * (self.size - 1), like)
         found: dict[int, torch.Tensor] = {}
@@ -207,11 +204,7 @@ class Distributed(Executor):
     def _gather(self, row: list[float]) -> list[list[float]]:
         own = torch.tensor(row, dtype=torch.float64)
         rows = own.new_empty(self.size, len(row))
-        self._run(
-            lambda: dist.all_gather_into_tensor(
-                rows.view(-1), own, group=self._group, async_op=True
-            )
-        )
+        self._run(lambda: all_gather_single(rows.view(-1), own, group=self._group, async_op=True))
         self._count(len(row) * (self.size - 1), own)
         return rows.tolist()
 
@@ -260,11 +253,7 @@ class Distributed(Executor):
         own = torch.zeros(max(lengths), dtype=torch.uint8)
         own[: len(text)] = text
         rows = own.new_empty(self.size, max(lengths))
-        self._run(
-            lambda: dist.all_gather_into_tensor(
-                rows.view(-1), own, group=self._group, async_op=True
-            )
-        )
+        self._run(lambda: all_gather_single(rows.view(-1), own, group=self._group, async_op=True))
         self._count(len(own) * (self.size - 1), own)
         given = [
             json.loads(bytes(row[:length].tolist()))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddopt.run import record
 from ddopt.run.progress import MERITS, cell
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+PARTED = 10.0  # times the loss from which on a validation loss is worth a sentence
 
 
 def closing(folder: Path) -> str:
@@ -19,6 +21,21 @@ def closing(folder: Path) -> str:
         f"{key} {cell(summary[key])}" for key in ("loss", *MERITS) if summary.get(key) is not None
     ]
     spent = summary["evaluations"]
+    return _ended(summary, merits, spent) + _parted(summary)
+
+
+def _parted(summary: dict[str, Any]) -> str:
+    """A sentence where samples that were not trained on have another loss."""
+    loss, other = summary.get("loss"), summary.get("validation_loss")
+    if not loss or other is None or other <= PARTED * loss:
+        return ""
+    return (
+        f"\nthe validation loss is {other / loss:.0f} times the loss: the samples are too few or "
+        "badly placed for this model, and what was fitted to them need not be a solution"
+    )
+
+
+def _ended(summary: dict[str, Any], merits: list[str], spent: dict[str, float]) -> str:
     return (
         f"\nstopped ({summary['stop_reason']}): {summary['stop_message']}\n"
         f"{summary['problem']} with {summary['strategy']}, {summary['subdomains']} subdomain(s) in "

@@ -15,7 +15,7 @@ from ddopt.run import chance, checkpoint, record, shards
 from ddopt.run.interrupt import Interrupt
 from ddopt.run.stopping import StopReason, why
 from ddopt.run.tally import Tally
-from ddopt.task import Setting, Task, prepare
+from ddopt.task import Setting, Status, Task, prepare
 
 if TYPE_CHECKING:
     from ddopt.config import RunConfig
@@ -133,7 +133,9 @@ class Run:
 
     def _renew(self) -> None:
         """Let the task change f (new points): nothing of the old f is compared with the new one."""
-        cost = self.task.renew(self.theta, self.tally.parallel)
+        tally = self.tally
+        status = Status(tally.parallel, tally.loss, tally.stalled)
+        cost = self.task.renew(self.theta, status)
         if cost is None:
             return
         self._take(self.task.problem)
@@ -142,9 +144,9 @@ class Run:
         else:
             self.engine.reset()
         again = self.engine.start(self.problem, self.theta)
-        self.tally.parallel += cost + again / self.engine.shares
-        self.tally.total += cost + again
-        self.tally.loss, self.tally.idle = self.theta_value, 0
+        tally.parallel += cost + again / self.engine.shares
+        tally.total += cost + again
+        tally.loss, tally.idle, tally.stalled = self.theta_value, 0, 0
         self.best = {}
         self._note_best()
 

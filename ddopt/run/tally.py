@@ -25,6 +25,7 @@ class Tally:
     loss: float = math.nan
     radius: float = math.nan
     global_radius: float = math.nan
+    stalled: int = 0  # iterations in a row that rejected their step
     idle: int = 0  # iterations in a row that changed nothing: no parameter, no radius
 
     def count(self, report: StepReport) -> None:
@@ -40,4 +41,5 @@ class Tally:
         self.global_radius = math.nan if report.global_radius is None else report.global_radius
         now = (self.radius, self.global_radius)
         moved = report.accepted or report.global_accepted > 0
+        self.stalled = 0 if moved else self.stalled + 1
         self.idle = self.idle + 1 if not moved and repr(before) == repr(now) else 0

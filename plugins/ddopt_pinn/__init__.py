@@ -37,6 +37,7 @@ RESAMPLINGS = {
     "rad": "ddopt_pinn.resampling:RAD",
     "rar": "ddopt_pinn.resampling:RAR",
     "rar-d": "ddopt_pinn.resampling:RARD",
+    "stratified": "ddopt_pinn.stratified:Stratified",
 }
 BASELINES = {"nncg": "ddopt_pinn.nncg:NNCG"}
 LAZY = {

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 
 from ddopt_pinn.library import dde
+from ddopt_pinn.stack import Image
 from ddopt_pinn.task import PDETask
 
 VISCOSITY = 0.01 / np.pi
@@ -92,6 +93,8 @@ def mirrored(sizes: list[int], activation: str) -> Any:
 
     class Odd(dde.nn.FNN):
         """A network that is odd in x."""
+
+        images = (Image(), Image(-1.0, (-1.0, 1.0)))
 
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             """Evaluate at (x, t) and at (−x, t)."""

@@ -21,7 +21,7 @@ from ddopt.optim import EngineOptimizer
 from ddopt.problem import Frozen, Operator, Point, Problem, Samples
 from ddopt.space import Indices, Parameters
 from ddopt_pinn.collocation import Collocation, network_at
-from ddopt_pinn.jacobian import per_residual
+from ddopt_pinn.differentiation import Block, Differentiation
 from ddopt_pinn.library import dde, numbers
 
 
@@ -49,7 +49,8 @@ class ModelProblem(AutogradProblem):
         data = _data_in_parts(model)
         parameters = parameters or Parameters(model.net.named_parameters())
         layout = parameters.layout
-        self._net, self._data = model.net, data
+        self.net, self._data = model.net, data
+        self.differentiation = Differentiation(model.net)  # shared with the parts of this problem
         own = {id(tensor): name for name, tensor in model.net.named_parameters()}
         pairs = list(zip(layout.names, parameters.tensors, strict=True))
         self._names = {name: own[id(tensor)] for name, tensor in pairs if id(tensor) in own}
@@ -63,6 +64,7 @@ class ModelProblem(AutogradProblem):
         self._loss_weights = None if loss_weights is None else [float(w) for w in loss_weights]
         self._equations = 1  # until they have been asked
         counts = self._collocation.counts
+        self.dimensions = self._collocation.points(0).shape[1]
         super().__init__(layout, self._term_sums, Samples.all(*counts))
 
     def _pde(self, x: torch.Tensor, u: torch.Tensor, index: torch.Tensor) -> Any:
@@ -73,9 +75,10 @@ class ModelProblem(AutogradProblem):
             return self._data.pde(x, u)
         return self._data.pde(x, u, self._auxiliary[index.to(x.device)])
 
-    def _errors(self, named: Named, samples: Samples) -> list[tuple[int, torch.Tensor]]:
+    def _errors(
+        self, forward: Callable[[torch.Tensor], torch.Tensor], samples: Samples
+    ) -> list[tuple[int, torch.Tensor]]:
         """The residuals of each loss at its samples, with the term that they belong to."""
-        weights = {inner: named[name] for name, inner in self._names.items()}
         widths: list[int] = []
 
         def equation(x: torch.Tensor, u: torch.Tensor) -> Any:
@@ -84,15 +87,13 @@ class ModelProblem(AutogradProblem):
             widths.extend(1 if one.ndim == 1 else one.shape[1] for one in several)
             return several
 
-        inside, *rest = self._collocation.residuals(
-            network_at(self._net, weights), equation, samples
-        )
+        inside, *rest = self._collocation.residuals(forward, equation, samples)
         columns = [(0, one) for one in inside.split(widths, 1)] if self._data.pde else []
         self._equations = len(columns)
         return [*columns, *((t + 1, error) for t, error in enumerate(rest))]
 
     def _term_sums(self, named: Named, samples: Samples) -> tuple[torch.Tensor, ...]:
-        errors = self._errors(named, samples)
+        errors = self._errors(self._network(named), samples)
         pairs = zip(errors, self._chosen(len(errors)), strict=True)
         sums: list[torch.Tensor] = [errors[0][1].new_zeros(())] * len(samples.terms)
         for (term, error), (mean, weight) in pairs:
@@ -149,18 +150,48 @@ class ModelProblem(AutogradProblem):
         """r(θ), shape (m,), where every loss is a mean of squares and nothing is external."""
         if self._external or any(mean is not _mean_square for mean in self._means):
             raise self._missing("give residuals: it is no sum of squares alone", "residuals")
-        assert self.samples is not None
         with torch.enable_grad():
-            errors = self._errors(self.named(theta), self.samples)
-        scaled = [
-            (weight / (max(self._counts[term], 1e-300) * error.shape[1])) ** 0.5 * error.reshape(-1)
-            for (term, error), (_, weight) in zip(errors, self._chosen(len(errors)), strict=True)
-        ]
-        return torch.cat(scaled)
+            found = self.blocks(self._network(self.named(theta)), {})
+        return torch.cat([block.scale * block.values.reshape(-1) for block in found])
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """∂r/∂θ, shape (m, n), by batched backward passes."""
-        return per_residual(self.residuals, theta).to(dtype or theta.dtype)
+        """∂r/∂θ, shape (m, n), in the way that suits the network and the equation best."""
+        return self.differentiation.jacobian(self, theta, dtype or theta.dtype)
+
+    def weights(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The network's parameters by its own names, detached."""
+        named = self.named(theta.detach())
+        fixed = {n: tensor.detach() for n, tensor in self.net.named_parameters()}
+        return fixed | {inner: named[name] for name, inner in self._names.items()}
+
+    def columns(self) -> dict[str, slice]:
+        """Where in θ the network's parameters are that move."""
+        pairs = zip(self.layout.names, self.layout.slices, strict=True)
+        return {self._names[name]: piece for name, piece in pairs if name in self._names}
+
+    def others(self, theta: torch.Tensor) -> dict[str, tuple[slice, torch.Tensor]]:
+        """None: with external variables there are no residuals."""
+        return {}
+
+    def blocks(self, forward: Callable[[torch.Tensor], torch.Tensor], others: Named) -> list[Block]:
+        """The residuals of any network at the samples, one block for each loss."""
+        assert self.samples is not None
+        errors = self._errors(forward, self.samples)
+        pairs = zip(errors, self._chosen(len(errors)), strict=True)
+        return [
+            Block(term, e, (weight / (max(self._counts[term], 1e-300) * e.shape[1])) ** 0.5)
+            for (term, e), (_, weight) in pairs
+        ]
+
+    def places(self, term: int) -> torch.Tensor:
+        """Where the points of a condition's samples are in its forward pass, (samples, 1 or 2)."""
+        assert self.samples is not None
+        return self._collocation.places(term, self.samples)
+
+    def _network(self, named: Named) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The network with other parameters."""
+        weights = {inner: named[name] for name, inner in self._names.items()}
+        return network_at(self.net, weights)
 
     def coordinates(self, term: int) -> torch.Tensor:
         """Where the points of a term lie, shape (points, dimensions)."""

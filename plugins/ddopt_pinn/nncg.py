@@ -50,7 +50,11 @@ class NNCG(Baseline):
         inner: int = Field(20, ge=1, description="iterations of conjugate gradients")
 
     def minimise(self, f: Objective) -> str:
-        """Newton steps until the budget is spent."""
+        """Newton steps until the budget is spent.
+
+        ``breakdown`` where the optimizer gives up: its preconditioner needs a Cholesky factor, and
+        a Hessian is not always positive definite, nor after the shift that is meant to make it so.
+        """
         load()
         library: Any = import_module("deepxde.optimizers.pytorch.nncg")
         f.iterate(f.start, f.at(f.start)[0])
@@ -82,5 +86,7 @@ class NNCG(Baseline):
                     before = theta.detach().clone()
                     value = float(optimizer.step(lambda: f.loss(theta)).detach())
                 f.iterate(before, value)
+        except torch.linalg.LinAlgError:
+            return "breakdown"
         finally:
             torch.set_default_dtype(default)

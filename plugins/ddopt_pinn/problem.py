@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ddopt.autograd import AutogradProblem, Named
 from ddopt.problem import Samples
 from ddopt.space import Layout
 from ddopt_pinn.collocation import Collocation, network_at
-from ddopt_pinn.jacobian import Copies, NotPerPointError, per_residual, rows_of
+from ddopt_pinn.differentiation import Block, Differentiation
 from ddopt_pinn.stages import Ends
 
 UNKNOWN = "unknowns."  # prefix of the names of coefficients that are sought
@@ -28,14 +28,18 @@ class PDEProblem(AutogradProblem):
         equation: Callable[..., Any],
         collocation: Collocation,
     ) -> None:
-        self._net, self._equation, self._collocation = net, equation, collocation
+        self.net, self._equation, self._collocation = net, equation, collocation
+        self.differentiation = Differentiation(net)  # shared with the parts of this problem
+        self.dimensions = collocation.points(0).shape[1]
         samples = Samples.all(*collocation.counts)
         super().__init__(layout, self._term_sums, samples)
 
     def moved(self, interior: np.ndarray) -> PDEProblem:
         """The same problem with other interior points, shape (m_0, dimensions)."""
         collocation = self._collocation.moved(interior)
-        return PDEProblem(self.layout, self._net, self._equation, collocation)
+        other = PDEProblem(self.layout, self.net, self._equation, collocation)
+        other.differentiation = self.differentiation
+        return other
 
     def equations_at(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The residuals of the equations at any points, shape (points, equations), detached."""
@@ -43,13 +47,13 @@ class PDEProblem(AutogradProblem):
 
     def ends(self, unknowns: list[str]) -> Ends:
         """What the first and the last stage of a pipeline do; unknown coefficients by name."""
-        return Ends(self._collocation, self._net, self._equation, unknowns)
+        return Ends(self._collocation, self.net, self._equation, unknowns)
 
     def _parts(self, named: Named) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """The network and the equation, both with the given parameters in them."""
         unknown = {n.removeprefix(UNKNOWN): p for n, p in named.items() if n.startswith(UNKNOWN)}
         weights = {n: p for n, p in named.items() if not n.startswith(UNKNOWN)}
-        forward = network_at(self._net, weights)
+        forward = network_at(self.net, weights)
         return forward, lambda x, u: self._equation(x, u, **unknown)
 
     def _term_sums(self, named: Named, samples: Samples) -> tuple[torch.Tensor, ...]:
@@ -69,46 +73,49 @@ class PDEProblem(AutogradProblem):
         return torch.cat(scaled)
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """∂r/∂θ, shape (m, n), by one backward pass where every point can have its own weights."""
-        try:
-            found = self._per_point(theta)
-        except NotPerPointError:
-            found = per_residual(self.residuals, theta)
-        return found.detach().to(dtype or theta.dtype)
+        """∂r/∂θ, shape (m, n), in the way that suits the network and the equation best."""
+        return self.differentiation.jacobian(self, theta, dtype or theta.dtype)
 
-    def _per_point(self, theta: torch.Tensor) -> torch.Tensor:
+    def weights(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The network's parameters by name, detached."""
+        named = self.named(theta.detach())
+        return {name: tensor for name, tensor in named.items() if not name.startswith(UNKNOWN)}
+
+    def columns(self) -> dict[str, slice]:
+        """Where in θ the network's parameters are that move."""
+        return {n: p for n, p in self._ranges() if not n.startswith(UNKNOWN)}
+
+    def others(self, theta: torch.Tensor) -> dict[str, tuple[slice, torch.Tensor]]:
+        """Where in θ the unknown coefficients are, and their values."""
+        named = self.named(theta.detach())
+        return {n: (p, named[n]) for n, p in self._ranges() if n.startswith(UNKNOWN)}
+
+    def _ranges(self) -> Iterable[tuple[str, slice]]:
+        return zip(self.layout.names, self.layout.slices, strict=True)
+
+    def blocks(self, forward: Callable[[torch.Tensor], torch.Tensor], others: Named) -> list[Block]:
+        """The residuals of any network and unknown coefficients at the samples."""
         assert self.samples is not None
-        named = {name: tensor.detach() for name, tensor in self.named(theta).items()}
-        moving = self.layout.names
-        net = {name: tensor for name, tensor in named.items() if not name.startswith(UNKNOWN)}
-        copies = Copies(self._net, net, set(moving))
-        unknown: dict[str, torch.Tensor] = {}
+        held = {n: p for n, p in self._held_unknowns().items() if n not in others}
+        given = {n.removeprefix(UNKNOWN): c for n, c in {**held, **others}.items()}
+        found = self._collocation.residuals(
+            forward, lambda x, u: self._equation(x, u, **given), self.samples
+        )
+        scales = self._scales()
+        return [Block(t, r, scales[t]) for t, r in enumerate(found)]
 
-        def equation(x: torch.Tensor, u: torch.Tensor) -> Any:
-            for name in named.keys() - net.keys():
-                unknown[name] = named[name].expand(len(x), 1).clone().requires_grad_()
-            return self._equation(x, u, **{n.removeprefix(UNKNOWN): c for n, c in unknown.items()})
+    def _held_unknowns(self) -> dict[str, torch.Tensor]:
+        """The unknown coefficients that do not move, in a local problem that moves others."""
+        if self._held is None:
+            return {}
+        layout = self._full_layout
+        pairs = zip(layout.names, layout.slices, strict=True)
+        return {n: self._held.theta[p].view(()) for n, p in pairs if n.startswith(UNKNOWN)}
 
-        with torch.enable_grad():
-            found = self._collocation.residuals(copies.forward, equation, self.samples)
-        blocks = []
-        for term, r in enumerate(found):
-            if len(r) == 0:
-                continue
-            leaves = copies.passes[0 if term == 0 else -1] | (unknown if term == 0 else {})
-            absent = [name for name in moving if name not in leaves]  # not in a condition
-            rows = rows_of(r.sum(0), [leaves[name] for name in moving if name in leaves])
-            if absent:
-                rows = self._with_zeros(rows, absent)
-            if term:
-                rows = rows[self._collocation.places(term, self.samples)].sum(1)
-            blocks.append(self._scales()[term] * rows.flatten(0, 1))
-        return torch.cat(blocks) if blocks else theta.new_zeros(0, len(theta))
-
-    def _with_zeros(self, rows: torch.Tensor, absent: list[str]) -> torch.Tensor:
-        """Columns of zeros for the unknown coefficients, which come last in the layout."""
-        width = sum(self.layout.sizes[self.layout.names.index(name)] for name in absent)
-        return torch.nn.functional.pad(rows, (0, width))
+    def places(self, term: int) -> torch.Tensor:
+        """Where the points of a condition's samples are in its forward pass, (samples, 1 or 2)."""
+        assert self.samples is not None
+        return self._collocation.places(term, self.samples)
 
     def coordinates(self, term: int) -> torch.Tensor:
         """Where the points of a term lie in space (and time), shape (points, dimensions)."""

@@ -9,12 +9,24 @@ Mechanics and Engineering 403 (2023) 115671, Algorithms 2 to 4.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from ddopt.component import Component, Settings
+from ddopt.task import Status
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known when the points move."""
+
+    points: np.ndarray  # the interior points of now, (m, d)
+    candidates: np.ndarray  # uniformly random points of the domain, (M, d)
+    residuals: np.ndarray  # ε at the candidates, (M,)
+    random: torch.Generator  # for whatever is random; a function of the seed and of the changes
 
 
 class Resampling(Component):
@@ -40,28 +52,17 @@ class Resampling(Component):
             "(docs/design/resampling.md)",
         )
 
-    def due(self, evaluations: float, last: float) -> bool:
-        """Whether it is time again, by the evaluations now and when the points last changed."""
-        return evaluations - last >= self.config.period
+    def due(self, status: Status, last: float) -> bool:
+        """Whether it is time again; ``last`` are the evaluations when the points last changed."""
+        return status.evaluations - last >= self.config.period
+
+    def count(self, now: int, first: int, status: Status) -> int:
+        """How many points ``choose`` will give, of ``now`` and of ``first`` at the start."""
+        return now
 
     @abstractmethod
-    def choose(
-        self,
-        points: np.ndarray,
-        candidates: np.ndarray,
-        residuals: np.ndarray,
-        first: int,
-        random: torch.Generator,
-    ) -> np.ndarray:
-        """The next interior points, from the ``points`` (m, d) of now.
-
-        Args:
-            points: the interior points of now, shape (m, d).
-            candidates: where residuals are known, shape (M, d).
-            residuals: ε there, shape (M,).
-            first: the number of interior points at the start of the run.
-            random: for whatever is random; a function of the seed and of the number of changes.
-        """
+    def choose(self, known: Known, count: int) -> np.ndarray:
+        """The next ``count`` interior points, shape (count, d)."""
 
 
 class Fixed(Resampling):
@@ -72,20 +73,13 @@ class Fixed(Resampling):
     class Config(Settings):
         """No options."""
 
-    def due(self, evaluations: float, last: float) -> bool:
+    def due(self, status: Status, last: float) -> bool:
         """Never."""
         return False
 
-    def choose(
-        self,
-        points: np.ndarray,
-        candidates: np.ndarray,
-        residuals: np.ndarray,
-        first: int,
-        random: torch.Generator,
-    ) -> np.ndarray:
+    def choose(self, known: Known, count: int) -> np.ndarray:
         """The same points."""
-        return points
+        return known.points
 
 
 class RAD(Resampling):
@@ -99,17 +93,10 @@ class RAD(Resampling):
         k: float = Field(1.0, ge=0.0, description="power of the residual in the density")
         c: float = Field(1.0, ge=0.0, description="uniform part of the density")
 
-    def choose(
-        self,
-        points: np.ndarray,
-        candidates: np.ndarray,
-        residuals: np.ndarray,
-        first: int,
-        random: torch.Generator,
-    ) -> np.ndarray:
+    def choose(self, known: Known, count: int) -> np.ndarray:
         """Draw without replacement."""
-        weights = density(residuals, self.config.k, self.config.c)
-        return candidates[drawn(weights, len(points), random)]
+        weights = density(known.residuals, self.config.k, self.config.c)
+        return known.candidates[drawn(weights, count, known.random)]
 
 
 class GrowingSettings(Resampling.Config):
@@ -122,12 +109,17 @@ class GrowingSettings(Resampling.Config):
         2.0, ge=1.0, description="interior points at most, as a multiple of those at the start"
     )
 
-    def room(self, now: int, first: int) -> int:
-        """How many points may be added."""
-        return max(0, min(round(self.added * first), round(self.most * first) - now))
+
+class Growing(Resampling):
+    """Points are added to those of now."""
+
+    def count(self, now: int, first: int, status: Status) -> int:
+        """A few more, as long as there is room."""
+        c = self.config
+        return now + max(0, min(round(c.added * first), round(c.most * first) - now))
 
 
-class RARD(Resampling):
+class RARD(Growing):
     """Points drawn from p are added (Algorithm 4)."""
 
     name = "rar-d"
@@ -138,21 +130,14 @@ class RARD(Resampling):
         k: float = Field(2.0, ge=0.0, description="power of the residual in the density")
         c: float = Field(0.0, ge=0.0, description="uniform part of the density")
 
-    def choose(
-        self,
-        points: np.ndarray,
-        candidates: np.ndarray,
-        residuals: np.ndarray,
-        first: int,
-        random: torch.Generator,
-    ) -> np.ndarray:
+    def choose(self, known: Known, count: int) -> np.ndarray:
         """Draw without replacement, and add."""
-        weights = density(residuals, self.config.k, self.config.c)
-        count = self.config.room(len(points), first)
-        return np.vstack([points, candidates[drawn(weights, count, random)]])
+        weights = density(known.residuals, self.config.k, self.config.c)
+        added = drawn(weights, count - len(known.points), known.random)
+        return np.vstack([known.points, known.candidates[added]])
 
 
-class RAR(Resampling):
+class RAR(Growing):
     """The candidates with the largest residuals are added (Algorithm 2, the greedy one)."""
 
     name = "rar"
@@ -160,17 +145,10 @@ class RAR(Resampling):
     class Config(GrowingSettings):
         """How many."""
 
-    def choose(
-        self,
-        points: np.ndarray,
-        candidates: np.ndarray,
-        residuals: np.ndarray,
-        first: int,
-        random: torch.Generator,
-    ) -> np.ndarray:
+    def choose(self, known: Known, count: int) -> np.ndarray:
         """Add the worst."""
-        order = np.argsort(-residuals, kind="stable")
-        return np.vstack([points, candidates[order[: self.config.room(len(points), first)]]])
+        order = np.argsort(-known.residuals, kind="stable")[: count - len(known.points)]
+        return np.vstack([known.points, known.candidates[order]])
 
 
 def density(residuals: np.ndarray, k: float, c: float) -> np.ndarray:

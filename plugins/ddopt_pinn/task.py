@@ -15,10 +15,11 @@ from ddopt.component import Chosen, Settings
 from ddopt.problem import Samples
 from ddopt.randomness import generator, key
 from ddopt.space import Layout
-from ddopt.task import Setting, Task
+from ddopt.task import Setting, Status, Task
 from ddopt_pinn.collocation import Collocation, network_at
 from ddopt_pinn.library import building, check_activation, dde
 from ddopt_pinn.problem import UNKNOWN, PDEProblem
+from ddopt_pinn.resampling import Known
 from ddopt_pinn.stages import CHECKED, cut
 
 if TYPE_CHECKING:
@@ -136,25 +137,41 @@ class PDETask(Task):
         self._first = collocation.counts[0]
         self._changes, self._changed = 0, 0.0  # how often the points have moved, and when last
 
-    def renew(self, theta: torch.Tensor, evaluations: float) -> float | None:
+    def renew(self, theta: torch.Tensor, status: Status) -> float | None:
         """Move the interior points, where that is due; residuals at candidates are its cost."""
-        if not self.resampling.due(evaluations, self._changed):
+        resampling = self.resampling
+        if not resampling.due(status, self._changed):
             return None
         points = self.problem.coordinates(0).cpu().numpy()
         purpose = (self._setting.seed, "resampling", self._changes)
-        count = round(self.resampling.config.candidates * len(points))
-        with building(key(*purpose), self._setting.dtype):
-            candidates = self._geometry.random_points(count, random="pseudo")
-        x = torch.as_tensor(candidates, dtype=self._setting.dtype, device=self._setting.device)
-        found = torch.cat([self.problem.equations_at(theta, some) for some in x.split(BATCH)])
-        residuals = torch.linalg.vector_norm(found, dim=1).double().cpu().numpy()
-        chosen = self.resampling.choose(
-            points, candidates, residuals, self._first, generator(*purpose)
-        )
+        target = resampling.count(len(points), self._first, status)
+        count = round(resampling.config.candidates * target)
+        candidates = self._random(count, key(*purpose))
+        residuals = self._residuals(theta, candidates)
+        known = Known(points, candidates, residuals, generator(*purpose))
         cost = count / len(self.problem.samples or ())
-        self._changes, self._changed = self._changes + 1, evaluations
-        self.problem = self.problem.moved(chosen)
+        self._changes, self._changed = self._changes + 1, status.evaluations
+        self.problem = self.problem.moved(resampling.choose(known, target))
         return cost
+
+    @cached_property
+    def _fresh(self) -> np.ndarray:
+        """Points for validation, as many as the run starts with; by the seed."""
+        return self._random(self._first, key(self._setting.seed, "validation"))
+
+    def _random(self, count: int, seed: int) -> np.ndarray:
+        """Uniformly random points of the domain, shape (count, dimensions)."""
+        if count == 0:
+            return np.empty((0, len(self.axes)))
+        with building(seed, self._setting.dtype):
+            found: np.ndarray = self._geometry.random_points(count, random="pseudo")
+        return found
+
+    def _residuals(self, theta: torch.Tensor, points: np.ndarray) -> np.ndarray:
+        """The norms of the equations' residuals at points, shape (points,)."""
+        x = torch.as_tensor(points, dtype=self._setting.dtype, device=self._setting.device)
+        found = torch.cat([self.problem.equations_at(theta, some) for some in x.split(BATCH)])
+        return torch.linalg.vector_norm(found, dim=1).double().cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
         """The interior points, where they move."""
@@ -252,8 +269,15 @@ class PDETask(Task):
         return torch.cat([forward(some) for some in x.split(BATCH)]).double().cpu().numpy()
 
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
-        """``error`` (relative L2 on the grid), and the unknowns with their relative errors."""
+        """``error`` (relative L2 on the grid), and the unknowns with their relative errors.
+
+        ``validation_loss`` is the mean squared residual of the equations at points that are not
+        trained on. Where it leaves the loss far behind, the points are too few or badly placed:
+        the network satisfies the equation there, and is no solution.
+        """
         found = {}
+        if self._cut is None and len(self._fresh):
+            found["validation_loss"] = float(np.mean(self._residuals(theta, self._fresh) ** 2))
         if self.reference is not None:
             found["error"] = self._distance(theta) / float(np.linalg.norm(self.reference))
         for name in self.unknowns:

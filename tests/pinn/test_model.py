@@ -89,7 +89,7 @@ def test_the_loss_is_that_of_the_compiled_model():
 
 def test_residuals_of_a_model_give_its_loss():
     problem = ModelProblem(heat(), loss_weights=WEIGHTS)
-    theta = torch.cat([p.detach().reshape(-1) for p in problem._net.parameters()])
+    theta = torch.cat([p.detach().reshape(-1) for p in problem.net.parameters()])
     for some in (problem, problem.share(halves(problem)[0])):
         point, r, J = some.at(theta), some.residuals(theta).detach(), some.jacobian(theta)
         assert float(r @ r) == pytest.approx(point.value, rel=1e-13)

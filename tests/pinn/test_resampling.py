@@ -13,8 +13,9 @@ from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again
 from ddopt.solver.trust_region import TrustRegion
+from ddopt.task import Status
 from ddopt.testing.ranks import run_ranks
-from ddopt_pinn.resampling import RAD, RAR, RARD, density, drawn
+from ddopt_pinn.resampling import RAD, RAR, RARD, Known, density, drawn
 from tests.pinn.problems import prepared
 from tests.test_variants import lines
 
@@ -63,14 +64,19 @@ def test_points_are_drawn_without_replacement_and_by_weight():
 def test_each_rule_does_what_it_says():
     points, candidates = np.zeros((10, 2)), np.arange(1.0, 101.0)[:, None] * np.ones(2)
     residuals = np.arange(100.0)
-    rad = RAD().choose(points, candidates, residuals, 10, random())
+    known = Known(points, candidates, residuals, random())
+    rad = RAD().choose(known, 10)
     assert rad.shape == points.shape
     assert (rad > 0.0).all()
     rar = RAR(added=0.3, most=1.5)
-    worse = rar.choose(points, candidates, residuals, 10, random())
+    worse = rar.choose(known, rar.count(10, 10, Status()))
     assert worse[10:, 0].tolist() == [100.0, 99.0, 98.0]
-    assert len(rar.choose(worse, candidates, residuals, 10, random())) == 15
-    rard = RARD(added=0.3).choose(points, candidates, residuals, 10, random())
+    known = Known(worse, candidates, residuals, random())
+    assert rar.count(13, 10, Status()) == 15  # at most
+    assert len(rar.choose(known, 15)) == 15
+    assert rar.count(15, 10, Status()) == 15
+    known = Known(points, candidates, residuals, random())
+    rard = RARD(added=0.3).choose(known, RARD(added=0.3).count(10, 10, Status()))
     assert len(rard) == 13
     assert rard[10:].mean() > 50.0
 
@@ -79,9 +85,9 @@ def test_the_points_move_to_where_the_residual_is_large():
     sharp = {"name": "rad", "period": 100, "k": 4, "c": 0}
     task = prepared("burgers", interior=400, resampling=sharp)
     theta = task.initial
-    assert task.renew(theta, 99.0) is None
+    assert task.renew(theta, Status(99.0)) is None
     before = task.problem
-    cost = task.renew(theta, 100.0)
+    cost = task.renew(theta, Status(100.0))
     assert cost == pytest.approx(4000 / len(before.samples))
     assert task.problem is not before
     assert task.problem.samples.counts == before.samples.counts
@@ -90,11 +96,11 @@ def test_the_points_move_to_where_the_residual_is_large():
         return float(problem.equations_at(theta, problem.coordinates(0)).abs().mean())
 
     assert mean(task.problem) > mean(before)
-    assert task.renew(theta, 199.0) is None
+    assert task.renew(theta, Status(199.0)) is None
     twin = prepared("burgers", interior=400, resampling=sharp)
     twin.load_state_dict(task.state_dict())
     assert twin.problem.at(theta).value == task.problem.at(theta).value
-    assert twin.renew(theta, 200.0) == task.renew(theta, 200.0)
+    assert twin.renew(theta, Status(200.0)) == task.renew(theta, Status(200.0))
     assert torch.equal(twin.problem.coordinates(0), task.problem.coordinates(0))
 
 

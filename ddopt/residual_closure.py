@@ -99,7 +99,7 @@ class ResidualProblem(Problem):
         r = self._with_graph(theta)
         dual = torch.zeros_like(r).requires_grad_()
         options = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
-        pulled = torch.autograd.grad(r, self._leaves, dual, **options)  # type: ignore[call-overload]
+        pulled = torch.autograd.grad(r, self._leaves, dual, **options)
 
         def product(v: torch.Tensor) -> torch.Tensor:
             along = self._parameters.pieces(v)

@@ -72,9 +72,10 @@ def test_parameters_that_a_residual_does_not_depend_on_have_zero_columns():
     f = ResidualProblem(parameters, lambda: net(x) - y, Stillness([], torch.device("cpu")))
     theta = parameters.read()
     assert not f.jacobian(theta)[:, :2].any()
+    r = f.residuals(theta)
     product, pullback = f.differential(theta)
     assert not product(torch.eye(len(theta), dtype=torch.float64)[0]).any()
-    assert not pullback(f.residuals(theta))[:2].any()
+    assert not pullback(r)[:2].any()
 
 
 def test_parts_of_a_batch_are_means_and_shares_add_up():
@@ -96,12 +97,13 @@ def test_parts_of_a_batch_are_means_and_shares_add_up():
 def test_decompositions_take_residuals(variant, solver):
     net, batch = network(), data()
     optimizer = ddopt.SAPTS(net.named_parameters(), variant, 2, solver=solver)
+    first = (net(batch[0]) - batch[1]).square().mean().item()
     for _ in range(15):
         if variant == "D":
             optimizer.step(lambda part: net(part[0]) - part[1], batch)
         else:
             optimizer.step(lambda: net(batch[0]) - batch[1])
-    assert (net(batch[0]) - batch[1]).square().mean().item() < 1e-5
+    assert (net(batch[0]) - batch[1]).square().mean().item() < 0.1 * first
 
 
 @pytest.mark.parametrize("kind", MAKERS)

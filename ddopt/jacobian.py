@@ -22,6 +22,12 @@ class Jacobian(ABC):
     """∂r/∂θ at one θ; vectors go in and come out in the dtype of θ."""
 
     shape: tuple[int, int]  # (m, n)
+    dtype: torch.dtype  # of the entries
+
+    @property
+    @abstractmethod
+    def finite(self) -> bool:
+        """Whether all entries are, as far as that is known."""
 
     @abstractmethod
     def product(self, vector: torch.Tensor) -> torch.Tensor:
@@ -34,13 +40,6 @@ class Jacobian(ABC):
 
 class Gramian(Jacobian):
     """A Jacobian whose entries are at hand, so that JJᵀ or JᵀJ can be formed."""
-
-    dtype: torch.dtype  # of the entries
-
-    @property
-    @abstractmethod
-    def finite(self) -> bool:
-        """Whether all entries are."""
 
     @abstractmethod
     def gram(self) -> torch.Tensor:
@@ -80,9 +79,17 @@ class Dense(Gramian):
 class Products(Jacobian):
     """A Jacobian of which only products are known (``Problem.differential``)."""
 
-    def __init__(self, shape: tuple[int, int], differential: tuple[Operator, Operator]) -> None:
-        self.shape = shape
+    def __init__(
+        self, residuals: torch.Tensor, parameters: int, differential: tuple[Operator, Operator]
+    ) -> None:
+        self.shape, self.dtype = (len(residuals), parameters), residuals.dtype
         self._product, self._pullback = differential
+        self._ones = torch.ones_like(residuals)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the sum of its rows is."""
+        return math.isfinite(float(self.pullback(self._ones).sum()))
 
     def product(self, vector: torch.Tensor) -> torch.Tensor:
         """J v."""

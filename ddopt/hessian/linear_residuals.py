@@ -16,12 +16,14 @@ from functools import cached_property
 
 import torch
 
+from ddopt.hessian.conjugate_gradients import Iterated, IterativeEquations, SecantPairs
 from ddopt.hessian.hessian import Regularised
 from ddopt.hessian.normal_equations import Damped, NormalEquations
-from ddopt.jacobian import Gramian
+from ddopt.jacobian import Gramian, Jacobian
 from ddopt.vectors import dot, norm
 
 TIGHT = {torch.float64: 1e-9, torch.float32: 1e-4}  # how well ‖p(σ)‖ meets a radius
+ROUGH = 0.1  # the same where p(σ) itself is approximate
 MOST = 60  # solves with one radius; Newton's method takes about five
 FAR = 10.0  # factor on σ while nothing is known to be beyond the root
 
@@ -31,7 +33,7 @@ class DampedStep:
     """p(σ), and the factorisation that it came from."""
 
     step: torch.Tensor  # shape: (n,)
-    factorised: Damped
+    factorised: Damped | Iterated
     outside: torch.Tensor | None  # the part of p that u gave, shape (n,); see LinearResiduals
 
     @property
@@ -48,19 +50,23 @@ class LinearResiduals(Regularised):
 
     def __init__(
         self,
-        jacobian: Gramian,
+        jacobian: Jacobian,
         residuals: torch.Tensor,
         tilt: torch.Tensor | None = None,
         guess: float = 0.0,
+        pairs: SecantPairs | None = None,
     ) -> None:
         self.jacobian, self.residuals, self.tilt = jacobian, residuals, tilt
+        self._pairs = pairs or SecantPairs()  # where J is known by products alone
         self.guess = guess  # a damping that may be near that of the first ball
         self.last: DampedStep | None = None  # the minimiser that was found last
 
     @cached_property
-    def equations(self) -> NormalEquations:
+    def equations(self) -> NormalEquations | IterativeEquations:
         """Formed when a step is first asked for."""
-        return NormalEquations(self.jacobian)
+        if isinstance(self.jacobian, Gramian):
+            return NormalEquations(self.jacobian)
+        return IterativeEquations(self.jacobian, self.residuals, self._pairs)
 
     @cached_property
     def gradient(self) -> torch.Tensor:  # type: ignore[override]
@@ -72,6 +78,10 @@ class LinearResiduals(Regularised):
         """2 Jᵀ(J v)."""
         return 2.0 * self.jacobian.pullback(self.jacobian.product(vector))
 
+    @property
+    def _dual(self) -> bool:
+        return isinstance(self.jacobian, Gramian) and self.jacobian.dual
+
     @cached_property
     def _parts(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(e, u) with Jᵀr + t/2 = Jᵀe + u.
@@ -79,9 +89,10 @@ class LinearResiduals(Regularised):
         In the dual form the part of t in the range of Jᵀ joins the residuals, and u is orthogonal
         to it: (JᵀJ + σI)⁻¹u is then u/σ, without cancellation.
         """
-        if self.tilt is None or not self.jacobian.dual:
+        if self.tilt is None or not self._dual:
             return self.residuals, None if self.tilt is None else 0.5 * self.tilt
         factorised = self.equations.damped(0.0)
+        assert isinstance(factorised, Damped)
         error, outside = self.residuals, 0.5 * self.tilt
         for _ in range(2):  # once more, for what round-off has left
             inside = factorised.coordinates(self.jacobian.product(outside))
@@ -100,7 +111,7 @@ class LinearResiduals(Regularised):
     def _slowness(self, found: DampedStep) -> float:
         """<p, (JᵀJ + σI)⁻¹ p> = −½ d‖p‖²/dσ."""
         factorised, beside = found.factorised, found.outside
-        if not self.jacobian.dual:
+        if isinstance(factorised, Iterated) or not self._dual:
             return dot(found.step, factorised.inverse(found.step))
         if beside is None:
             return factorised.slowness(found.step, self._parts[0])
@@ -119,6 +130,13 @@ class LinearResiduals(Regularised):
         found = dot(self.residuals - residuals, self.residuals + residuals)
         return found if self.tilt is None else found - dot(self.tilt, step)
 
+    @property
+    def _tight(self) -> float:
+        """How well ‖p(σ)‖ meets a radius."""
+        if not isinstance(self.jacobian, Gramian):
+            return ROUGH
+        return TIGHT[self.jacobian.dtype]
+
     def within(self, radius: float, guess: float = 0.0) -> DampedStep:
         """The minimiser in ‖p‖ <= radius; ``guess`` is a damping that may be near its own.
 
@@ -131,7 +149,7 @@ class LinearResiduals(Regularised):
             found = self.at(wanted)
             length = norm(found.step)
             excess = length / radius - 1.0
-            if abs(excess) <= TIGHT[self.jacobian.dtype]:
+            if abs(excess) <= self._tight:
                 break
             if excess < 0.0 and (found.damping > wanted or wanted <= self.equations.floor):
                 return found  # no smaller damping exists

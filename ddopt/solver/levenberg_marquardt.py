@@ -15,7 +15,9 @@ from pydantic import Field
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import Settings
 from ddopt.hessian.bend import Bent, bend
+from ddopt.hessian.conjugate_gradients import SecantPairs
 from ddopt.hessian.linear_residuals import DampedStep, LinearResiduals
+from ddopt.jacobian import Products
 from ddopt.problem import Point
 from ddopt.solver.damping import Nielsen
 from ddopt.solver.region import BLIND, REACHED
@@ -31,7 +33,8 @@ class LevenbergMarquardt(Solver):
 
     Per iteration one Jacobian, one Gram matrix of its smaller side, one Cholesky factorisation,
     and a residual vector for the step and for each of its corrections (``ddopt.hessian.bend``).
-    Every decrease is accepted. ∇f is never asked for.
+    Every decrease is accepted. ∇f is never asked for. A Jacobian that is too large for a matrix is
+    known by its products (``ddopt.hessian.conjugate_gradients``).
 
     The Jacobian and all that is made of it are float32 until that is what holds the method back
     (``ddopt.solver.damping``); residuals, and so f, always have the precision of θ.
@@ -52,10 +55,17 @@ class LevenbergMarquardt(Solver):
         single: bool = Field(
             True, description="differentiate and factorise in float32 as long as that is enough"
         )
+        dense: int = Field(
+            250_000_000,
+            ge=0,
+            description="entries of the largest Jacobian that is kept as a matrix, 8 bytes each; "
+            "of a larger one the solver asks for products, and solves by conjugate gradients",
+        )
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         self._damping = Nielsen(self.config.damping, self.config.single)
+        self._pairs = SecantPairs()  # the preconditioner, where J is known by its products
         self._blind = 0  # steps in a row that promised less than f can show
         self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
 
@@ -99,18 +109,26 @@ class LevenbergMarquardt(Solver):
             residuals = problem.residuals(point.theta).detach()
             self._last = point, self._linear(problem, point.theta, residuals)
         known = self._last[1]
-        if known.jacobian.dtype != self._precision(point.theta):
+        if known.jacobian.dtype != self._precision(len(known.residuals), point.theta):
             self._last = point, self._linear(problem, point.theta, known.residuals)
         return self._last[1]
 
     def _linear(
         self, problem: Problem, theta: torch.Tensor, residuals: torch.Tensor
     ) -> LinearResiduals:
-        jacobian = problem.linearised(theta, self._precision(theta))
+        if not self._fits(len(residuals), len(theta)):
+            known = Products(residuals, len(theta), problem.differential(theta))
+            return LinearResiduals(known, residuals, problem.tilt, pairs=self._pairs)
+        jacobian = problem.linearised(theta, self._precision(len(residuals), theta))
         return LinearResiduals(jacobian, residuals, problem.tilt)
 
-    def _precision(self, theta: torch.Tensor) -> torch.dtype:
-        return torch.float32 if self._damping.single else theta.dtype
+    def _fits(self, m: int, n: int) -> bool:
+        """Whether a Jacobian is kept as a matrix."""
+        return m * n <= self.config.dense
+
+    def _precision(self, m: int, theta: torch.Tensor) -> torch.dtype:
+        single = self._damping.single and self._fits(m, len(theta))
+        return torch.float32 if single else theta.dtype
 
     def _plain(self, model: LinearResiduals, room: float) -> DampedStep:
         """The damped step, or a shorter one that stays in the ball."""
@@ -182,9 +200,14 @@ class LevenbergMarquardt(Solver):
 
     def state_dict(self) -> dict[str, Any]:
         """The damping; the model is made anew from θ."""
-        return {"damping": self._damping.state_dict(), "blind": self._blind}
+        return {
+            "damping": self._damping.state_dict(),
+            "blind": self._blind,
+            "pairs": self._pairs.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self._damping.load_state_dict(state["damping"])
         self._blind = int(state["blind"])
+        self._pairs.load_state_dict(state["pairs"])

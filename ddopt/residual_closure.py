@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ddopt.closure import Stillness, take
 from ddopt.jacobian import Operator, by_rows
+from ddopt.per_point import NotPerPointError, per_point
 from ddopt.problem import Point, Problem, Samples
 from ddopt.space import Parameters
 
-Residuals = Callable[..., torch.Tensor]
+Residuals = Callable[..., Any]
+CHECKED = 1e-4  # how well Jv of the fast way must agree with the product, the first time
+
+
+@dataclass
+class Way:
+    """How the Jacobian of an optimizer's closures is computed; found out with the first one."""
+
+    per_point: bool | None = None
 
 
 class ResidualProblem(Problem):
     """f(θ) = (1/m) Σ_i r_i(θ)², the mean of squares of what the closure returns.
 
-    The closure computes the residuals at the module's parameters as a tensor of any shape and
-    returns it, with its graph; it calls no backward. With a batch it is called as ``closure(part)``
-    and f is a mean over the residuals of the part. In f of the whole batch every sample counts
-    alike. The residuals that the solvers see are r/√m, so that f = ‖·‖².
+    The closure computes the residuals at the module's parameters as a tensor of any shape, or as a
+    list of tensors, and returns them with their graph; it calls no backward. With a batch it is
+    called as ``closure(part)`` and f is a mean over the residuals of the part. In f of the whole
+    batch every sample counts alike. The residuals that the solvers see are r/√m, so that f = ‖·‖².
+
+    The Jacobian takes three backward passes where a point has one residual in each tensor, or in
+    each column of a matrix (points, equations), and the parameters are in linear layers; otherwise
+    one for each residual (``ddopt.per_point``, ``ddopt.jacobian.by_rows``).
     """
 
     def __init__(
@@ -33,7 +47,9 @@ class ResidualProblem(Problem):
         samples: Samples | None = None,
         weight: float = 1.0,
         cost: float = 1.0,
+        way: Way | None = None,
     ) -> None:
+        self.way = way or Way()
         self.layout = parameters.layout
         self.samples, self.cost = samples, cost
         self._parameters, self._closure, self._stillness = parameters, closure, stillness
@@ -64,35 +80,72 @@ class ResidualProblem(Problem):
     def _flat(self, pieces: Any) -> torch.Tensor:
         return self._parameters.flatten(list(pieces))
 
-    def _with_graph(self, theta: torch.Tensor) -> torch.Tensor:
-        """r(θ)/√m, shape (m,), differentiable by the module's parameters.
+    def _called(self) -> list[torch.Tensor]:
+        """What the closure returns at the parameters of now, as a list of tensors.
 
-        Raises ``ValueError`` where the closure returns a loss, or nothing that can be a residual.
+        Raises ``ValueError`` where it returns a loss, or nothing that can be residuals.
         """
-        self._parameters.write(theta)
         with self._stillness, torch.enable_grad():
             if self.samples is None:
                 found = self._closure()
             else:
                 found = self._closure(take(self._batch, self.samples.terms[0]))
-        if not isinstance(found, torch.Tensor) or found.ndim == 0 or not found.requires_grad:
-            raise ValueError(
-                f"the closure returned {_described(found)}; hessian 'gauss_newton' and solver "
-                "'levenberg_marquardt' need the residuals: a tensor of one dimension or more that "
-                "depends on the parameters, with its graph and without backward; f is the mean of "
-                "its squares"
-            )
-        r = found.reshape(-1).to(self.layout.dtype)
-        return r * (self._weight / max(len(r), 1)) ** 0.5
+        several = list(found) if isinstance(found, (list, tuple)) and found else [found]
+        for one in several:
+            if not isinstance(one, torch.Tensor) or one.ndim == 0:
+                raise _refused(one)
+        if not any(one.requires_grad for one in several):
+            raise _refused(several[0])
+        real = [torch.view_as_real(one) if one.is_complex() else one for one in several]
+        return [one[:, None] if one.ndim == 1 else one for one in real]
+
+    def _blocks(self) -> list[torch.Tensor]:
+        """r/√m in blocks (b,): the columns of what the closure returns."""
+        found = self._called()
+        factor = self._factor(sum(one.numel() for one in found))
+        columns = [c for one in found if one.numel() for c in one.flatten(1).unbind(1)]
+        return [factor * column.to(self.layout.dtype) for column in columns]
+
+    def _factor(self, count: int) -> float:
+        return float((self._weight / max(count, 1)) ** 0.5)
+
+    def _with_graph(self, theta: torch.Tensor) -> torch.Tensor:
+        """r(θ)/√m, shape (m,), differentiable by the module's parameters."""
+        self._parameters.write(theta)
+        return torch.cat(self._blocks())
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ)/√m, shape (m,), detached: the graph ends at the module's parameters, not at θ."""
         return self._with_graph(theta).detach()
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """∂r/∂θ, shape (m, n), by batched backward passes."""
-        r = self._with_graph(theta)
-        return by_rows(r, self._leaves).to(dtype or self.layout.dtype)
+        """∂r/∂θ, shape (m, n), in three backward passes where points are independent."""
+        found = None
+        if self.way.per_point is not False:
+            try:
+                found = self._per_point(theta)
+            except (NotPerPointError, RuntimeError):  # torch has no rule for something in it
+                self.way.per_point = False
+        if found is None:
+            found = by_rows(self._with_graph(theta), self._leaves)
+        return found.to(dtype or self.layout.dtype)
+
+    def _per_point(self, theta: torch.Tensor) -> torch.Tensor:
+        """The fast way; compared with a product the first time."""
+        self._parameters.write(theta)
+        found, left = per_point(self._blocks, self._leaves)
+        if self.way.per_point and not left:
+            return found
+        product, _ = self.differential(theta)
+        for column in left:
+            found[:, column] = product(_unit(column, theta))
+        if self.way.per_point is None:
+            v = torch.linspace(-1.0, 1.0, len(theta), dtype=theta.dtype, device=theta.device)
+            expected = product(v)
+            if float((found @ v - expected).norm()) > CHECKED * float(expected.norm()):
+                raise NotPerPointError("points are not independent")
+            self.way.per_point = True
+        return found
 
     def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
         """v ↦ J v and w ↦ Jᵀw; valid until the next point is evaluated."""
@@ -133,7 +186,23 @@ class ResidualProblem(Problem):
             samples,
             weight,
             self.cost * len(samples) / len(self.samples),
+            self.way,
         )
+
+
+def _unit(column: int, like: torch.Tensor) -> torch.Tensor:
+    unit = torch.zeros_like(like)
+    unit[column] = 1.0
+    return unit
+
+
+def _refused(found: Any) -> ValueError:
+    return ValueError(
+        f"the closure returned {_described(found)}; hessian 'gauss_newton' and solver "
+        "'levenberg_marquardt' need the residuals: a tensor of one dimension or more that depends "
+        "on the parameters, or a list of such, with its graph and without backward; f is the mean "
+        "of their squares"
+    )
 
 
 def _described(found: Any) -> str:

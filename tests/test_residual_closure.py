@@ -170,3 +170,79 @@ def test_a_term_without_points_is_no_hindrance():
     optimizer = ddopt.LevenbergMarquardt(net.parameters())
     loss = [float(optimizer.step(lambda: torch.cat([net(x) - y, net(x[:0])]))) for _ in range(20)]
     assert loss[-1] < 1e-3 * loss[0]
+
+
+def rows(f, theta):
+    """∂r/∂θ by a backward pass for each residual."""
+    r = f._with_graph(theta)
+    found = [torch.autograd.grad(one, f._leaves, retain_graph=True, allow_unused=True) for one in r]
+    return torch.stack([f._flat(parts) for parts in found])
+
+
+def physics(net, x):
+    """u_xx + u u_y of a network at points, and a condition at some of them."""
+    x = x.detach().requires_grad_()
+    u = net(x)
+    (first,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first[:, 0].sum(), x, create_graph=True)
+    return second[:, 0] + u[:, 0] * first[:, 1], torch.stack([first[:, 2], u[:, 0] ** 2], 1)
+
+
+class Mixing(nn.Module):
+    """A network whose rows see each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, x):
+        u = self.inner(x)
+        return u - u.mean()
+
+
+FAST = {
+    "regression": lambda net, x: net(x) - 1.0,
+    "a derivative": lambda net, x: physics(net, x)[0],
+    "a system": lambda net, x: list(physics(net, x)),
+    "terms at other points": lambda net, x: [physics(net, x)[0], 3.0 * net(x[:5] + 1.0)],
+    "terms in one tensor": lambda net, x: torch.cat([physics(net, x)[0], net(x[:5] + 1.0)[:, 0]]),
+    "pairs of points": lambda net, x: net(x[:10]) - net(x[10:20]),
+    "points in another order": lambda net, x: net(x).flip(0)[::2],
+    "an empty term": lambda net, x: [net(x), net(x[:0])],
+    "complex": lambda net, x: torch.complex(net(x), net(2.0 * x)),
+}
+SLOW = {
+    "points that see each other": lambda net, x: Mixing.forward(net, x),
+    "several residuals of a point in one tensor": lambda net, x: torch.cat(physics(net, x)[:1] * 2),
+    "weights outside layers": lambda net, x: x @ net.inner[0].weight.T,
+}
+
+
+@pytest.mark.parametrize("kind", [*FAST, *SLOW])
+def test_the_jacobian_of_a_closure_is_right_whatever_it_computes(kind):
+    net, (x, _) = Mixing(), data()
+    plain = net.inner
+    parameters = Parameters(net.named_parameters())
+    closure = {**FAST, **SLOW}[kind]
+    given = net if kind in ("points that see each other", "weights outside layers") else plain
+    f = ResidualProblem(parameters, lambda: closure(given, x), Stillness([], torch.device("cpu")))
+    theta = parameters.read()
+    J = f.jacobian(theta)
+    torch.testing.assert_close(J, rows(f, theta), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(f.jacobian(theta), J)  # once the way has been chosen
+    assert f.way.per_point is (kind in FAST)
+
+
+def test_coefficients_that_are_sought_are_differentiated_too():
+    net, (x, _) = network(), data()
+    coefficient = nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
+    parameters = Parameters([("coefficient", coefficient), *net.named_parameters()])
+
+    def closure():
+        inside, _ = physics(net, x)
+        return [inside - coefficient * net(x)[:, 0], net(x[:4])]
+
+    f = ResidualProblem(parameters, closure, Stillness([], torch.device("cpu")))
+    theta = parameters.read()
+    torch.testing.assert_close(f.jacobian(theta), rows(f, theta), rtol=1e-9, atol=1e-12)
+    assert f.way.per_point is True

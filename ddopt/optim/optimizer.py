@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from ddopt.notice import warn
 from ddopt.optim.changes import Changes
 from ddopt.parts import Parts, StepReport
 from ddopt.problem import Problem, Samples
-from ddopt.residual_closure import ResidualProblem
+from ddopt.residual_closure import ResidualProblem, Way
 from ddopt.space import Parameters
 from ddopt.state import Pieces, pack, unpack
 from ddopt.witness import Witness
@@ -92,6 +93,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._source: Source | None = None
         self._made: Problem | None = None  # by the source, for the last step
         self._witness = Witness()
+        self._way = Way()  # how the Jacobian of closures that return residuals is computed
         self._told = False  # that a scheduler has no effect
         self.evaluations = 0.0  # closure calls, as multiples of one over the whole batch
         self.report: StepReport | None = None  # of the last step: ratio, radius, accepted, ...
@@ -199,9 +201,12 @@ class EngineOptimizer(torch.optim.Optimizer):
         return problem, last is not None
 
     def _problem(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
-        kind = ResidualProblem if self._engine.parts.least_squares else ClosureProblem
+        if self._engine.parts.least_squares:
+            kind: Any = partial(ResidualProblem, way=self._way)
+        else:
+            kind = ClosureProblem
         if batch is None:
-            return kind(self._parameters, closure, still)
+            return kind(self._parameters, closure, still)  # type: ignore[no-any-return]
         size = batch_size(batch)
         if not size:
             raise ValueError(
@@ -339,7 +344,13 @@ class EngineOptimizer(torch.optim.Optimizer):
         What was seen of closures stays behind: a copied array is not the one that a closure holds.
         """
         own = {key: value for key, value in self.__dict__.items() if key in _COPIED}
-        return {**super().__getstate__(), **own, "_made": None, "_witness": Witness()}
+        return {
+            **super().__getstate__(),
+            **own,
+            "_made": None,
+            "_witness": Witness(),
+            "_way": Way(),
+        }
 
     def _index_sets(self) -> dict[str, Indices]:
         return {f"/engine/solvers/{d}/": c for d, c in self._engine.index_sets.items()}

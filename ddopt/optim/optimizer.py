@@ -206,7 +206,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         else:
             kind = ClosureProblem
         if batch is None:
-            return kind(self._parameters, closure, still)  # type: ignore[no-any-return]
+            return kind(self._parameters, closure, still)
         size = batch_size(batch)
         if not size:
             raise ValueError(

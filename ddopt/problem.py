@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -165,12 +166,18 @@ class Problem(ABC):
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()
             r = self.residuals(leaf)
-            dual = torch.zeros_like(r).requires_grad_()
-            (pulled,) = torch.autograd.grad(r, leaf, dual, create_graph=True)
-        return (
-            lambda v: torch.autograd.grad(pulled, dual, v, retain_graph=True)[0],
-            lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0],
-        )
+
+        @cache
+        def dual() -> tuple[torch.Tensor, torch.Tensor]:
+            """w, and the graph of Jᵀw; made for the first J v."""
+            w = torch.zeros_like(r).requires_grad_()
+            return w, torch.autograd.grad(r, leaf, w, create_graph=True)[0]
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            w, pulled = dual()
+            return torch.autograd.grad(pulled, w, v, retain_graph=True)[0]
+
+        return product, lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0]
 
     def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
         """``jacobian`` as a linear map; its rows may lie on several processes."""

@@ -102,3 +102,38 @@ def test_one_share_that_is_not_finite_is_known_to_all():
     problem.A[30, 0] = math.nan
     split = Split(problem, 4, Serial())
     assert not split.linearised(torch.zeros(6, dtype=torch.float64)).finite
+
+
+@pytest.mark.parametrize("world_size", [1, 3])
+def test_products_of_shares_are_those_of_their_rows(world_size):
+    theta = torch.linspace(-1.0, 1.0, 6, dtype=torch.float64)
+
+    def products(executor):
+        split = Split(Fit.random(31, 6), 4, executor)
+        product, pullback = split.differential(theta)
+        return product(theta), pullback(split.residuals(theta))
+
+    split = Split(Fit.random(31, 6), 4, Serial())
+    J, r = split.jacobian(theta), split.residuals(theta)
+    found = [products(Serial())] if world_size == 1 else run_ranks(products, world_size)
+    for image, pulled in found:
+        torch.testing.assert_close(image, J @ theta)
+        torch.testing.assert_close(pulled, J.T @ r)
+        assert torch.equal(image, found[0][0])
+
+
+def test_without_a_matrix_the_samples_come_in_pieces(monkeypatch):
+    from ddopt.solver import levenberg_marquardt
+
+    monkeypatch.setattr(levenberg_marquardt, "PIECE", 10)
+    problem = Fit.random(31, 6)
+    start = problem.at(torch.zeros(6, dtype=torch.float64))
+    exact = LevenbergMarquardt().solve(problem, start, math.inf, 40)
+    sizes = []
+    inner = Fit.differential
+    monkeypatch.setattr(
+        Fit, "differential", lambda self, x: sizes.append(len(self.samples)) or inner(self, x)
+    )
+    pieces = LevenbergMarquardt(dense=0).solve(problem, start, math.inf, 80)
+    assert pieces.end.value == pytest.approx(exact.end.value, rel=1e-6)
+    assert max(sizes) <= 10

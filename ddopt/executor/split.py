@@ -28,7 +28,7 @@ class Split(Problem):
         assert problem.samples is not None
         self.problem, self.executor, self.count = problem, executor, shares
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.draw, self.geometry = problem.draw, problem.geometry
+        self.draw, self.geometry, self.tilt = problem.draw, problem.geometry, problem.tilt
         self.extra = problem.extra  # few samples: every process evaluates all of them
         dealt = deal(problem.samples.counts, shares)
         self._shares: dict[int, Problem] = {}
@@ -96,6 +96,21 @@ class Split(Problem):
         """The rows of the shares, each where it is evaluated."""
         own = {d: share.jacobian(theta, dtype) for d, share in self._shares.items()}
         return Rows(own, self._sizes(own), self.executor, theta.to(dtype or theta.dtype))
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ J v and w ↦ Jᵀw share by share, so that the graph of one share is in memory."""
+        sizes = self._sizes({d: s.residuals(theta) for d, s in self._shares.items()})
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            own = {d: share.differential(theta)[0](v) for d, share in self._shares.items()}
+            return torch.cat(self.executor.each(own, sizes, v))
+
+        def pullback(w: torch.Tensor) -> torch.Tensor:
+            pieces = w.split(sizes)
+            own = {d: s.differential(theta)[1](pieces[d]) for d, s in self._shares.items()}
+            return self.executor.sum(own, self.count, theta)
+
+        return product, pullback
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """The rows of all shares on every process: m n numbers; ``linearised`` leaves them."""

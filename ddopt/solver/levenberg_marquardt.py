@@ -14,6 +14,7 @@ from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import Settings
+from ddopt.executor import Serial, Split, shared
 from ddopt.hessian.bend import Bent, bend
 from ddopt.hessian.conjugate_gradients import SecantPairs
 from ddopt.hessian.linear_residuals import DampedStep, LinearResiduals
@@ -26,6 +27,8 @@ from ddopt.vectors import dot, norm
 
 if TYPE_CHECKING:
     from ddopt.problem import Problem
+
+PIECE = 4096  # samples whose graph is in memory at once, where there are products alone
 
 
 class LevenbergMarquardt(Solver):
@@ -67,10 +70,12 @@ class LevenbergMarquardt(Solver):
         self._damping = Nielsen(self.config.damping, self.config.single)
         self._pairs = SecantPairs()  # the preconditioner, where J is known by its products
         self._blind = 0  # steps in a row that promised less than f can show
+        self._pieces: tuple[Problem, Problem] | None = None  # the last problem, and its shares
         self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
 
     def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
         """Iterate from ``start``; damping and precision are kept for the next call."""
+        problem = self._in_pieces(problem)
         point, accepted, rejected, cost, ratio = start, 0, 0, 0.0, None
         decrease, room = 0.0, ball
         for _ in range(iterations):
@@ -102,6 +107,15 @@ class LevenbergMarquardt(Solver):
             evaluations=cost,
             ratio=ratio if ratio is None or math.isfinite(ratio) else -math.inf,
         )
+
+    def _in_pieces(self, problem: Problem) -> Problem:
+        """The problem; in shares, one graph at a time, where J is known by its products."""
+        many = 0 if problem.samples is None else len(problem.samples)
+        if self._fits(many, problem.layout.size) or isinstance(problem, Split):
+            return problem
+        if self._pieces is None or self._pieces[0] is not problem:
+            self._pieces = problem, shared(problem, -(-many // PIECE), Serial())[0]
+        return self._pieces[1]
 
     def _model(self, problem: Problem, point: Point) -> LinearResiduals:
         """The linear model at ``point``; it serves again after a rejection."""

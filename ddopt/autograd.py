@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ddopt.problem import Frozen, Operator, Point, Problem, Samples
+from ddopt.derived import Frozen
+from ddopt.problem import Operator, Point, Problem, Samples
 from ddopt.space import Indices, Layout
 from ddopt.vectors import total
 
@@ -46,7 +47,7 @@ class AutogradProblem(Problem):
         layout: Layout,
         sums: TermSums,
         samples: Samples,
-        counts: tuple[int, ...] | None = None,
+        counts: tuple[float, ...] | None = None,
         cost: float = 1.0,
         chunk: int | None = None,
         redraw: Redraw | None = None,
@@ -103,33 +104,37 @@ class AutogradProblem(Problem):
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()
             loss = self.loss(leaf)
-        value = float(loss.detach())
-        return Point(theta, value, lambda: torch.autograd.grad(loss, leaf)[0])
+        value, epsilon = float(loss.detach()), torch.finfo(loss.dtype).eps
+        return Point(theta, value, lambda: torch.autograd.grad(loss, leaf)[0], epsilon)
 
     def both(self, theta: torch.Tensor) -> Point:
         """Evaluate f and its gradient in one pass over the chunks."""
         if len(self._pieces) == 1:
             return self.at(theta)  # its graph is at hand
         values: list[float] = []
+        epsilon = 0.0
 
         def gradients() -> Iterator[torch.Tensor]:
+            nonlocal epsilon
             for piece in self._pieces:
                 point = piece.at(theta)
                 values.append(point.value)
+                epsilon = max(epsilon, point.epsilon)
                 yield point.gradient
 
         gradient = _total(gradients())
-        return Point(theta, total(values), gradient)
+        return Point(theta, total(values), gradient, epsilon)
 
     def _accumulated(self, theta: torch.Tensor) -> Point:
         """Evaluate f chunk by chunk; the gradient goes through the chunks again."""
         # Not under no_grad: kernels may differ without a graph, and with them the last bits.
-        value = total(piece.at(theta).value for piece in self._pieces)
+        found = [_value(piece.at(theta)) for piece in self._pieces]
+        value, epsilon = total(value for value, _ in found), max(eps for _, eps in found)
 
         def gradient() -> torch.Tensor:
             return _total(piece.at(theta).gradient for piece in self._pieces)
 
-        return Point(theta, value, gradient)
+        return Point(theta, value, gradient, epsilon)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v by differentiating <∇f, v>; the graph of ∇f is built once.
@@ -146,17 +151,23 @@ class AutogradProblem(Problem):
         return lambda v: torch.autograd.grad(gradient, leaf, v, retain_graph=True)[0]
 
     def part(self, samples: Samples) -> AutogradProblem:
-        """The same loss as means over ``samples``; its cost is in proportion."""
-        return self._over(samples, samples.counts)
+        """The same loss as means over ``samples``, every term with the weight that it has here."""
+        assert self.samples is not None
+        counts = zip(self._counts, samples.counts, self.samples.counts, strict=True)
+        return self._over(samples, tuple(c * m / n if n else 0 for c, m, n in counts))
 
     def share(self, samples: Samples) -> AutogradProblem:
         """The contribution of ``samples`` to the means over all of D."""
         return self._over(samples, self._counts)
 
-    def _over(self, samples: Samples, counts: tuple[int, ...]) -> AutogradProblem:
+    def _over(self, samples: Samples, counts: tuple[float, ...]) -> AutogradProblem:
         assert self.samples is not None
         cost = self.cost * len(samples) / len(self.samples)
-        return self._but(samples=samples, _counts=counts, cost=cost)
+        return self._but(samples=samples, _counts=counts, cost=cost, extra=None)
+
+    def sources(self) -> list[Any]:
+        """What the sums are made from."""
+        return [self._sums, self._redraw]
 
     def drawn(self, number: int) -> AutogradProblem:
         """The same samples with random numbers of their own; ``redraw`` knows which."""
@@ -176,7 +187,13 @@ class AutogradProblem(Problem):
             names=tuple(self.layout.names[i] for i in moving),
             shapes=tuple(self.layout.shapes[i] for i in moving),
         )
-        return self._but(layout=restricted, _held=_Held(moving, point.theta.detach()))
+        held = _Held(moving, point.theta.detach())
+        return self._but(layout=restricted, _held=held, extra=None)
+
+
+def _value(point: Point) -> tuple[float, float]:
+    """f and its round-off; the point, and its graph, are dropped before the next one is made."""
+    return point.value, point.epsilon
 
 
 def _total(vectors: Iterator[torch.Tensor]) -> torch.Tensor:

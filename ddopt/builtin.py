@@ -53,7 +53,10 @@ COMPONENTS = {
         "averaged": "ddopt.acceptance.averaged:Averaged",
         "asntr": "ddopt.acceptance.asntr:ASNTR",
     },
-    "radius": {"stepwise": "ddopt.radius.stepwise:Stepwise"},
+    "radius": {
+        "stepwise": "ddopt.radius.stepwise:Stepwise",
+        "by_ratio": "ddopt.radius.by_ratio:ByRatio",
+    },
     "sampling": {
         "full": "ddopt.sampling.full:Full",
         "batches": "ddopt.sampling.batches:Batches",

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ddopt.graphs import built_inside
 from ddopt.problem import Point, Problem, Samples
 from ddopt.space import Parameters
 
@@ -20,19 +21,21 @@ class Stillness:
     """Keeps f one function: every evaluation sees the same buffers and the same random numbers.
 
     Without it, the running means of a BatchNorm layer and the masks of a dropout layer would differ
-    between an iterate and its trial, and the ratio would measure noise. Afterwards both are as
-    after the first evaluation.
+    between an iterate and its trial, and the ratio would measure noise. What an evaluation leaves
+    in them is the trace of its point. Afterwards both are as the point that is kept has left them:
+    a rejected trial leaves nothing.
     """
 
     def __init__(self, buffers: Sequence[torch.Tensor], device: torch.device) -> None:
         self._buffers = list(buffers)
         self._device = device
-        self._before = self._snapshot()
-        self._after: list[torch.Tensor] | None = None
-        self._finished = False
+        self._before = self.snapshot()
+        self._disturbed = False
+        self._finished = False  # the step that this belongs to
         self._outside: list[torch.Tensor] | None = None
 
-    def _snapshot(self) -> list[torch.Tensor]:
+    def snapshot(self) -> list[torch.Tensor]:
+        """The random states and copies of the buffers, as they are now."""
         states = [torch.random.get_rng_state()]
         if self._device.type == "cuda":
             states.append(torch.cuda.get_rng_state(self._device))
@@ -48,21 +51,27 @@ class Stillness:
             buffer.detach().copy_(kept)
 
     def __enter__(self) -> None:
-        if self._finished:  # a gradient is asked for after the step: by a checkpoint
-            self._outside = self._snapshot()
+        if self._finished:  # a checkpoint asks for a gradient
+            self._outside = self.snapshot()
+        self._disturbed = True
         self._restore(self._before)
 
     def __exit__(self, *exception: object) -> None:
-        if self._after is None:
-            self._after = self._snapshot()
+        """In a step nothing: the next evaluation, or ``finish``, restores what it needs."""
         if self._outside is not None:
             self._restore(self._outside)
 
-    def finish(self) -> None:
-        """Leave buffers and random numbers as the first evaluation left them."""
+    def finish(self, point: Point | None) -> None:
+        """Leave buffers and random numbers as the kept ``point`` left them.
+
+        They are as before where it was evaluated in an earlier step, or on another process.
+        """
         self._finished = True
-        if self._after is not None:
-            self._restore(self._after)
+        trace = None if point is None else point.trace
+        if self._disturbed:
+            self._restore(self._before if trace is None else trace)
+        if point is not None:
+            point.trace = None  # of this step only: what comes between two steps stays
 
 
 def take(batch: Any, index: torch.Tensor) -> Any:
@@ -115,14 +124,18 @@ def refuse_other_arguments(closure: Closure, batch: Any) -> None:
         ) from None
 
 
-def _number(loss: Any) -> float:
-    """The loss that a closure returned, a number or a tensor of one element."""
+def _number(loss: Any, parameters: torch.dtype) -> tuple[float, float]:
+    """The loss that a closure returned, a number or a tensor of one element, and its round-off.
+
+    A number tells nothing about the type that it was computed in: it is that of the parameters.
+    """
     if isinstance(loss, torch.Tensor):
-        if loss.numel() == 1:
-            return float(loss.detach())
-        given = f"a tensor of shape {tuple(loss.shape)}"
-    elif isinstance(loss, Real):  # NumPy's numbers are, too
-        return float(loss)
+        if loss.numel() == 1 and loss.dtype != torch.bool:
+            kind = loss.dtype if loss.is_floating_point() else parameters
+            return float(loss.detach()), torch.finfo(kind).eps
+        given = f"a tensor of shape {tuple(loss.shape)} and {loss.dtype}"
+    elif isinstance(loss, Real) and not isinstance(loss, bool):  # NumPy's numbers are, too
+        return float(loss), torch.finfo(parameters).eps
     else:
         given = "None" if loss is None else type(loss).__name__
     raise ValueError(
@@ -137,6 +150,9 @@ class ClosureProblem(Problem):
     A closure always runs backward, so value and gradient come together: the accepted trial's
     gradient is the next iteration's first one.
     """
+
+    additive = False  # batch normalisation, or dropout by the call, would make it another function
+    vouches = True
 
     def __init__(
         self,
@@ -153,6 +169,24 @@ class ClosureProblem(Problem):
         self._parameters, self._closure, self._stillness = parameters, closure, stillness
         self._batch, self._weight = batch, weight
 
+    @classmethod
+    def over(
+        cls, batch: Any, parameters: Parameters, closure: Closure, stillness: Stillness
+    ) -> ClosureProblem:
+        """f over all samples of a batch; without one (None) the closure knows its samples itself.
+
+        Raises ``ValueError`` for a batch without samples, and for what is no batch.
+        """
+        if batch is None:
+            return cls(parameters, closure, stillness)
+        size = batch_size(batch)
+        if not size:
+            raise ValueError(
+                "the batch is empty: the first dimension of its tensors is 0, and f is a mean over "
+                "samples; leave this step out"
+            )
+        return cls(parameters, closure, stillness, batch, Samples.all(size))
+
     def at(self, theta: torch.Tensor) -> Point:
         """Write ``theta`` (n,) into the module, clear its gradients, and call the closure.
 
@@ -161,16 +195,18 @@ class ClosureProblem(Problem):
         Where the gradient is not finite the value is nan.
 
         Raises:
-            ValueError: the closure returns no single number, or leaves no or sparse gradients.
+            ValueError: the closure returns no single number, or leaves no or sparse gradients, or
+                calls backward on what it has not computed itself.
         """
         self._parameters.write(theta)
         self._parameters.clear_gradients()
-        with self._stillness, torch.enable_grad():
+        with self._stillness, torch.enable_grad(), built_inside():
             if self.samples is None:
                 loss = self._closure()
             else:
                 loss = self._closure(take(self._batch, self.samples.terms[0]))
-        value = _number(loss)
+            trace = self._stillness.snapshot()
+        value, epsilon = _number(loss, self._parameters.tensors[0].dtype)
         gradients = [p.grad for p in self._parameters.tensors]
         if all(gradient is None for gradient in gradients):
             raise ValueError(
@@ -182,18 +218,22 @@ class ClosureProblem(Problem):
         gradient = self._parameters.flatten(gradients)
         if not bool(gradient.isfinite().all()):
             value = math.nan  # no step leads away from here: a trial must not be accepted
-        if self._weight == 1.0:
-            return Point(theta, value, gradient)
-        return Point(theta, self._weight * value, gradient.mul_(self._weight))
+        if self._weight != 1.0:
+            value, gradient = self._weight * value, gradient.mul_(self._weight)
+        return Point(theta, value, gradient, epsilon, trace)
+
+    def sources(self) -> list[Any]:
+        """What the closure has captured, and the batch."""
+        return [self._closure, self._batch]
 
     def part(self, samples: Samples) -> ClosureProblem:
         """The closure's loss over a part of the batch."""
-        return self._over(samples, 1.0)
+        return self._over(samples, self._weight)
 
     def share(self, samples: Samples) -> ClosureProblem:
         """The part's mean loss, weighted by its share of the batch."""
         assert self.samples is not None
-        return self._over(samples, len(samples) / len(self.samples))
+        return self._over(samples, self._weight * (len(samples) / len(self.samples)))
 
     def _over(self, samples: Samples, weight: float) -> ClosureProblem:
         assert self.samples is not None

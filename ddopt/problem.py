@@ -6,16 +6,19 @@ f̃_d the first-order consistent objective of subdomain d.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 
+from ddopt.captured import digest
 from ddopt.jacobian import Dense, Gramian
 from ddopt.jacobian import Operator as Operator
-from ddopt.space import Indices, Layout, prolong, restrict
+from ddopt.space import Indices, Layout
 from ddopt.vectors import LOCAL, Geometry, fingerprint
 
 JACOBIAN_ROWS = 128  # residuals differentiated at once; bounds the memory of a Jacobian
@@ -26,14 +29,31 @@ class Point:
 
     A rejected trial is decided on its value alone, so its gradient need never be computed, nor
     travel between processes.
+
+    Args:
+        theta: θ, shape (n,).
+        value: f(θ).
+        gradient: ∇f(θ), shape (n,), or what computes it.
+        epsilon: relative round-off of the value, that of the number type in which the loss came;
+            where it is not given, that of ``theta``.
+        trace: what the evaluation left in a module's buffers and in the random state; only
+            closures leave anything.
     """
 
     def __init__(
-        self, theta: torch.Tensor, value: float, gradient: torch.Tensor | Callable[[], torch.Tensor]
+        self,
+        theta: torch.Tensor,
+        value: float,
+        gradient: torch.Tensor | Callable[[], torch.Tensor],
+        epsilon: float | None = None,
+        trace: list[torch.Tensor] | None = None,
     ) -> None:
         self.theta = theta  # shape: (n,)
         self.value = value
         self._gradient = gradient
+        self.epsilon = torch.finfo(theta.dtype).eps if epsilon is None else epsilon
+        self.trace = trace
+        self._sound: bool | None = None  # once it has been asked for
 
     @property
     def gradient(self) -> torch.Tensor:
@@ -41,6 +61,28 @@ class Point:
         if not isinstance(self._gradient, torch.Tensor):
             self._gradient = self._gradient()
         return self._gradient
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickles, which cannot hold a gradient that is still to be computed."""
+        return Point, (self.theta, self.value, self.gradient, self.epsilon)
+
+    def sound(self, geometry: Geometry = LOCAL) -> bool:
+        """Whether f and ∇f are finite here, so that a step can lead on; asks for the gradient.
+
+        In stages or pieces it is a collective, with one answer for all processes.
+        """
+        if self._sound is None:
+            self._sound = math.isfinite(self.value) and geometry.finite(self.gradient)
+        return self._sound
+
+    def seen(
+        self,
+        theta: torch.Tensor,
+        value: float,
+        gradient: torch.Tensor | Callable[[], torch.Tensor],
+    ) -> Point:
+        """The same evaluation as a wrapper sees it: other vectors, another value, one round-off."""
+        return Point(theta, value, gradient, self.epsilon, self.trace)
 
 
 @dataclass(frozen=True)
@@ -94,7 +136,15 @@ class Problem(ABC):
     geometry: Geometry = LOCAL  # inner products; over processes where each holds a piece
     draw: int = 0  # which samples and random numbers were drawn; one draw is one function
     extra: Problem | None = None  # the loss on independent samples that test its steps
+    additive: bool = True  # whether shares add up to f however they are cut, but for round-off
+    vouches: bool = False  # whether its value is nan wherever its gradient is not finite
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
+    jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
+
+    @property
+    def path(self) -> float:
+        """The longest path of one evaluation: ``cost``, unless several processes share it."""
+        return self.cost
 
     @abstractmethod
     def at(self, theta: torch.Tensor) -> Point:
@@ -130,6 +180,8 @@ class Problem(ABC):
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """f as a function of the parameters in ``indices`` alone, the others held at ``point``."""
+        from ddopt.derived import Frozen  # which derives from this class
+
         return self if indices is None else Frozen(self, point.theta, indices)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
@@ -194,7 +246,16 @@ class Problem(ABC):
             "parameters": f"{self.layout.dtype} " + ", ".join(f"{n} {s}" for n, s in names),
             "initial values": fingerprint(theta),
             "sample counts": str(self.samples.counts if self.samples else "none"),
+            "data": digest(self.sources()),
         }
+
+    def sources(self) -> list[Any]:
+        """What f is made from, the same on every process: functions, arrays, what holds them.
+
+        Processes compare the arrays that are found in there (:func:`ddopt.captured.digest`).
+        """
+        own = vars(self).items()
+        return [part for name, part in own if name not in ("samples", "extra")]
 
     def _missing(self, ability: str, method: str) -> ValueError:
         return ValueError(
@@ -220,96 +281,3 @@ class Blank(Problem):
             "a closure evaluates the whole network at once and cannot be cut into stages; choose "
             "variant 'P', which decomposes layers, or a run file with strategy = 'sapts_ip'"
         )
-
-
-class Frozen(Problem):
-    """f restricted to the parameters in C, the others held at θ_k; works for every problem."""
-
-    def __init__(self, problem: Problem, theta: torch.Tensor, indices: Indices) -> None:
-        self.problem, self.theta, self.indices = problem, theta, indices
-        self.layout = problem.layout.restricted(indices)
-        self.samples, self.cost = problem.samples, problem.cost
-        self.tilt = None if problem.tilt is None else restrict(problem.tilt, indices)
-
-    def _full(self, part: torch.Tensor) -> torch.Tensor:
-        theta = self.theta.clone()
-        theta[self.indices] = part
-        return theta
-
-    def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate at the restricted ``theta`` (|C|,)."""
-        return self._restricted(theta, self.problem.at(self._full(theta)))
-
-    def both(self, theta: torch.Tensor) -> Point:
-        """The same, where the gradient will be asked for."""
-        return self._restricted(theta, self.problem.both(self._full(theta)))
-
-    def _restricted(self, theta: torch.Tensor, point: Point) -> Point:
-        return Point(theta, point.value, lambda: restrict(point.gradient, self.indices))
-
-    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """Those of f, shape (m,)."""
-        return self.problem.residuals(self._full(theta))
-
-    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The columns of J that belong to C, shape (m, |C|)."""
-        return self.problem.jacobian(self._full(theta), dtype)[:, self.indices]
-
-    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
-        """v ↦ J Rᵀ v and w ↦ R Jᵀw."""
-        product, pullback = self.problem.differential(self._full(theta))
-        n = self.problem.layout.size
-        return (
-            lambda v: product(prolong(v, self.indices, n)),
-            lambda w: restrict(pullback(w), self.indices),
-        )
-
-    def curvature(self, theta: torch.Tensor) -> Operator:
-        """v ↦ R ∇²f Rᵀ v."""
-        full, n = self.problem.curvature(self._full(theta)), self.problem.layout.size
-        return lambda v: restrict(full(prolong(v, self.indices, n)), self.indices)
-
-
-class Consistent(Problem):
-    """f̃(θ) = f_d(θ) + <r, θ − θ_0>, so that ∇f̃(θ_0) is the restricted global gradient.
-
-    ``wanted`` is R_d g_k, shape (n_d,). Source: arXiv 2502.05133, equations 3 and 4. The value and
-    the gradient carry the same term; a local solver never knows that it is local.
-    """
-
-    def __init__(self, problem: Problem, origin: Point, wanted: torch.Tensor) -> None:
-        self.problem, self.origin = problem, origin
-        self.residual = wanted - origin.gradient  # r_d, shape (n_d,)
-        below = problem.tilt
-        self.tilt = self.residual if below is None else self.residual + below
-        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.start = Point(origin.theta, origin.value, wanted)
-        self.geometry = problem.geometry
-
-    def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate f̃ at ``theta`` (n_d,)."""
-        return self._tilted(theta, self.problem.at(theta))
-
-    def both(self, theta: torch.Tensor) -> Point:
-        """The same, where the gradient will be asked for."""
-        return self._tilted(theta, self.problem.both(theta))
-
-    def _tilted(self, theta: torch.Tensor, point: Point) -> Point:
-        tilt = self.geometry.dot(self.residual, theta - self.origin.theta)
-        return Point(theta, point.value + tilt, lambda: point.gradient + self.residual)
-
-    def curvature(self, theta: torch.Tensor) -> Operator:
-        """The linear term has no curvature."""
-        return self.problem.curvature(theta)
-
-    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """Those of f_d: the linear term has none."""
-        return self.problem.residuals(theta)
-
-    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """That of f_d's residuals."""
-        return self.problem.jacobian(theta, dtype)
-
-    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
-        """That of f_d's residuals."""
-        return self.problem.differential(theta)

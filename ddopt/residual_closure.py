@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ddopt.closure import Stillness, take
+from ddopt.closure import Stillness, batch_size, take
 from ddopt.jacobian import Operator, by_rows
 from ddopt.per_point import NotPerPointError, per_point
 from ddopt.problem import Point, Problem, Samples
@@ -38,6 +38,8 @@ class ResidualProblem(Problem):
     one for each residual (``ddopt.per_point``, ``ddopt.jacobian.by_rows``).
     """
 
+    additive = False  # batch normalisation would make it another function
+
     def __init__(
         self,
         parameters: Parameters,
@@ -54,6 +56,25 @@ class ResidualProblem(Problem):
         self.samples, self.cost = samples, cost
         self._parameters, self._closure, self._stillness = parameters, closure, stillness
         self._batch, self._weight = batch, weight
+
+    @classmethod
+    def over(
+        cls, batch: Any, parameters: Parameters, closure: Residuals, stillness: Stillness, way: Way
+    ) -> ResidualProblem:
+        """f over all samples of a batch; without one (None) the closure knows its samples itself.
+
+        Raises ``ValueError`` for a batch without samples, and for what is no batch.
+        """
+        samples = None if batch is None else Samples.all(batch_size(batch))
+        if samples is not None and not len(samples):
+            raise ValueError(
+                "the batch is empty, and f is a mean over samples; leave this step out"
+            )
+        return cls(parameters, closure, stillness, batch, samples, way=way)
+
+    def sources(self) -> list[Any]:
+        """What the closure has captured, and the batch."""
+        return [self._closure, self._batch]
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate f; the closure runs again where the gradient is asked for.

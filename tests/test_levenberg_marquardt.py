@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from ddopt.problem import Consistent, Point, Problem
+from ddopt.derived import Consistent
+from ddopt.problem import Point, Problem
 from ddopt.solver.damping import FLOOR_SINGLE, Nielsen
 from ddopt.solver.levenberg_marquardt import LevenbergMarquardt
 from ddopt.space import Layout
@@ -194,7 +195,8 @@ def test_at_a_start_whose_jacobian_is_not_finite_nothing_is_done():
     start = problem.at(zeros(15))
     answer = LevenbergMarquardt().solve(problem, start, math.inf, 5)
     assert answer.end is start
-    assert (answer.accepted, answer.decrease, answer.ratio) == (0, 0.0, None)
+    assert (answer.accepted, answer.decrease, answer.ratio) == (0, 0.0, -math.inf)
+    assert answer.non_finite == 1
 
 
 def test_a_stationary_point_is_left_alone():

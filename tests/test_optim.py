@@ -152,6 +152,20 @@ def test_a_step_costs_one_evaluation_when_the_closure_is_one_function():
     assert len(calls) == 11 == optimizer.evaluations
 
 
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_iterations_on_one_batch_share_the_evaluation_where_it_begins(iterations):
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters(), iterations=iterations)
+    calls = []
+    closure = trainer(model, x, y, optimizer)
+    for k in range(6):
+        pick = torch.arange(k % 3, len(x), 3)
+        optimizer.step(lambda part: calls.append(0) or closure(part), (x[pick], y[pick]))
+    assert len(calls) == optimizer.evaluations == 6 * (1 + iterations) + 1  # asked twice at first
+    with pytest.raises(ValueError, match="iterations = 0; a step takes at least one"):
+        TrustRegion(model.parameters(), iterations=0)
+
+
 @pytest.mark.parametrize(("variant", "subdomains"), [("D", 3), ("M", 2)])
 def test_evaluations_are_the_samples_that_the_closure_has_seen(variant, subdomains):
     model, x, y = classification()
@@ -323,7 +337,7 @@ def test_errors_say_what_to_do():
     model, x, y = classification()
     optimizer = SAPTS(model.parameters(), variant="D", subdomains=2)
     with pytest.raises(ValueError, match="step\\(\\) needs a closure"):
-        optimizer.step()
+        optimizer.step(None)
     with pytest.raises(ValueError, match=r"call step\(closure, batch\)"):
         optimizer.step(trainer(model, x, y, optimizer))
     with pytest.raises(ValueError, match="a trust region that exists"):
@@ -340,13 +354,16 @@ def test_buffers_and_random_numbers_are_those_of_one_evaluation():
     _, x, y = classification()
     x = x.float()
     optimizer = TrustRegion(model.parameters(), buffers=model.buffers())
-    reference = copy.deepcopy(model)
-    torch.manual_seed(1)
-    reference(x)
-    after_one = torch.rand(1)
+    statistics = {key: value.clone() for key, value in model[1].named_buffers()}
     torch.manual_seed(1)
     optimizer.step(trainer(model, x, y, optimizer))
-    assert torch.equal(torch.rand(1), after_one)
+    after = torch.rand(1)
+    assert optimizer.report.accepted
+    reference = copy.deepcopy(model)  # where the step has ended
+    reference[1].load_state_dict({**reference[1].state_dict(), **statistics})
+    torch.manual_seed(1)
+    reference(x)
+    assert torch.equal(after, torch.rand(1))
     assert torch.equal(model[1].running_mean, reference[1].running_mean)
     assert model[1].num_batches_tracked == 1
 
@@ -590,14 +607,40 @@ def test_what_a_closure_lacks_is_said():
     for returned, message in (
         (lambda: None, "returned None"),
         (lambda: torch.ones(2), r"shape \(2,\)"),
+        (lambda: True, "returned bool"),
+        (lambda: torch.tensor(True), "torch.bool; it has to return the loss"),
         (lambda: cross_entropy(model(x), y), "loss.backward"),
     ):
         with pytest.raises(ValueError, match=message):
             optimizer.step(returned)
-    with pytest.raises(ValueError, match="another optimizer"):
-        optimizer.load_state_dict(torch.optim.Adam(model.parameters()).state_dict())
     with pytest.raises(ValueError, match=r"Did you mean 'solver.norm'"):
         TrustRegion(model.parameters(), nrm="inf")
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_a_forward_pass_outside_the_closure_is_told(retain):
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    outside = model(x)
+
+    def closure():
+        loss = cross_entropy(outside, y)
+        loss.backward(retain_graph=retain)
+        return loss
+
+    if retain:
+        closure()  # the graph survives this one
+    else:
+        outside.sum().backward()
+    with pytest.raises(ValueError, match="put the whole forward pass inside the closure"):
+        optimizer.step(closure)
+
+
+def test_an_error_inside_a_closure_is_its_own():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        optimizer.step(lambda: cross_entropy(model(x[:, :1]), y))
 
 
 def test_what_it_shows_of_itself_is_short():

@@ -117,6 +117,7 @@ def test_a_run_without_a_checkpoint_starts_again(run_file, tmp_path):
         ("stop.seconds=1e-9", StopReason.SECONDS),
         ("stop.iterations=0", StopReason.ITERATIONS),
         ("problem.broken=true", StopReason.NON_FINITE),
+        ("problem.cusp=true", StopReason.NO_FINITE_STEP),
     ],
 )
 def test_reasons_to_stop(run_file, tmp_path, change, reason):
@@ -148,6 +149,9 @@ def test_a_plugin_can_ask_a_run_to_stop(run_file, tmp_path, monkeypatch):
         def call(self, hook, **arguments):
             if hook == "ddopt_after_step" and arguments["report"].iteration == 2:
                 arguments["run"].request_stop()
+
+        def states(self):
+            return {}
 
     monkeypatch.setattr("ddopt.run.running.manager", Impatient)
     assert manager() is not None

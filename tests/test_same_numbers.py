@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from ddopt.plugins import manager
 from ddopt.run import record
@@ -76,6 +75,8 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 def write_images(root):
     """Scikit-learn's digits in MNIST's place, format and shape."""
+    from sklearn.datasets import load_digits
+
     images, labels = load_digits(return_X_y=True)
     images = np.kron(images.reshape(-1, 8, 8), np.ones((3, 3))) * (255 / 16)
     images = np.pad(images, [(0, 0), (2, 2), (2, 2)]).astype(np.uint8)
@@ -121,7 +122,7 @@ def outcomes(tmp_path_factory):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-4000:]

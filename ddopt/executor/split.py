@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
 from ddopt.decomposition.data import deal
+from ddopt.derived import Derived, Frozen
 from ddopt.executor.rows import Rows
+from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
 from ddopt.problem import Operator, Point, Problem, Samples
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from ddopt.space import Indices
 
 
-class Split(Problem):
+class Split(Derived):
     """A problem whose value and gradient are summed over N shares of its samples.
 
     The shares are dealt once, by N and not by the number of processes, and summed in subdomain
@@ -26,16 +29,29 @@ class Split(Problem):
 
     def __init__(self, problem: Problem, shares: int, executor: Executor) -> None:
         assert problem.samples is not None
-        self.problem, self.executor, self.count = problem, executor, shares
-        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.draw, self.geometry, self.tilt = problem.draw, problem.geometry, problem.tilt
+        super().__init__(problem)
+        self.executor, self.count = executor, shares
         self.extra = problem.extra  # few samples: every process evaluates all of them
         dealt = deal(problem.samples.counts, shares)
+        self._longest = max(sum(map(len, share.terms)) for share in dealt)
         self._shares: dict[int, Problem] = {}
         for d in executor.owned(shares):
             picked = zip(problem.samples.terms, dealt[d].terms, strict=True)
             own = Samples(tuple(term[pick] for term, pick in picked))
             self._shares[d] = problem.share(own)
+
+    @property
+    def path(self) -> float:
+        """The cost of the largest share."""
+        assert self.samples is not None
+        return self.cost * self._longest / len(self.samples)
+
+    def _around(self, problem: Problem) -> Problem:
+        """A subdomain's own loss is evaluated where the subdomain is: not split."""
+        return problem
+
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        return point
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate every share, and add them up in order."""
@@ -46,31 +62,38 @@ class Split(Problem):
         return self._added(theta, {d: share.both(theta) for d, share in self._shares.items()})
 
     def _added(self, theta: torch.Tensor, points: dict[int, Point]) -> Point:
-        values = self.executor.numbers({d: [p.value] for d, p in points.items()}, self.count)
-        value = sum(value for (value,) in values)
+        own = {d: [p.value, p.epsilon] for d, p in points.items()}
+        rows = self.executor.numbers(own, self.count)
+        value, epsilon = sum(value for value, _ in rows), max(epsilon for _, epsilon in rows)
 
         def gradient() -> torch.Tensor:
-            own = {d: point.gradient for d, point in points.items()}
-            return self.executor.sum(own, self.count, theta)
+            gradients = {d: point.gradient for d, point in points.items()}
+            return self.executor.sum(gradients, self.count, theta)
 
-        return Point(theta, value, gradient)
+        traces = [point.trace for point in points.values()]
+        return Point(theta, value, gradient, epsilon, next(iter(traces), None))
 
-    @property
+    @cached_property
     def alone(self) -> Problem:
-        """f over all shares, here."""
-        return self.problem.alone
+        """f over all shares, here.
 
-    def part(self, samples: Samples) -> Problem:
-        """A subdomain's own loss is evaluated where the subdomain is: not split."""
-        return self.problem.part(samples)
-
-    def share(self, samples: Samples) -> Problem:
-        """So is its share."""
-        return self.problem.share(samples)
+        The shares are the same ones: with batch normalisation, or dropout by the call, the loss of
+        all samples at once is another function.
+        """
+        here = self.executor.size == 1
+        return self if here else Split(self.problem.alone, self.count, Serial())
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
-        """A subdomain's own loss is evaluated where the subdomain is: not split."""
-        return self.problem.frozen(point, indices)
+        """A subdomain's own loss is evaluated where the subdomain is.
+
+        In the same shares, where f is another function when it is cut in another way.
+        """
+        frozen = self.problem.frozen(point, indices)
+        if self.additive:
+            return frozen
+        if type(frozen).share is Problem.share:
+            return Frozen(self.alone, point.theta, indices) if indices is not None else self.alone
+        return shared(frozen, self.count, Serial())[0]
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """Every share multiplies, and the products are added up in order."""
@@ -119,18 +142,6 @@ class Split(Problem):
         sizes = [size * n for size in self._sizes(own)]
         flat = {d: rows.reshape(-1) for d, rows in own.items()}
         return torch.cat(self.executor.each(flat, sizes, like)).view(-1, n)
-
-    def stages(self) -> list[slice]:
-        """Where the stages lie."""
-        return self.problem.stages()
-
-    def facts(self, theta: torch.Tensor) -> dict[str, str]:
-        """What all must agree on."""
-        return self.problem.facts(theta) if self.geometry.sharded else super().facts(theta)
-
-    def coordinates(self, term: int) -> torch.Tensor:
-        """Where the samples lie."""
-        return self.problem.coordinates(term)
 
 
 def shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:

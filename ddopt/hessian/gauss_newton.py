@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ddopt.component import Settings
 from ddopt.hessian.bend import bend
-from ddopt.hessian.hessian import Hessian
+from ddopt.hessian.hessian import Hessian, Unknown
 from ddopt.hessian.linear_residuals import LinearResiduals
 
 if TYPE_CHECKING:
@@ -43,12 +43,14 @@ class GaussNewton(Hessian):
         self._last: tuple[Point, LinearResiduals] | None = None  # serves again after a rejection
         self._guess = 0.0  # the damping of the last step, near which the next one's may be
 
-    def model(self, problem: Problem, point: Point) -> LinearResiduals:
+    def model(self, problem: Problem, point: Point) -> LinearResiduals | Unknown:
         """The linearised least-squares model at ``point``."""
         if self._last is None or self._last[0] is not point:
             guess = self._damping
             residuals = problem.residuals(point.theta).detach()
             jacobian = problem.linearised(point.theta)
+            if not (bool(residuals.isfinite().all()) and jacobian.finite):
+                return Unknown(point.gradient)  # and not kept for the next time
             self._last = point, LinearResiduals(jacobian, residuals, problem.tilt, guess)
         return self._last[1]
 
@@ -60,10 +62,11 @@ class GaussNewton(Hessian):
         self, problem: Problem, point: Point, candidate: Candidate, room: float
     ) -> Candidate:
         """Bend the step until the residuals are those that the linear model promised."""
-        model = self.model(problem, point)
-        plain = model.last
-        own = plain is not None and plain.step is candidate.step  # not another solver's
-        if plain is None or not own or not self.config.corrections or not candidate.predicted > 0.0:
+        model = None if self._last is None or self._last[0] is not point else self._last[1]
+        plain = None if model is None else model.last
+        if model is None or plain is None or plain.step is not candidate.step:
+            return candidate  # of another subproblem solver, or there is no model
+        if not (self.config.corrections and candidate.predicted > 0.0):
             return candidate
         bent = bend(
             lambda step: problem.residuals(point.theta + step).detach(),
@@ -72,8 +75,7 @@ class GaussNewton(Hessian):
             self.config.corrections,
             lambda step: problem.geometry.norm(step) <= room,
         )
-        cost = bent.evaluations * problem.cost
-        return dataclasses.replace(candidate, step=bent.step, cost=cost)
+        return dataclasses.replace(candidate, step=bent.step)
 
     def state_dict(self) -> dict[str, Any]:
         """The last damping: where the next secular equation begins."""

@@ -11,6 +11,7 @@ consistent local objective has one, ``Problem.tilt``), σ the damping, Δ a radi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -166,12 +167,12 @@ class LinearResiduals(Regularised):
 
         The decrease is that of the linear residuals and not the sum of squares that it should be:
         eigenvalues near round-off promise what no step brings. Where J is not finite there is no
-        step, and no decrease.
+        step, and the promise is nan.
         """
         try:
             step = self.within(radius, self.guess).step
         except ArithmeticError:
-            return torch.zeros_like(self.gradient), 0.0, 0.0
+            return torch.zeros_like(self.gradient), math.nan, 0.0
         assert self.last is not None
         self.guess = self.last.damping
         return step, self.decrease(step, self.promised(step)), norm(step)

@@ -35,7 +35,10 @@ class QuasiNewton(Hessian):
             6_000, ge=0, description="the most parameters with a dense matrix, 'ssbroyden'"
         )
         memory: int | None = Field(
-            None, ge=1, description="secant pairs of 'lsr1'; given, there is no dense matrix"
+            None,
+            ge=1,
+            le=100_000,
+            description="secant pairs of 'lsr1'; given, there is no dense matrix",
         )
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:

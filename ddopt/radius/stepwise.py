@@ -9,10 +9,11 @@ from ddopt.radius.radius import RadiusRule, Trial
 
 
 class Stepwise(RadiusRule):
-    """Δ⁺ = min(βΔ, Δmax) if ρ > η2, max(αΔ, Δmin) if ρ < η1, Δ otherwise (2502.05133, eq. 7).
+    """Δ⁺ = min(βΔ, Δmax) if ρ > η2, max(α min(Δ, ‖s‖), Δmin) if ρ < η1, Δ otherwise.
 
-    The radius grows only where the step reached the boundary: a larger ball would not have
-    changed the others (Nocedal and Wright, Numerical Optimization, Algorithm 4.1).
+    The radius grows only where the step reached the boundary, and shrinks from the length of the
+    step: a ball that the step did not fill had no part in it (Nocedal and Wright, Numerical
+    Optimization, Algorithm 4.1). ``by_ratio`` is the rule of arXiv 2502.05133, equation 7.
     """
 
     name = "stepwise"

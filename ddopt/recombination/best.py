@@ -10,11 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
 from ddopt.problem import Point
 from ddopt.recombination.recombination import Corrections, Found, Recombination, Recombined
+
+if TYPE_CHECKING:
+    from ddopt.decomposition import Subdomain
+    from ddopt.problem import Problem
 
 
 class Distant(Point):
@@ -25,8 +30,10 @@ class Distant(Point):
         value: float,
         theta: Callable[[], torch.Tensor],
         gradient: Callable[[], torch.Tensor],
+        like: Point,
     ) -> None:
-        super().__init__(torch.empty(0), value, gradient)
+        """``like`` is a point of the same f here: the end itself, where this process has it."""
+        super().__init__(torch.empty(0), value, gradient, like.epsilon, like.trace)
         del self.theta
         self._fetch = theta
 
@@ -39,7 +46,8 @@ class Distant(Point):
 class Best(Recombination):
     """s = R_dᵀ s_d of the d whose end has the smallest f(·; D); pred = its own decrease.
 
-    Needs problems that every process can evaluate on all of D. One synchronisation: 3 N numbers,
+    Needs problems that every process can evaluate on all of D, in the shares in which f(θ_k; D) was
+    evaluated. One synchronisation: 4 N numbers,
     and once it is accepted the end and its gradient. A rejection moves no vector.
     """
 
@@ -47,32 +55,33 @@ class Best(Recombination):
 
     def combine(self, corrections: Corrections) -> Recombined:
         """Evaluate all ends, each where it is, and hand the best one round."""
-        problem, count = corrections.problem.alone, len(corrections.subdomains)
-        if problem.geometry.sharded:
+        measure = corrections.problem.geometry
+        if measure.sharded:
             raise ValueError(
                 "the recombination 'best' compares whole models, and this one lies in pieces on "
                 "several processes; choose 'sum'"
             )
         theta, executor = corrections.point.theta, corrections.executor
         own = {
-            d: problem.at(theta + corrections.subdomains[d].prolong(step, theta.numel()))
+            d: corrections.alone(d).at(theta + corrections.subdomains[d].prolong(step, len(theta)))
             for d, step in corrections.steps.items()
         }
-        measure = problem.geometry
 
         def slope_to(end: torch.Tensor) -> float:
             if corrections.blind:
                 return math.nan
             return measure.dot(corrections.point.gradient, end - theta)
 
-        rows = executor.numbers(
+        rows = corrections.numbers(
             {
                 d: [p.value, measure.length(p.theta - theta, corrections.norm), slope_to(p.theta)]
                 for d, p in own.items()
-            },
-            count,
+            }
         )
-        ranked = [row[0] if math.isfinite(row[0]) else math.inf for row in rows]
+        ranked = [
+            row[0] if math.isfinite(row[0]) and decrease > 0.0 else math.inf
+            for row, decrease in zip(rows, corrections.decreases, strict=True)
+        ]  # one that has stood still is no end
         winner = ranked.index(min(ranked))
         value, length, slope = rows[winner]
 
@@ -82,11 +91,16 @@ class Best(Recombination):
             lambda: executor.pick(
                 {d: p.gradient for d, p in own.items() if d == winner}, winner, theta
             ),
+            own.get(winner, corrections.point),
         )
         return Recombined(
             step=None,
             predicted=corrections.decreases[winner],
             found=Found(trial, length, slope),
-            parallel=problem.cost,
-            total=problem.cost * count,
         )
+
+    def ball(
+        self, radius: float, subdomains: list[Subdomain], problem: Problem, norm: str = "2"
+    ) -> float:
+        """Δ: the step is one of the local ones."""
+        return radius

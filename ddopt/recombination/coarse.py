@@ -5,6 +5,7 @@ Legend: Z (n, c) the columns, a (c,) coefficients, B the curvature at hand.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from ddopt.vectors import LOCAL, Geometry, dot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ddopt.decomposition import Subdomain
+    from ddopt.problem import Problem
 
 DEPENDENT = 1e-10  # columns whose part outside the others is below this share of them are dropped
 
@@ -39,7 +43,7 @@ def minimise_in_span(
         measure: the inner product of the vectors.
 
     Returns:
-        The step (n,), and the decrease of the model, >= 0.
+        The step (n,), and the decrease of the model, >= 0; nan where B is not finite.
     """
     lengths = [measure.norm(column) for column in columns]
     unit = [c / length for c, length in zip(columns, lengths, strict=True) if length > 0.0]
@@ -51,7 +55,10 @@ def minimise_in_span(
     kept = weight > DEPENDENT * weight[-1]
     basis = V[:, kept] / np.sqrt(weight[kept])  # Zᵀ basis has orthonormal columns
     BZ = torch.stack([product(row) for row in Z])
-    curvature = basis.T @ inner(Z, BZ, measure) @ basis
+    products = inner(Z, BZ, measure)
+    if not np.isfinite(products).all():
+        return torch.zeros_like(gradient), math.nan
+    curvature = basis.T @ products @ basis
     values, U = np.linalg.eigh(0.5 * (curvature + curvature.T))
     slopes = U.T @ (basis.T @ inner(Z, gradient[None], measure)[:, 0])
     solution = minimise_in_ball(values, slopes, radius)
@@ -73,8 +80,7 @@ class Coarse(Recombination):
     """Minimises the quadratic model over span{R_1ᵀs_1, .., R_Nᵀs_N, −g, last step} in the ball.
 
     Never worse in the model than the sum, the mean or the Cauchy step, since it contains them all.
-    B is exact where the problem multiplies with its Hessian (N + 2 products, not counted as
-    evaluations).
+    B is exact: N + 2 products with the Hessian, each charged as two evaluations (ddopt/meter.py).
     """
 
     name = "coarse"
@@ -94,8 +100,15 @@ class Coarse(Recombination):
         step, decrease = minimise_in_span(
             columns, point.gradient, product, corrections.radius, problem.geometry
         )
-        self._last = step
+        if decrease > 0.0:
+            self._last = step
         return Recombined(step, decrease)
+
+    def ball(
+        self, radius: float, subdomains: list[Subdomain], problem: Problem, norm: str = "2"
+    ) -> float:
+        """Δ: the step is cut to it, whatever the columns are."""
+        return radius
 
     def state_dict(self) -> dict[str, Any]:
         """The last step, where there is one."""

@@ -14,11 +14,12 @@ from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import Settings
-from ddopt.executor import Serial, Split, shared
+from ddopt.executor import Serial, shared
 from ddopt.hessian.bend import Bent, bend
 from ddopt.hessian.conjugate_gradients import SecantPairs
 from ddopt.hessian.linear_residuals import DampedStep, LinearResiduals
 from ddopt.jacobian import Products
+from ddopt.meter import Meter, Metered
 from ddopt.problem import Point
 from ddopt.solver.damping import Nielsen
 from ddopt.solver.region import BLIND, REACHED
@@ -70,28 +71,29 @@ class LevenbergMarquardt(Solver):
         self._damping = Nielsen(self.config.damping, self.config.single)
         self._pairs = SecantPairs()  # the preconditioner, where J is known by its products
         self._blind = 0  # steps in a row that promised less than f can show
-        self._pieces: tuple[Problem, Problem] | None = None  # the last problem, and its shares
         self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
 
     def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
         """Iterate from ``start``; damping and precision are kept for the next call."""
-        problem = self._in_pieces(problem)
-        point, accepted, rejected, cost, ratio = start, 0, 0, 0.0, None
+        meter = Meter()
+        problem = self._in_pieces(Metered(problem, meter))
+        point, accepted, rejected, non_finite, ratio = start, 0, 0, 0, None
         decrease, room = 0.0, ball
         for _ in range(iterations):
             model = self._model(problem, point)
             try:
                 plain = self._plain(model, room)
-            except ArithmeticError:
-                break  # the Jacobian of the start is not finite: no step is known
+            except ArithmeticError:  # the Jacobian of the start is not finite: no step is known
+                ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
+                break
             bent = self._bent(problem, start, point, model, plain, ball)
-            cost += bent.evaluations * problem.cost
-            if self._gone_blind(problem, point, bent.predicted):
+            if self._gone_blind(point, bent.predicted):
                 break
             ratio = bent.decrease / bent.predicted
             trial = self._judged(problem, point, bent, plain.damping / model.equations.scale)
             if trial is None:
                 rejected += 1
+                non_finite += not math.isfinite(bent.decrease)
                 continue
             point, accepted, decrease = trial, accepted + 1, decrease + bent.decrease
             if math.isfinite(ball):
@@ -104,18 +106,18 @@ class LevenbergMarquardt(Solver):
             end=point,
             accepted=accepted,
             rejected=rejected,
-            evaluations=cost,
+            evaluations=meter.total,
             ratio=ratio if ratio is None or math.isfinite(ratio) else -math.inf,
+            non_finite=non_finite,
         )
 
     def _in_pieces(self, problem: Problem) -> Problem:
         """The problem; in shares, one graph at a time, where J is known by its products."""
         many = 0 if problem.samples is None else len(problem.samples)
-        if self._fits(many, problem.layout.size) or isinstance(problem, Split):
+        several = problem.path < problem.cost  # processes evaluate shares already
+        if self._fits(many, problem.layout.size) or several:
             return problem
-        if self._pieces is None or self._pieces[0] is not problem:
-            self._pieces = problem, shared(problem, -(-many // PIECE), Serial())[0]
-        return self._pieces[1]
+        return shared(problem, -(-many // PIECE), Serial())[0]
 
     def _model(self, problem: Problem, point: Point) -> LinearResiduals:
         """The linear model at ``point``; it serves again after a rejection."""
@@ -153,9 +155,9 @@ class LevenbergMarquardt(Solver):
         length = norm(found.step)
         return found if length <= room else model.within(room, found.damping)
 
-    def _gone_blind(self, problem: Problem, point: Point, predicted: float) -> bool:
+    def _gone_blind(self, point: Point, predicted: float) -> bool:
         """Whether no decrease is promised, or for long none that f could show."""
-        noise = ROUND_OFF * problem.layout.epsilon * abs(point.value)
+        noise = ROUND_OFF * point.epsilon * abs(point.value)
         self._blind = self._blind + 1 if predicted <= noise else 0
         return self._blind > BLIND or not predicted > 0.0
 

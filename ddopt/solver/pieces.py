@@ -53,7 +53,7 @@ class Piece(Point):
     """This process's pieces of a visited point."""
 
     def __init__(self, theta: torch.Tensor, whole: Point, cut: Cut) -> None:
-        super().__init__(theta, whole.value, lambda: cut.take(whole.gradient))
+        super().__init__(theta, whole.value, lambda: cut.take(whole.gradient), whole.epsilon)
         self.whole = whole
 
 
@@ -142,6 +142,10 @@ class InPieces(Solver):
                 "with stages the memory of the global solver is cut at the stages, each process "
                 "holding that of its own; set memory_pieces = 1"
             )
+
+    def resize(self, radius: float) -> None:
+        """Begin the next call with this radius."""
+        self.solver.resize(radius)
 
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Take in this process's pieces of a secant pair."""

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import torch
 from pydantic import Field
 
+from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.component import Chosen, Norm, Settings
-from ddopt.radius import Trial
+from ddopt.component import Chosen, Norm, Settings, restore, states
+from ddopt.meter import Meter, Metered
+from ddopt.radius import Trial, unusable
 from ddopt.solver.solver import Answer
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class Proposer(Protocol):
         """Learn from a trial whose value is finite."""
 
 
-Searched = tuple["Candidate", "Point", int]  # the step to judge, its end, and the points visited
+Searched = tuple["Candidate", "Point"]  # the step to judge, and its end
 Visit = Callable[["torch.Tensor"], "Point"]
 Search = Callable[[Visit, "Point", "Candidate", "Geometry"], Searched]
 
@@ -54,7 +56,10 @@ class RegionSettings(Settings):
     )
     norm: Norm = Field("2", description="norm of the ball that the accumulated step stays in")
     first_radius: float | None = Field(
-        None, gt=0.0, description="the radius of the first iteration; by default min(1, |f|/‖g‖)"
+        None,
+        ge=1e-100,
+        le=1e100,
+        description="the radius of the first iteration; by default min(1, |f|/‖g‖)",
     )
 
 
@@ -75,27 +80,32 @@ class Region:
         self, problem: Problem, start: Point, ball: float, iterations: int, proposer: Proposer
     ) -> Answer:
         """Run at most ``iterations`` iterations; the accumulated step stays within ``ball``."""
+        meter = Meter()
+        problem = Metered(problem, meter)
         if math.isnan(self.radius):
             self.radius = first_radius(start, problem.geometry.norm(start.gradient))
         point, self.room = start, ball
-        accepted = rejected = refuted = visits = 0
-        beside = 0.0  # full gradients that steps and judgements took beside the trials
+        accepted = rejected = refuted = non_finite = 0
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
             candidate = proposer.propose(problem, point, min(self.radius, self.room))
-            beside += candidate.cost
+            if math.isnan(candidate.predicted):  # the curvature is not finite at this point
+                self._refuse()
+                ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
+                break
             if not candidate.predicted > 0.0:
                 break  # the model sees nothing to gain: a stationary point
-            if self._gone_blind(problem, point, candidate):
+            if self._gone_blind(point, candidate):
                 break
             visit = problem.both if asked else problem.at
-            candidate, trial, visited = self._search(visit, point, candidate, problem.geometry)
+            candidate, trial = self._search(visit, point, candidate, problem.geometry)
             verdict = self.acceptance.consider(
                 problem, point, trial, candidate.predicted, min(self.radius, self.room)
             )
+            contract.verdict(self.acceptance, verdict)
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
-            visits, beside = visits + visited, beside + verdict.cost
-            if math.isfinite(trial.value):
+            non_finite += verdict.non_finite
+            if not verdict.non_finite:
                 proposer.observe(point, trial, candidate, verdict.accepted)
             self._adapt(point, trial, candidate, verdict, problem.geometry)
             asked = verdict.accepted or proposer.learns_always  # most likely as the last one's
@@ -114,16 +124,22 @@ class Region:
             end=point,
             accepted=accepted,
             rejected=rejected,
-            evaluations=visits * problem.cost + beside,
+            evaluations=meter.total,
             ratio=ratio,
             refuted=refuted,
+            non_finite=non_finite,
         )
 
-    def _gone_blind(self, problem: Problem, point: Point, candidate: Candidate) -> bool:
+    def _gone_blind(self, point: Point, candidate: Candidate) -> bool:
         """Whether f has long been unable to tell steps apart; a few may still improve ∇f."""
-        noise = ROUND_OFF * problem.layout.epsilon * abs(point.value)
+        noise = ROUND_OFF * point.epsilon * abs(point.value)
         self._blind = self._blind + 1 if candidate.predicted <= noise else 0
         return self._blind > BLIND
+
+    def _refuse(self) -> None:
+        """There is no step to be judged, since no model promises anything: a smaller ball."""
+        radius = min(self.radius, self.room)
+        self.radius = contract.radius(self.rule, self.rule.update(unusable(radius, 0.0)))
 
     def _adapt(
         self,
@@ -145,26 +161,23 @@ class Region:
                 change=trial.value - point.value,
             )
         )
+        updated = contract.radius(self.rule, updated)
         cut = verdict.accepted and self.room < self.radius
         self.radius = max(updated, self.radius) if cut else updated
 
     def state_dict(self) -> dict[str, Any]:
-        """The radius, and the acceptance policy's memory."""
-        return {
-            "radius": self.radius,
-            "blind": self._blind,
-            "acceptance": self.acceptance.state_dict(),
-        }
+        """The radius, and what the acceptance policy and the radius rule remember."""
+        return {"radius": self.radius, "blind": self._blind, **states(self)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.radius, self._blind = float(state["radius"]), int(state["blind"])
-        self.acceptance.load_state_dict(state["acceptance"])
+        restore(self, state)
 
 
 def whole_step(visit: Visit, point: Point, candidate: Candidate, geometry: Geometry) -> Searched:
     """Try the candidate as it is."""
-    return candidate, visit(point.theta + candidate.step), 1
+    return candidate, visit(point.theta + candidate.step)
 
 
 def first_radius(start: Point, slope: float) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ddopt import contract
 from ddopt.component import Chosen, Settings, chosen
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
@@ -37,6 +38,20 @@ class TrustRegion(Solver):
         learn_from_rejected: bool = Field(
             True, description="take the gradient of rejected trials too, and learn from it"
         )
+
+        @model_validator(mode="after")
+        def _nested(self) -> TrustRegion.Config:
+            """The steps lie in the ball.
+
+            Raises ``ValueError`` for a subproblem whose box sticks out of the ball of the 2-norm.
+            """
+            if self.norm == "2" and getattr(self.subproblem, "norm", "2") == "inf":
+                raise ValueError(
+                    f"the subproblem {self.subproblem.component.name!r} fills a box (norm = "
+                    "'inf'), which sticks out of the ball of the 2-norm by up to √n; give the "
+                    "solver norm = 'inf' too, or the subproblem norm = '2'"
+                )
+            return self
 
         def with_curvature(self, hessian: str | dict[str, Any]) -> TrustRegion.Config:
             """These options with that Hessian approximation, if none was given."""
@@ -74,7 +89,8 @@ class TrustRegion(Solver):
 
     def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
         """The minimiser of the model in the ball, refined where the curvature knows how."""
-        candidate: Candidate = self.subproblem.solve(self.hessian.model(problem, point), radius)
+        found = self.subproblem.solve(self.hessian.model(problem, point), radius)
+        candidate = contract.candidate(self.subproblem, found, point.gradient, radius)
         candidate = self.hessian.refine(problem, point, candidate, self.region.room)
         return candidate
 
@@ -83,6 +99,10 @@ class TrustRegion(Solver):
         if self.hessian.learns and (accepted or self.config.learn_from_rejected):
             self.hessian.expect(trial.gradient if accepted else point.gradient)
             self.hessian.update(candidate.step, trial.gradient - point.gradient)
+
+    def resize(self, radius: float) -> None:
+        """Begin the next call with this radius."""
+        self.region.radius = radius
 
     def prepare(self, like: torch.Tensor) -> None:
         """Allocate the curvature memory."""
@@ -106,10 +126,10 @@ class TrustRegion(Solver):
         self.region.acceptance.reset()
 
     def state_dict(self) -> dict[str, Any]:
-        """The trust region's state and the curvature."""
-        return {"region": self.region.state_dict(), "hessian": self.hessian.state_dict()}
+        """The trust region's state, and the curvature."""
+        return {"region": self.region.state_dict(), **super().state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.region.load_state_dict(state["region"])
-        self.hessian.load_state_dict(state["hessian"])
+        super().load_state_dict(state)

@@ -2,7 +2,8 @@
 
 ``PDETask`` is what a problem of one's own derives from, and ``dde`` is DeepXDE, imported when a
 problem is prepared and not before. ``compile`` is for DeepXDE scripts: ``model.compile`` with a
-loss that can be evaluated on parts of the points; ``ModelProblem`` is that loss.
+loss that can be evaluated on parts of the points; ``ModelProblem`` is that loss, and ``Converged``
+a callback that ends ``model.train``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ddopt.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from ddopt_pinn.callbacks import Converged as Converged
     from ddopt_pinn.library import dde as dde
     from ddopt_pinn.model import ModelProblem as ModelProblem
     from ddopt_pinn.model import compile as compile
@@ -41,6 +43,7 @@ RESAMPLINGS = {
 }
 BASELINES = {"nncg": "ddopt_pinn.nncg:NNCG"}
 LAZY = {
+    "Converged": "ddopt_pinn.callbacks",
     "ModelProblem": "ddopt_pinn.model",
     "PDETask": "ddopt_pinn.task",
     "compile": "ddopt_pinn.model",

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 BATCH = 20_000  # points of one forward pass when a solution is looked at
 RESOLUTION = {1: 1001, 2: 101, 3: 41}  # points along an axis of the grid that errors are taken on
-
+Width = Annotated[int, Field(ge=1, le=100_000)]  # of a hidden layer
+Depth = Annotated[int, Field(ge=1, le=1_000)]  # hidden layers
 
 Distribution = Literal["pseudo", "uniform", "LHS", "Halton", "Hammersley", "Sobol"]
 
@@ -55,8 +56,8 @@ class PDETask(Task):
         condition_weight: float = Field(
             1.0, gt=0.0, description="weight of each boundary or initial condition in the loss"
         )
-        width: int = Field(20, ge=1, description="width of the hidden layers")
-        depth: int = Field(8, ge=1, description="number of hidden layers")
+        width: Width = Field(20, description="width of the hidden layers")
+        depth: Depth = Field(8, description="number of hidden layers")
         activation: str = Field("tanh", description="activation function, by DeepXDE's name")
         resampling: Annotated[Settings, Chosen("resampling")] = Field(
             "none",
@@ -174,15 +175,17 @@ class PDETask(Task):
         return torch.linalg.vector_norm(found, dim=1).double().cpu().numpy()
 
     def state_dict(self) -> dict[str, Any]:
-        """The interior points, where they move."""
+        """The interior points, where they move, and what their resampling remembers."""
+        state = super().state_dict()
         if self._changes == 0:
-            return {}
+            return state
         points = self.problem.coordinates(0).cpu()
-        return {"points": points, "changes": self._changes, "changed": self._changed}
+        return {**state, "points": points, "changes": self._changes, "changed": self._changed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put the interior points where they were."""
-        if state:
+        super().load_state_dict(state)
+        if "points" in state:
             self._changes, self._changed = int(state["changes"]), float(state["changed"])
             self.problem = self.problem.moved(state["points"].numpy())
 

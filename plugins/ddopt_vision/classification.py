@@ -118,6 +118,8 @@ class Classification(Task):
             chunk=options.chunk or CHUNKS.get(options.network, DEEP),
             redraw=self._sums if options.augment or options.dropout else None,
         )
+        norms = nn.modules.batchnorm._BatchNorm  # each pass has the statistics of its own images
+        self.problem.additive = not any(isinstance(m, norms) for m in self.model.modules())
 
     def staged(self, stages: int, chunks: int, executor: Executor) -> StagedProblem:
         """The network cut between its layers; measured where its stages are.
@@ -162,8 +164,10 @@ class Classification(Task):
         root = data_root(self.config.root)
         try:
             return self.load(root, download=False)
+        except PermissionError as reason:  # it may be there, and a download would not help
+            raise ValueError(f"{self.title} in {root} cannot be read: {reason}") from reason
         except (RuntimeError, OSError):
-            pass
+            pass  # it is not there, or not whole
         try:
             with alone(root):
                 return self.load(root, download=True)

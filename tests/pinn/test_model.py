@@ -170,7 +170,8 @@ def test_who_says_that_points_will_change_is_not_looked_after(whole):
     optimizer = ddopt.TrustRegion(model.net.parameters(), stochastic=True)
     resampled(model, optimizer, whole)
     train(model, 9, callbacks=[load().callbacks.PDEPointResampler(period=4)])
-    assert optimizer.evaluations == (18 if whole else 12)  # new points are evaluated anew
+    # New points are evaluated anew, and a closure is called twice where the first step begins.
+    assert optimizer.evaluations == (19 if whole else 12)
     inputs = model.data.train_x
     at_new_points = float(model.outputs_losses_train(inputs, None, None)[1].sum().detach())
     assert optimizer._engine.point.value == pytest.approx(at_new_points, rel=1e-12)
@@ -314,12 +315,10 @@ def test_derivatives_in_forward_mode_have_no_parts(monkeypatch):
         ddopt_pinn.compile(model, ddopt.TrustRegion(model.net.parameters()))
 
 
-@pytest.mark.parametrize(
-    "other", ["adam", ddopt.TrustRegion, torch.optim.Adam([torch.zeros(1)])], ids=range(3)
-)
-def test_other_optimizers_have_no_use_for_parts(other):
-    with pytest.raises(ValueError, match=r"for ddopt's optimizers, .*; use model.compile"):
-        ddopt_pinn.compile(heat(), other)
+def test_other_optimizers_have_no_use_for_parts():
+    for other in ("adam", ddopt.TrustRegion, torch.optim.Adam([torch.zeros(1)])):
+        with pytest.raises(ValueError, match=r"for ddopt's optimizers, .*; use model.compile"):
+            ddopt_pinn.compile(heat(), other)
 
 
 @pytest.mark.parametrize("arguments", [2, 3])

@@ -46,6 +46,11 @@ class Gramian(Jacobian):
         """JJᵀ (m, m) where m <= n, JᵀJ (n, n) otherwise."""
 
     @property
+    def block(self) -> float:
+        """The residuals that a backward pass for one of them goes through, on average."""
+        return float(self.shape[0])
+
+    @property
     def dual(self) -> bool:
         """Whether the residuals are the smaller side."""
         return self.shape[0] <= self.shape[1]

@@ -119,7 +119,7 @@ class Metered(Derived):
     def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
         """The same as a linear map; its rows stay where they are."""
         found, price = self.problem.linearised(theta, dtype), self.jacobian_price
-        self._charge(ROW * found.shape[0] if price is None else price)
+        self._charge(ROW * found.block if price is None else price)
         return found
 
     def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:

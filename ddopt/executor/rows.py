@@ -44,6 +44,11 @@ class Rows(Gramian):
         return {d: parts[d] for d in self._blocks}
 
     @property
+    def block(self) -> float:
+        """Those of its own share."""
+        return sum(size * size for size in self._sizes) / max(self.shape[0], 1)
+
+    @property
     def finite(self) -> bool:
         """Whether all entries of all processes are."""
         own = {d: [float(block.sum())] for d, block in self._blocks.items()}

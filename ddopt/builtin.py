@@ -19,6 +19,7 @@ COMPONENTS = {
         "trust_region": "ddopt.solver.trust_region:TrustRegion",
         "trust_region_adam": "ddopt.solver.trust_region_adam:TrustRegionAdam",
         "lssr1": "ddopt.solver.lssr1:LSSR1",
+        "levenberg_marquardt": "ddopt.solver.levenberg_marquardt:LevenbergMarquardt",
         "adam": "ddopt.solver.adam:Adam",
         "sgd": "ddopt.solver.sgd:SGD",
         "muon": "ddopt.solver.muon:Muon",

@@ -31,6 +31,8 @@ class Stillness:
         self._device = device
         self._before = self.snapshot()
         self._disturbed = False
+        self._finished = False  # the step that this belongs to
+        self._outside: list[torch.Tensor] | None = None
 
     def snapshot(self) -> list[torch.Tensor]:
         """The random states and copies of the buffers, as they are now."""
@@ -49,17 +51,22 @@ class Stillness:
             buffer.detach().copy_(kept)
 
     def __enter__(self) -> None:
+        if self._finished:  # a checkpoint asks for a gradient
+            self._outside = self.snapshot()
         self._disturbed = True
         self._restore(self._before)
 
     def __exit__(self, *exception: object) -> None:
-        """Nothing: the next evaluation, or ``finish``, restores what it needs."""
+        """In a step nothing: the next evaluation, or ``finish``, restores what it needs."""
+        if self._outside is not None:
+            self._restore(self._outside)
 
     def finish(self, point: Point | None) -> None:
         """Leave buffers and random numbers as the kept ``point`` left them.
 
         They are as before where it was evaluated in an earlier step, or on another process.
         """
+        self._finished = True
         trace = None if point is None else point.trace
         if self._disturbed:
             self._restore(self._before if trace is None else trace)
@@ -131,7 +138,10 @@ def _number(loss: Any, parameters: torch.dtype) -> tuple[float, float]:
         return float(loss), torch.finfo(parameters).eps
     else:
         given = "None" if loss is None else type(loss).__name__
-    raise ValueError(f"the closure returned {given}; it has to return the loss, a single number")
+    raise ValueError(
+        f"the closure returned {given}; it has to return the loss, a single number, and residuals "
+        "where a method works on them: LevenbergMarquardt, hessian='gauss_newton'"
+    )
 
 
 class ClosureProblem(Problem):

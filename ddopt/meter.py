@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from ddopt.executor import Executor
+    from ddopt.jacobian import Gramian
     from ddopt.space import Indices
 
 GRAPH = 1.0  # of a gradient or of residuals, from which all products at one θ are made
@@ -111,28 +112,30 @@ class Metered(Derived):
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ), as a value."""
-        self._charge_alike(RESIDUALS)
+        self._charge(RESIDUALS)
         return super().residuals(theta)
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, by its rows unless the problem has a price for all of them."""
         rows, price = super().jacobian(theta, dtype), self.jacobian_price
-        self._charge_alike(ROW * len(rows) if price is None else price)
+        self._charge(ROW * len(rows) if price is None else price)
         return rows
+
+    def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
+        """The same as a linear map; its rows stay where they are."""
+        found, price = self.problem.linearised(theta, dtype), self.jacobian_price
+        self._charge(ROW * found.block if price is None else price)
+        return found
 
     def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
         """v ↦ J v and w ↦ Jᵀw; the graph is charged now, and every product when it is made."""
-        self._charge_alike(GRAPH)
+        self._charge(GRAPH)
         first, second = super().differential(theta)
 
         def charge() -> None:
-            self._charge_alike(DIFFERENTIAL)
+            self._charge(DIFFERENTIAL)
 
         return self._charging(first, charge), self._charging(second, charge)
-
-    def _charge_alike(self, price: float) -> None:
-        """Residuals are not shared: every process has all of them."""
-        self.meter.charge(price * self.cost, price * self.cost)
 
     @staticmethod
     def _charging(multiply: Operator, charge: Callable[[], None]) -> Operator:

@@ -73,6 +73,14 @@ class Parts:
     preconditioner: Preconditioner | None
     global_pass: GlobalPass | None
 
+    @property
+    def least_squares(self) -> bool:
+        """Whether one of its solvers works on residuals."""
+        solvers = [self.global_pass.solver] if self.global_pass is not None else []
+        if self.preconditioner is not None:
+            solvers.append(self.preconditioner.solver.build())
+        return any(solver.least_squares for solver in solvers)
+
 
 @dataclass
 class StepReport:

@@ -10,17 +10,19 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
 
 from ddopt.captured import digest
+from ddopt.jacobian import Dense, Gramian
+from ddopt.jacobian import Operator as Operator
 from ddopt.space import Indices, Layout
 from ddopt.vectors import LOCAL, Geometry, fingerprint
 
 Kind = TypeVar("Kind", bound="Problem")
-Operator = Callable[[torch.Tensor], torch.Tensor]
 JACOBIAN_ROWS = 128  # residuals differentiated at once; bounds the memory of a Jacobian
 
 
@@ -234,12 +236,22 @@ class Problem(ABC):
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()
             r = self.residuals(leaf)
-            dual = torch.zeros_like(r).requires_grad_()
-            (pulled,) = torch.autograd.grad(r, leaf, dual, create_graph=True)
-        return (
-            lambda v: torch.autograd.grad(pulled, dual, v, retain_graph=True)[0],
-            lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0],
-        )
+
+        @cache
+        def dual() -> tuple[torch.Tensor, torch.Tensor]:
+            """w, and the graph of Jᵀw; made for the first J v."""
+            w = torch.zeros_like(r).requires_grad_()
+            return w, torch.autograd.grad(r, leaf, w, create_graph=True)[0]
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            w, pulled = dual()
+            return torch.autograd.grad(pulled, w, v, retain_graph=True)[0]
+
+        return product, lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0]
+
+    def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
+        """``jacobian`` as a linear map; its rows may lie on several processes."""
+        return Dense(self.jacobian(theta, dtype))
 
     def stages(self) -> list[slice]:
         """Where each stage of a pipeline lies in a vector; empty for another process's stage."""

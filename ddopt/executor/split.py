@@ -10,6 +10,7 @@ import torch
 
 from ddopt.decomposition.data import deal
 from ddopt.derived import Derived, Frozen
+from ddopt.executor.rows import Rows
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
 from ddopt.problem import Operator, Point, Problem, Samples
@@ -118,6 +119,44 @@ class Split(Derived):
             return self.executor.sum(own, self.count, v)
 
         return product
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """Those of all shares, share after share, gathered: shape (m,)."""
+        own = {d: share.residuals(theta).detach() for d, share in self._shares.items()}
+        return torch.cat(self.executor.each(own, self._sizes(own), theta))
+
+    def _sizes(self, own: dict[int, torch.Tensor]) -> list[int]:
+        """How many rows each share has."""
+        rows = self.executor.numbers({d: [float(len(r))] for d, r in own.items()}, self.count)
+        return [int(number) for (number,) in rows]
+
+    def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Rows:
+        """The rows of the shares, each where it is evaluated."""
+        own = {d: share.jacobian(theta, dtype) for d, share in self._shares.items()}
+        return Rows(own, self._sizes(own), self.executor, theta.to(dtype or theta.dtype))
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ J v and w ↦ Jᵀw share by share, so that the graph of one share is in memory."""
+        sizes = self._sizes({d: s.residuals(theta) for d, s in self._shares.items()})
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            own = {d: share.differential(theta)[0](v) for d, share in self._shares.items()}
+            return torch.cat(self.executor.each(own, sizes, v))
+
+        def pullback(w: torch.Tensor) -> torch.Tensor:
+            pieces = w.split(sizes)
+            own = {d: s.differential(theta)[1](pieces[d]) for d, s in self._shares.items()}
+            return self.executor.sum(own, self.count, theta)
+
+        return product, pullback
+
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The rows of all shares on every process: m n numbers; ``linearised`` leaves them."""
+        own = {d: share.jacobian(theta, dtype) for d, share in self._shares.items()}
+        n, like = len(theta), theta.to(dtype or theta.dtype)
+        sizes = [size * n for size in self._sizes(own)]
+        flat = {d: rows.reshape(-1) for d, rows in own.items()}
+        return torch.cat(self.executor.each(flat, sizes, like)).view(-1, n)
 
 
 def shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class TrustRegion(EngineOptimizer):
     """The undecomposed trust region: quasi-Newton curvature, no learning rate.
 
+    With ``hessian="gauss_newton"`` the closure returns the vector of residuals, without backward,
+    and f is the mean of their squares.
     ``options`` are those of the solver, for example ``hessian={"name": "lsr1", "memory": 50}``;
     the others are :class:`EngineOptimizer`'s, and ``lr`` has no effect. ``step(closure)`` and
     ``step(closure, batch)`` both work. A step costs ``iterations`` evaluations of the closure, and
@@ -48,6 +50,34 @@ class TrustRegion(EngineOptimizer):
         solver = chosen.with_curvature("quasi_newton").build()
         parts = Parts(None, GlobalPass(solver, iterations))
         super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
+
+
+class LevenbergMarquardt(EngineOptimizer):
+    """Nonlinear least squares: f is the mean of the squares of what the closure returns.
+
+    The closure returns the residuals, a tensor of any shape, and calls no backward::
+
+        optimizer = ddopt.LevenbergMarquardt(net.parameters())
+        for _ in range(100):
+            loss = optimizer.step(lambda: net(x) - y)
+
+    A weight w of a term of the loss is a factor √w on its residuals; terms that are means of their
+    own are concatenated with √(m/m_t) on term t, m residuals in all and m_t in the term. A complex
+    residual is two real ones (``torch.view_as_real``). ``options`` are those of the solver, for
+    example ``corrections=0``; the others are :class:`EngineOptimizer`'s.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        buffers: Iterable[torch.Tensor] = (),
+        stochastic: bool | None = None,
+        **options: Any,
+    ) -> None:
+        chosen: Any = _options("solver", "levenberg_marquardt", options)
+        parts = Parts(None, GlobalPass(chosen.build()))
+        super().__init__(params, parts, buffers=buffers, stochastic=stochastic)
 
 
 class SAPTS(EngineOptimizer):

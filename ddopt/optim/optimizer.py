@@ -18,6 +18,7 @@ from ddopt.optim.replicas import Replicas
 from ddopt.parts import Parts, StepReport
 from ddopt.probe import first_look, look_again
 from ddopt.problem import Problem
+from ddopt.residual_closure import ResidualProblem, Way
 from ddopt.space import Parameters
 from ddopt.state import pack, unpack
 from ddopt.witness import Witness
@@ -39,6 +40,8 @@ class EngineOptimizer(torch.optim.Optimizer):
 
     The closure is torch's: zero the gradients, compute the loss, call backward, return the loss.
     The gradients are cleared before every call, so that a closure which forgets it is right, too.
+    Where a solver works on residuals (``hessian="gauss_newton"``, ``LevenbergMarquardt``) the
+    closure returns the vector of residuals, without backward, and f is the mean of their squares.
     ``lr``, ``momentum`` and ``weight_decay`` stand in every group so that schedulers run, but have
     no effect, and a warning says so once: lengths are the trust region's business. A group whose
     ``lr`` is 0 where others have another one is held still.
@@ -94,6 +97,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._source: Source | None = None
         self._made: Problem | None = None  # by the source, for the last step
         self._witness = Witness()
+        self._way = Way()  # how the Jacobian of closures that return residuals is computed
         self._idle = Idleness()
         self._replicas = Replicas(self._parameters, self._engine.executor.size == 1)
         self._asked = False  # whether f is the same at a second call
@@ -193,9 +197,10 @@ class EngineOptimizer(torch.optim.Optimizer):
             return problem, anew
         refuse_other_arguments(closure, batch)
         known = [tensor for group in self.param_groups for tensor in group["params"]]
-        heard = self._replicas.averaged(self._witness.hears(closure, known))
-        problem = ClosureProblem.over(batch, self._parameters, heard, still)
-        problem, _ = shared(problem, self._engine.shares, self._engine.executor)
+        heard = self._witness.hears(closure, known)
+        problem, _ = shared(
+            self._called(heard, batch, still), self._engine.shares, self._engine.executor
+        )
         anew = batch is not None or self._changes.stochastic is True
         self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
         if anew and self._steps == 0:
@@ -203,6 +208,13 @@ class EngineOptimizer(torch.optim.Optimizer):
             parts = self._engine.parts.preconditioner is not None
             self.evaluations += first_look(problem, self._engine.point, parts=parts)
         return problem, anew
+
+    def _called(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
+        """f as the closure gives it: by its residuals, where a solver works on them."""
+        if self._engine.parts.least_squares:
+            return ResidualProblem.over(batch, self._parameters, closure, still, self._way)
+        averaged = self._replicas.averaged(closure)
+        return ClosureProblem.over(batch, self._parameters, averaged, still)
 
     def _minimised(self) -> tuple[Problem, bool]:
         """The source's problem, and whether it is another one than in the last step."""
@@ -343,7 +355,13 @@ class EngineOptimizer(torch.optim.Optimizer):
         What was seen of closures stays behind: a copied array is not the one that a closure holds.
         """
         own = {key: value for key, value in self.__dict__.items() if key in _COPIED}
-        return {**super().__getstate__(), **own, "_made": None, "_witness": Witness()}
+        return {
+            **super().__getstate__(),
+            **own,
+            "_made": None,
+            "_witness": Witness(),
+            "_way": Way(),
+        }
 
     def _index_sets(self) -> dict[str, Indices]:
         return {f"/engine/solvers/{d}/": c for d, c in self._engine.index_sets.items()}

@@ -41,6 +41,7 @@ class Solver(Component):
     """
 
     seam = "solver"
+    least_squares: bool = False  # works on residuals
     stochastic: bool = False  # walks on micro-batches, and never looks at f as a whole
 
     @abstractmethod

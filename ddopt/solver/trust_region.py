@@ -72,6 +72,11 @@ class TrustRegion(Solver):
         self.subproblem: Any = self.config.subproblem.build()
 
     @property
+    def least_squares(self) -> bool:  # type: ignore[override]
+        """Whether its curvature is made from residuals."""
+        return bool(self.hessian.least_squares)
+
+    @property
     def learns_always(self) -> bool:
         """Whether every trial's gradient is taken."""
         return bool(self.config.learn_from_rejected and self.hessian.learns)

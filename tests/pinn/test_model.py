@@ -375,3 +375,18 @@ def test_parts_of_nothing_are_nothing():
     empty = Samples(tuple(term[:0] for term in problem.samples.terms))
     theta = torch.zeros(problem.layout.size, dtype=torch.float64)
     assert problem.share(empty).at(theta).value == 0.0
+
+
+def test_levenberg_marquardt_trains_a_model_by_its_residuals():
+    model = heat()
+    optimizer = ddopt.LevenbergMarquardt(model.net.parameters())
+    ddopt_pinn.compile(model, optimizer, loss_weights=WEIGHTS, verbose=0)
+    losses, _ = train(model, 30)
+    assert sum(losses.loss_train[-1]) < 1e-5 * sum(losses.loss_train[0])
+
+
+def test_a_model_that_gives_its_loss_alone_is_refused_with_the_reason():
+    model = heat()
+    model.compile(ddopt.LevenbergMarquardt(model.net.parameters()), verbose=0)
+    with pytest.raises(ValueError, match="need the residuals"):
+        train(model, 1)

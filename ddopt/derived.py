@@ -48,6 +48,11 @@ class Derived(Problem):
         return self.problem.path
 
     @property
+    def squares(self) -> tuple[float, float]:
+        """The other's."""
+        return self.problem.squares
+
+    @property
     def jacobian_price(self) -> float | None:  # type: ignore[override]
         """The other's, which the first Jacobian may find out."""
         return self.problem.jacobian_price

@@ -117,15 +117,25 @@ class Metered(Derived):
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, by its rows unless the problem has a price for all of them."""
-        rows, price = super().jacobian(theta, dtype), self.jacobian_price
-        self._charge(ROW * len(rows) if price is None else price)
+        rows = super().jacobian(theta, dtype)
+        self._charge_rows(len(rows))
         return rows
 
     def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
         """The same as a linear map; its rows stay where they are."""
-        found, price = self.problem.linearised(theta, dtype), self.jacobian_price
-        self._charge(ROW * found.block if price is None else price)
+        found = self.problem.linearised(theta, dtype)
+        self._charge_rows(found.shape[0])
         return found
+
+    def _charge_rows(self, count: int) -> None:
+        """A Jacobian of ``count`` rows; a row of a share passes through that share alone."""
+        price = self.jacobian_price
+        if price is not None:
+            self._charge(price)
+            return
+        total, longest = self.problem.squares
+        whole = ROW * count * self.problem.cost
+        self.meter.charge(whole * total, whole * longest)
 
     def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
         """v ↦ J v and w ↦ Jᵀw; the graph is charged now, and every product when it is made."""

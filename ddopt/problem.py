@@ -145,6 +145,11 @@ class Problem(ABC):
     jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
 
     @property
+    def squares(self) -> tuple[float, float]:
+        """Σ p² and max p² over the shares p in which f is evaluated: what its rows cost there."""
+        return 1.0, 1.0
+
+    @property
     def path(self) -> float:
         """The longest path of one evaluation: ``cost``, unless several processes share it."""
         return self.cost

@@ -49,17 +49,17 @@ class Tally:
         yield
         self._alone = None
 
-    def add(self, amount, whole=None):
-        """``whole``: what this one and the others of its partition will have been."""
+    def add(self, amount, part=1, whole=None):
+        """``part`` of ``whole`` samples: one of several, which are evaluated in parallel."""
         self.total += amount
         if self._alone is not None:
             self.own[self._alone] = self.own.get(self._alone, 0.0) + amount
         elif whole is None:
             self.path += amount
         else:
-            self._pending.append(amount)
-            if abs(sum(self._pending) - whole) < 1e-9:  # the last of the shares
-                self.path += max(self._pending)
+            self._pending.append((amount, part))
+            if sum(own for _, own in self._pending) == whole:  # the last of the shares
+                self.path += max(spent for spent, _ in self._pending)
                 self._pending = []
 
     def longest(self):
@@ -88,8 +88,8 @@ class Counting(AutogradProblem):
         return (self._errors(named, samples.terms[0]).square().sum(),)
 
     def _count(self, price):
-        whole = None if self.of is None else price * self.of / SAMPLES
-        self.tally.add(price * len(self.samples) / SAMPLES, whole)
+        own = len(self.samples)
+        self.tally.add(price * own / SAMPLES, own, self.of)
 
     def share(self, samples):
         return super().share(samples)._but(of=len(self.samples))

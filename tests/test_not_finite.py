@@ -19,7 +19,7 @@ from ddopt.solver.region import first_radius
 from ddopt.solver.wolfe import wolfe
 from ddopt.space import Layout
 from ddopt.subproblem import Candidate
-from ddopt.vectors import LOCAL, Geometry, norm
+from ddopt.vectors import LOCAL, Geometry
 from ddopt_sapts.data import APTS, SaptsD
 from ddopt_sapts.layers import NAPTS, SaptsP
 from ddopt_sapts.trust_region import TrustRegion
@@ -149,7 +149,7 @@ def test_curvature_that_is_not_finite_rejects_and_the_run_goes_on(strategy, solv
     if strategy == "plain":
         assert (first.accepted, first.global_rejected) == (False, 1)
         start = problem.at(torch.zeros(SIZE, dtype=torch.float64))
-        assert first.radius == 0.5 * first_radius(start, norm(start.gradient))
+        assert first.radius == 0.5 * first_radius(start, LOCAL)
     for _ in range(8):
         assert made.step(problem).non_finite == 0
     assert made.point.value < 0.5 * Squares().at(torch.zeros(SIZE, dtype=torch.float64)).value

@@ -21,8 +21,8 @@ from ddopt_sapts.trust_region import TrustRegion as Plain
 @pytest.mark.parametrize(
     ("n", "options", "kind"),
     [
-        (200, {}, LSR1),
-        (201, {}, SSBroyden),
+        (100, {}, LSR1),
+        (101, {}, SSBroyden),
         (100, {"small": 99}, SSBroyden),
         (6_001, {}, LSR1),
         (300, {"dense": 299}, LSR1),
@@ -33,7 +33,7 @@ def test_the_number_of_parameters_decides(n, options, kind):
     hessian = QuasiNewton(**options)
     chosen = hessian.chosen(n)
     assert type(chosen) is kind
-    assert getattr(chosen.config, "adaptive", False) == (n <= 200 and not options)
+    assert getattr(chosen.config, "adaptive", False) == (n <= 100 and not options)
     again = QuasiNewton(**options)
     again.load_state_dict(hessian.state_dict())
     assert repr(again.chosen(n)) == repr(chosen)

@@ -39,7 +39,10 @@ class Split(Derived):
         self.executor, self.count = executor, shares
         self.extra = problem.extra  # few samples: every process evaluates all of them
         dealt = deal(problem.samples.counts, shares)
-        self._longest = max(sum(map(len, share.terms)) for share in dealt)
+        lengths = [sum(map(len, share.terms)) for share in dealt]
+        self._longest = max(lengths)
+        parts = [(own / max(sum(lengths), 1)) ** 2 for own in lengths]
+        self._squares = (sum(parts), max(parts))
         self._shares: dict[int, Problem] = {}
         for d in executor.owned(shares):
             picked = zip(problem.samples.terms, dealt[d].terms, strict=True)
@@ -60,6 +63,11 @@ class Split(Derived):
         """The cost of the largest share."""
         assert self.samples is not None
         return self.cost * self._longest / len(self.samples)
+
+    @property
+    def squares(self) -> tuple[float, float]:
+        """Those of the shares."""
+        return self._squares
 
     def _around(self, problem: Problem) -> Problem:
         """A subdomain's own loss is evaluated where the subdomain is: not split."""

@@ -33,7 +33,7 @@ class QuasiNewton(Hessian):
         """Where the one ends and the other begins."""
 
         small: int = Field(
-            200, ge=0, description="the most parameters with pairs, 'lsr1', and an adaptive seed"
+            100, ge=0, description="the most parameters with pairs, 'lsr1', and an adaptive seed"
         )
         dense: int = Field(
             6_000, ge=0, description="the most parameters with a dense matrix, 'ssbroyden'"

@@ -51,12 +51,15 @@ def assemble_data(options: Any, solver: Settings, *, one_radius: bool = False) -
 
 
 def within_bounds(solver: Any, count: int) -> Any:
-    """A local solver's options, the bounds of its radius divided by N, where it has any."""
+    """A local solver's options, the bounds of its radius divided by N, where it has any.
+
+    The lower one is a share of the first radius, which is divided already.
+    """
     rule = getattr(solver, "radius", None)
-    bounds = {k: getattr(rule, k) / count for k in ("smallest", "largest") if hasattr(rule, k)}
-    if not bounds or rule is None:
+    if rule is None or not hasattr(rule, "largest"):
         return solver
-    return solver.model_copy(update={"radius": rule.model_copy(update=bounds)})
+    bounded = rule.model_copy(update={"largest": rule.largest / count})
+    return solver.model_copy(update={"radius": bounded})
 
 
 class SaptsD(Strategy):

@@ -36,6 +36,7 @@ def test_stages_have_the_loss_and_the_gradient_of_the_whole(name, stages, chunks
     theta = task.initial + 0.1 * torch.sin(torch.arange(len(task.initial), dtype=torch.float64))
     whole = task.problem.at(theta)
     expected = task.measure(theta)
+    del expected["validation_loss"]  # no process has the residual at other points
     cut = task.staged(stages, chunks, Serial())
     assert torch.equal(cut.initial(), whole_in(task.initial, cut))
     point = cut.at(whole_in(theta, cut))

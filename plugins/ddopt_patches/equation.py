@@ -95,6 +95,7 @@ class Equation:
                 f"{self.label} has derivatives above order {MOST}, more than the windows of the "
                 "patches have; write it as a system of lower order with more outputs"
             )
+        self.fixes = (slopes.slopes[..., 0] != 0).any(0).any(0)  # (outputs,): asks for the value
         used = (slopes.slopes != 0).flatten(0, 2).any(0).tolist()
         return max((sum(a) for a, one in zip(indices, used, strict=True) if one), default=0)
 

@@ -127,7 +127,7 @@ class PatchTask(DifferentialTask):
             transform = self._of.network()._output_transform
         stated = Statement(self._geometry, self.equation, conditions, transform)
         patches = self.config.patches(
-            self.bounds.tolist(), len(self.outputs), periodic_axes(conditions), setting.seed
+            stated.bounds.tolist(), len(self.outputs), periodic_axes(conditions), setting.seed
         )
         system = stated.system(patches, self.config.rows, self.config.condition_weight)
         self._net = FBPINN(patches)
@@ -148,9 +148,11 @@ class PatchTask(DifferentialTask):
         """
         found = super().measure(theta)
         found["validation_loss"] = float(np.mean(self._residuals(theta, self._fresh) ** 2))
-        inside = self.problem.system.rows[0]
-        r = inside.residuals(theta.view(self.problem.layout.shapes[0]))
-        found["fit_loss"] = float(r.square().sum() / inside.roots.square().sum())
+        every = self.problem.system.rows
+        inside = [one for one in every if one.equation is every[0].equation]
+        weights = theta.view(self.problem.layout.shapes[0])
+        total = sum(float(one.residuals(weights).square().sum()) for one in inside)
+        found["fit_loss"] = total / sum(float(one.roots.square().sum()) for one in inside)
         return found
 
     @torch.no_grad()

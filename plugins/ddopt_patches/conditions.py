@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ddopt_patches.equation import Equation, Transform
+from ddopt_patches.observations import Observed
 from ddopt_patches.quadrature import Points, face, scattered
 from ddopt_patches.rows import Rows
 from ddopt_pinn.library import dde
@@ -132,11 +133,12 @@ def rows_of(
             f"a {kind} holds at no point of the boundary; its on_boundary must accept points of "
             "it, up to rounding (np.isclose, not ==)"
         )
+    residual = Observed(condition) if hasattr(condition, "points") else Residual(condition)
     found = []
     for points in places:
         x = points.x[points.roots > 0]
         equation = Equation(
-            Residual(condition), patches.grid.dimensions, patches.outputs, x, transform, f"a {kind}"
+            residual, patches.grid.dimensions, patches.outputs, x, transform, f"a {kind}"
         )
         found.append(Rows(patches, points, equation, weight))
     return found

@@ -81,6 +81,7 @@ class Equation:
         self.dimensions, self.outputs = dimensions, outputs
         x = at.reshape(-1, dimensions)
         x = x[:: max(1, len(x) // PROBES)][:PROBES].clone()
+        self._examined = x
         self.order = self._order(x)
         self.indices = upto(dimensions, self.order)
         self.equations = self._examine(x)
@@ -152,19 +153,30 @@ class Equation:
             more = torch.zeros_like(a[..., 0]).requires_grad_(beyond)
             try:
                 u = taylor(x, a, indices) + more * _tail(x, MOST + 1 if beyond else 0)
-                if self.transform is not None:
-                    u = self.transform(x, u)
-                found = self.function(x, u)
+                r = self._of(x, u)
             finally:
                 dde.grad.clear()
-            several = found if isinstance(found, (list, tuple)) else [found]
-            r = torch.cat([one[:, None] if one.ndim == 1 else one for one in several], 1)
             if not slopes:
                 return Linearised(r.detach(), None), False
             sums = r.sum(0)
             parts = torch.stack([self._slope(one, a) for one in sums], 1)
             higher = beyond and any(bool(self._slope(one, more).any()) for one in sums)
         return Linearised(r.detach(), parts), higher
+
+    def probe(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Points and jets of no meaning, to examine it with."""
+        return self._examined, self._some(self._examined, len(self.indices))
+
+    def value(self, x: torch.Tensor, jets: torch.Tensor) -> torch.Tensor:
+        """F (points, equations) with its graph, for whoever wants other derivatives of it."""
+        return self._of(x, taylor(x, jets, self.indices))
+
+    def _of(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        if self.transform is not None:
+            u = self.transform(x, u)
+        found = self.function(x, u)
+        several = found if isinstance(found, (list, tuple)) else [found]
+        return torch.cat([one[:, None] if one.ndim == 1 else one for one in several], 1)
 
     @staticmethod
     def _slope(total: torch.Tensor, a: torch.Tensor) -> torch.Tensor:

@@ -15,11 +15,13 @@ import torch
 
 from ddopt.problem import Frozen, Point, Problem, Samples
 from ddopt.space import Indices, Layout
+from ddopt_patches.least_squares import LeastSquares
 from ddopt_patches.rows import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ddopt_patches.bordered import Bordered
     from ddopt_patches.rows import Rows
     from ddopt_patches.system import System
 
@@ -39,6 +41,13 @@ class Blocky(Problem):
     def groups(self, theta: torch.Tensor) -> list[torch.Tensor]:
         """The residuals alone."""
         raise NotImplementedError
+
+    def factorised(
+        self, theta: torch.Tensor, drop: float, damping: float
+    ) -> tuple[list[torch.Tensor], LeastSquares | Bordered]:
+        """The residuals, and the linear least-squares problem that a step solves."""
+        residuals, blocks = self.linearised(theta)
+        return residuals, LeastSquares(blocks, self.levels, self.patches, drop, damping)
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ), shape (m,), detached."""

@@ -42,9 +42,10 @@ class InverseProblem(PatchProblem):
             (*whole.names, *self.unknown), (*whole.shapes, *shapes), whole.dtype, whole.device
         )
 
+        sought = list(self.unknown.values())
         read = [
-            sensitivities(one.equation, *one.equation.probe(), list(self.unknown.values()))
-            for one in system.rows
+            sensitivities(one.equation, *one.equation.probe(), sought)
+            for one in (system.rows if sought else [])
         ]
         for i, name in enumerate(self.unknown):
             if not any(bool(one[..., i].any()) for one in read):

@@ -21,8 +21,8 @@ class Observed:
     def __init__(self, condition: Any) -> None:
         self._condition = copy(condition)
         self._condition.batch_size = None  # all of them, always
-        places, owner = np.unique(np.asarray(condition.points), axis=0, return_inverse=True)
-        owner = torch.from_numpy(owner.reshape(-1))
+        places, inverse = np.unique(np.asarray(condition.points), axis=0, return_inverse=True)
+        owner = torch.from_numpy(inverse.reshape(-1))
         self._tree, self._values = cKDTree(places), torch.as_tensor(condition.values)
         if self._values.ndim and len(self._values) == len(owner):
             total = self._values.new_zeros(len(places), *self._values.shape[1:])

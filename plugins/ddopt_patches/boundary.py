@@ -66,7 +66,8 @@ def boundary(grid: Grid, curves: list[Curve], inside: Inside, count: int) -> Bou
         )
     for axis in range(2, grid.dimensions):
         x, roots, outward = _through(grid, axis, x, roots, outward, count)
-    return Boundary(x, x - aside * outward, roots, outward)
+    inner = (x - aside * outward).clamp(grid.bounds[:, 0], grid.bounds[:, 1])
+    return Boundary(x, inner, roots, outward)
 
 
 def _on_curve(
@@ -100,7 +101,8 @@ def _label(grid: Grid, curve: Curve, inside: Inside, t: np.ndarray, aside: float
     covered = np.ones(len(t), dtype=bool)
     for axis in range(2):
         nodes = grid.nodes[axis].numpy()
-        covered &= (inner[:, axis] > nodes[0]) & (inner[:, axis] < nodes[-1])
+        slack = 3.0 * aside  # where two curves meet, the inner side of one is beyond the other
+        covered &= (inner[:, axis] > nodes[0] - slack) & (inner[:, axis] < nodes[-1] + slack)
         place = np.searchsorted(nodes, inner[:, axis], side="right") - 1
         cell = cell * (len(nodes) - 1) + np.clip(place, 0, len(nodes) - 2)
     bounds = right != left

@@ -51,6 +51,11 @@ DOMAINS = {  # the domain, its perimeter, its area
         PI + 2.0,
         PI / 2,
     ),
+    "plate with a bite": (
+        lambda: g().Rectangle([-1, -1], [1, 1]) - g().Disk([1, 1], 0.3),
+        7.4 + 0.15 * PI,
+        4 - 0.0225 * PI,
+    ),
     "triangle": (lambda: g().Triangle([0, 0], [3, 0], [0, 4]), 12.0, 6.0),
     "polygon": (lambda: g().Polygon([[0, 0], [2, 0], [2, 2], [1, 1], [0, 2]]), 6 + 8**0.5, 3.0),
     "ellipse": (

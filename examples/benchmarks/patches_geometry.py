@@ -38,12 +38,12 @@ def given(exact, component=0):
     return lambda x: exact(torch.as_tensor(x))[:, component : component + 1].numpy()
 
 
-def solved(stated, nodes, features, seed, outputs=1, scale=1.0, weight=100.0, steps=12):
+def solved(stated, nodes, features, seed, outputs=1, scale=1.0, weight=100.0, **options):
     """The network, its active unknowns and the seconds."""
     began = time.process_time()
     patches = Patches.random(Grid(nodes), features, outputs, scale, seed)
     system = stated.system(patches, 2.0, weight)
-    end = newton.solve(system, system.zeros(), steps=steps)
+    end = newton.solve(system, system.zeros(), steps=12, **options)
     seconds = time.process_time() - began
     net = FBPINN(patches).requires_grad_(False)
     net.weights.copy_(end.weights)
@@ -161,7 +161,7 @@ def cavity(cells, features, reynolds=100.0):
         s = torch.linspace(-1, 1, cells + 1, dtype=torch.float64)
         nodes = [(torch.tanh(2.0 * s) / math.tanh(2.0) + 1) / 2] * 2
         stated = Statement(geometry, equation, conditions)
-        net, n, seconds = solved(stated, nodes, features, seed, outputs=3)
+        net, n, seconds = solved(stated, nodes, features, seed, outputs=3, exact=1e-8)
         half = torch.full((15, 1), 0.5, dtype=torch.float64)
         up, across = (torch.tensor(one, dtype=torch.float64)[:, None] for one in (UP, ACROSS))
         u = net(torch.cat([half, up], 1))[:, 0] - torch.tensor(U)
@@ -224,8 +224,8 @@ def viscosity(noise):
 CASES = {
     "disk with a hole; 11² patches of 64": ring(10, 64),
     "disk with a hole; 13² patches of 100": ring(12, 100),
-    "l-shape; 25² patches of 64": l_shape(24, 64, 6.0, 30.0),
-    "l-shape; 33² patches of 49": l_shape(32, 49, 7.0, 30.0),
+    "l-shape; 25² patches of 64": l_shape(24, 64, 6.0, 100.0),
+    "l-shape; 33² patches of 49": l_shape(32, 49, 7.0, 100.0),
     "kovasznay; 7 × 9 patches of 3 × 64": kovasznay((6, 8), 64),
     "kovasznay; 9 × 11 patches of 3 × 64": kovasznay((8, 10), 64),
     "cavity; 13² patches of 3 × 36": cavity(12, 36),

@@ -89,15 +89,23 @@ class Equation:
     def _order(self, x: torch.Tensor) -> int:
         """The highest order of a derivative that the residual depends on."""
         indices = upto(self.dimensions, MOST)
-        slopes, beyond = self._pass(x, self._some(x, len(indices)), indices, True, beyond=True)
+        try:
+            slopes, beyond = self._pass(x, self._some(x, len(indices)), indices, True, beyond=True)
+        except (ValueError, IndexError, RuntimeError) as error:
+            raise ValueError(
+                f"{self.label} fails for a solution with {self.outputs} output(s) in "
+                f"{self.dimensions} dimension(s): {str(error).rstrip('.')}. If it asks for another component, make "
+                "the patches with outputs=.."
+            ) from error
         assert slopes.slopes is not None
         if beyond:
             raise ValueError(
                 f"{self.label} has derivatives above order {MOST}, more than the windows of the "
                 "patches have; write it as a system of lower order with more outputs"
             )
-        self.fixes = (slopes.slopes[..., 0] != 0).any(0).any(0)  # (outputs,): asks for the value
-        used = (slopes.slopes != 0).flatten(0, 2).any(0).tolist()
+        known = slopes.slopes.nan_to_num(0.0, 0.0, 0.0)  # some jets may have no meaning for it
+        self.fixes = (known[..., 0] != 0).any(0).any(0)  # (outputs,): asks for the value
+        used = (known != 0).flatten(0, 2).any(0).tolist()
         return max((sum(a) for a, one in zip(indices, used, strict=True) if one), default=0)
 
     def _some(self, x: torch.Tensor, count: int) -> torch.Tensor:
@@ -118,7 +126,7 @@ class Equation:
         half = len(x) // 2
         jets[half:] += 1.0
         after = self._pass(x, jets, self.indices, False)[0].residual
-        if not torch.equal(before[:half], after[:half]):
+        if not torch.equal(before[:half].nan_to_num(), after[:half].nan_to_num()):
             raise ValueError(
                 f"{self.label} needs u at other points than its own (an integral, an operator), "
                 "which cannot be linearised point by point; train a network on it instead"
@@ -160,7 +168,9 @@ class Equation:
                 return Linearised(r.detach(), None), False
             sums = r.sum(0)
             parts = torch.stack([self._slope(one, a) for one in sums], 1)
-            higher = beyond and any(bool(self._slope(one, more).any()) for one in sums)
+            higher = beyond and any(
+                bool(self._slope(one, more).nan_to_num(0.0, 0.0, 0.0).any()) for one in sums
+            )
         return Linearised(r.detach(), parts), higher
 
     def probe(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -92,9 +92,10 @@ class Equation:
         try:
             slopes, beyond = self._pass(x, self._some(x, len(indices)), indices, True, beyond=True)
         except (ValueError, IndexError, RuntimeError) as error:
+            why = str(error).rstrip(".")
             raise ValueError(
                 f"{self.label} fails for a solution with {self.outputs} output(s) in "
-                f"{self.dimensions} dimension(s): {str(error).rstrip('.')}. If it asks for another component, make "
+                f"{self.dimensions} dimension(s): {why}. If it asks for another component, make "
                 "the patches with outputs=.."
             ) from error
         assert slopes.slopes is not None

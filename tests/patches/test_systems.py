@@ -1,4 +1,4 @@
-"""Several outputs and equations: a flow whose pressure has a free constant, and an elastic plate."""
+"""Several outputs and equations: a flow with a free constant in its pressure, an elastic plate."""
 
 import math
 

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from ddopt.component import Settings
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
-from ddopt_patches.least_squares import DROP, REFINEMENTS, LeastSquares
+from ddopt_patches.least_squares import DROP, REFINEMENTS
 from ddopt_patches.problem import Blocky
 from ddopt_patches.system import squares
 
@@ -34,8 +34,7 @@ class BlockModel(Ellipsoidal):
 
     def __init__(self, problem: Blocky, point: Point, drop: float, damping: float) -> None:
         self.gradient = point.gradient
-        self.residuals, blocks = problem.by_cells(point.theta)
-        self.squares = LeastSquares(blocks, problem.levels, problem.patches, drop, damping)
+        self.residuals, self.squares = problem.factorised(point.theta, drop, damping)
         self._size = problem.layout.size
         y = self.squares.solve_in_basis(self.residuals, REFINEMENTS)
         self._newton = self._vector(y)
@@ -136,7 +135,7 @@ class BlockGaussNewton(Hessian):
             return candidate
         model = self._last[1]
         promised = model.promised(model.share_of(candidate.norm))
-        self._promised = squares(promised)
+        self._promised = squares(promised) if model.squares.told else math.nan
         step, before, longest = candidate.step, candidate.step, LONGEST * candidate.norm
         best = math.inf
         for _ in range(self.config.corrections):

@@ -9,17 +9,20 @@ need no code.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ddopt_patches.equation import Equation, Transform
+from ddopt_patches.observations import Observed
 from ddopt_patches.quadrature import Points, face, scattered
 from ddopt_patches.rows import Rows
 from ddopt_pinn.library import dde
 
 if TYPE_CHECKING:
+    from ddopt_patches.boundary import Boundary
     from ddopt_patches.network import Patches
 
 
@@ -68,9 +71,36 @@ def on_faces(patches: Patches, condition: Any, count: int) -> list[Points]:
             points = face(grid, axis, upper, count)
             flat = points.x.flatten(0, 1).numpy()
             mask = torch.from_numpy(holds(condition, flat)).view(points.roots.shape)
+            if isinstance(condition, dde.icbc.IC):  # a face of the box, but not all of the domain
+                space = getattr(condition.geom, "geometry", condition.geom)
+                mask &= torch.from_numpy(
+                    np.asarray(space.inside(flat[:, : space.dim]), dtype=bool)
+                ).view(mask.shape)
             if bool(mask.any()):
                 found.append(points.where(mask))
     return found
+
+
+def on_edge(patches: Patches, condition: Any, edge: Boundary) -> list[Points]:
+    """Points of the boundary at which a condition holds."""
+    x = edge.x.numpy()
+    mask = np.asarray(condition.on_boundary(x, np.ones(len(x), dtype=bool)), dtype=bool)
+    mask = mask.reshape(len(x))
+    return [edge.where(patches.grid, mask)] if bool(mask.any()) else []
+
+
+def with_normals(condition: Any, edge: Boundary) -> Any:
+    """The condition, with the normals of the boundary instead of those of DeepXDE.
+
+    DeepXDE has none for some domains, and adds those of two parts where they touch.
+    """
+
+    def normal(X: np.ndarray, first: int, last: int, _: Any) -> torch.Tensor:
+        return torch.from_numpy(edge.normals(X[first:last]))
+
+    other = copy(condition)
+    other.boundary_normal = normal
+    return other
 
 
 def rows_of(
@@ -79,11 +109,12 @@ def rows_of(
     count: int,
     weight: float,
     transform: Transform = None,
+    edge: Boundary | None = None,
 ) -> list[Rows]:
     """The rows of one condition; none where the grid fulfils it by itself.
 
-    Raises ``ValueError`` for a condition that holds nowhere on the boundary of the box, and for one
-    that relates different points.
+    ``edge`` is the boundary of a domain that is no box. Raises ``ValueError`` for a condition that
+    holds nowhere on the boundary, and for one that relates different points.
     """
     kind = type(condition).__name__
     if isinstance(condition, dde.icbc.PeriodicBC):
@@ -92,18 +123,22 @@ def rows_of(
         x = torch.as_tensor(np.asarray(condition.points), dtype=torch.float64)
         roots = torch.full((len(x),), len(x) ** -0.5, dtype=torch.float64)
         places = [scattered(patches.grid, x, roots)]
-    else:
+    elif edge is None or isinstance(condition, dde.icbc.IC):
         places = on_faces(patches, condition, count)
+    else:
+        places = on_edge(patches, condition, edge)
+        condition = with_normals(condition, edge)
     if not places:
         raise ValueError(
-            f"a {kind} holds at no point of the boundary of the patches; its on_boundary must "
-            "accept points of a face, up to rounding (np.isclose, not ==)"
+            f"a {kind} holds at no point of the boundary; its on_boundary must accept points of "
+            "it, up to rounding (np.isclose, not ==)"
         )
+    residual = Observed(condition) if hasattr(condition, "points") else Residual(condition)
     found = []
     for points in places:
         x = points.x[points.roots > 0]
         equation = Equation(
-            Residual(condition), patches.grid.dimensions, patches.outputs, x, transform, f"a {kind}"
+            residual, patches.grid.dimensions, patches.outputs, x, transform, f"a {kind}"
         )
         found.append(Rows(patches, points, equation, weight))
     return found

@@ -81,6 +81,7 @@ class Equation:
         self.dimensions, self.outputs = dimensions, outputs
         x = at.reshape(-1, dimensions)
         x = x[:: max(1, len(x) // PROBES)][:PROBES].clone()
+        self._examined = x
         self.order = self._order(x)
         self.indices = upto(dimensions, self.order)
         self.equations = self._examine(x)
@@ -88,14 +89,24 @@ class Equation:
     def _order(self, x: torch.Tensor) -> int:
         """The highest order of a derivative that the residual depends on."""
         indices = upto(self.dimensions, MOST)
-        slopes, beyond = self._pass(x, self._some(x, len(indices)), indices, True, beyond=True)
+        try:
+            slopes, beyond = self._pass(x, self._some(x, len(indices)), indices, True, beyond=True)
+        except (ValueError, IndexError, RuntimeError) as error:
+            why = str(error).rstrip(".")
+            raise ValueError(
+                f"{self.label} fails for a solution with {self.outputs} output(s) in "
+                f"{self.dimensions} dimension(s): {why}. If it asks for another component, make "
+                "the patches with outputs=.."
+            ) from error
         assert slopes.slopes is not None
         if beyond:
             raise ValueError(
                 f"{self.label} has derivatives above order {MOST}, more than the windows of the "
                 "patches have; write it as a system of lower order with more outputs"
             )
-        used = (slopes.slopes != 0).flatten(0, 2).any(0).tolist()
+        known = slopes.slopes.nan_to_num(0.0, 0.0, 0.0)  # some jets may have no meaning for it
+        self.fixes = (known[..., 0] != 0).any(0).any(0)  # (outputs,): asks for the value
+        used = (known != 0).flatten(0, 2).any(0).tolist()
         return max((sum(a) for a, one in zip(indices, used, strict=True) if one), default=0)
 
     def _some(self, x: torch.Tensor, count: int) -> torch.Tensor:
@@ -116,7 +127,7 @@ class Equation:
         half = len(x) // 2
         jets[half:] += 1.0
         after = self._pass(x, jets, self.indices, False)[0].residual
-        if not torch.equal(before[:half], after[:half]):
+        if not torch.equal(before[:half].nan_to_num(), after[:half].nan_to_num()):
             raise ValueError(
                 f"{self.label} needs u at other points than its own (an integral, an operator), "
                 "which cannot be linearised point by point; train a network on it instead"
@@ -151,19 +162,32 @@ class Equation:
             more = torch.zeros_like(a[..., 0]).requires_grad_(beyond)
             try:
                 u = taylor(x, a, indices) + more * _tail(x, MOST + 1 if beyond else 0)
-                if self.transform is not None:
-                    u = self.transform(x, u)
-                found = self.function(x, u)
+                r = self._of(x, u)
             finally:
                 dde.grad.clear()
-            several = found if isinstance(found, (list, tuple)) else [found]
-            r = torch.cat([one[:, None] if one.ndim == 1 else one for one in several], 1)
             if not slopes:
                 return Linearised(r.detach(), None), False
             sums = r.sum(0)
             parts = torch.stack([self._slope(one, a) for one in sums], 1)
-            higher = beyond and any(bool(self._slope(one, more).any()) for one in sums)
+            higher = beyond and any(
+                bool(self._slope(one, more).nan_to_num(0.0, 0.0, 0.0).any()) for one in sums
+            )
         return Linearised(r.detach(), parts), higher
+
+    def probe(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Points and jets of no meaning, to examine it with."""
+        return self._examined, self._some(self._examined, len(self.indices))
+
+    def value(self, x: torch.Tensor, jets: torch.Tensor) -> torch.Tensor:
+        """F (points, equations) with its graph, for whoever wants other derivatives of it."""
+        return self._of(x, taylor(x, jets, self.indices))
+
+    def _of(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        if self.transform is not None:
+            u = self.transform(x, u)
+        found = self.function(x, u)
+        several = found if isinstance(found, (list, tuple)) else [found]
+        return torch.cat([one[:, None] if one.ndim == 1 else one for one in several], 1)
 
     @staticmethod
     def _slope(total: torch.Tensor, a: torch.Tensor) -> torch.Tensor:

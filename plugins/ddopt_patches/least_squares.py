@@ -33,6 +33,8 @@ class LeastSquares:
         damping: λ of ‖J d + r‖² + λ ‖y‖², in the orthonormal basis; zero: none.
     """
 
+    told = True  # every unknown changes some residual
+
     def __init__(
         self,
         blocks: Sequence[Block],

@@ -15,9 +15,9 @@ import torch
 from ddopt.component import Settings
 from ddopt.optim import SAPTS
 from ddopt_patches.conditions import periodic_axes
+from ddopt_patches.inverse import InverseProblem
 from ddopt_patches.network import FBPINN
 from ddopt_patches.options import PatchSettings
-from ddopt_patches.problem import PatchProblem
 from ddopt_patches.statement import Statement, box
 from ddopt_patches.system import FEWEST
 from ddopt_pinn.library import dde
@@ -66,7 +66,9 @@ def compile(
         rows: residuals for each unknown, at least.
         condition_weight: factor of the residuals of the conditions.
         solver: options of the trust region.
-        options: of ``dde.Model.compile``, for example ``metrics``.
+        options: of ``dde.Model.compile``, for example ``metrics``, and
+            ``external_trainable_variables``: numbers that the equation reads and that are to be
+            found, too.
 
     Raises ``ValueError`` for another network or other data, for float32, for hidden layers that are
     to train, and for a periodic condition along an axis that the patches do not close.
@@ -81,11 +83,14 @@ def compile(
             f"the network with periodic=({', '.join(str(a) for a in sorted(open_ends))},)"
         )
     stated = Statement(data.geom, data.pde, data.bcs, net._output_transform)
-    problem = PatchProblem(stated.system(net.patches, rows, condition_weight))
+    given = options.get("external_trainable_variables") or []
+    variables = list(given) if isinstance(given, (list, tuple)) else [given]
+    unknown = {f"unknown.{i}": one for i, one in enumerate(variables)}
+    problem = InverseProblem(stated.system(net.patches, rows, condition_weight), unknown)
     if not bool(net.weights.any()):
         with torch.no_grad():
             net.weights.copy_(stated.start(net.patches))
-    optimizer = SAPTS(net.parameters(), "patches", solver=solver)
+    optimizer = SAPTS([*net.parameters(), *variables], "patches", solver=solver)
     model.compile(optimizer, **options)
     optimizer.minimise(lambda _: problem)
 
@@ -105,11 +110,6 @@ def _refuse(net: Any, options: dict[str, Any]) -> None:
         raise ValueError(
             "a feature transform changes the coordinates that the patches are laid in; write the "
             "equation in the coordinates of the network instead"
-        )
-    if options.get("external_trainable_variables"):
-        raise ValueError(
-            "patches do not carry external_trainable_variables; solve for them with a network "
-            "(ddopt_pinn.compile)"
         )
     if dde.config.default_float() != "float64":
         raise ValueError(

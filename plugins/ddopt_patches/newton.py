@@ -39,11 +39,13 @@ def solve(
     steps: int = 20,
     stop: float = 0.9,
     drop: float = DROP,
+    exact: float = EXACT,
     observe: Callable[[Step], None] | None = None,
 ) -> Step:
     """Minimise f from ``weights``, or from the linearisation about ``start``, or from zero.
 
-    Ends where f is what the linear model promised, after ``steps`` steps, or, once f must decrease,
+    Ends where f is within ``exact`` of what the linear model promised (less where a singularity
+    keeps f large), after ``steps`` steps, or, once f must decrease,
     with a step that leaves more than ``stop`` of it.
     """
     c, value = (system.zeros() if weights is None else weights), float("inf")
@@ -56,7 +58,7 @@ def solve(
         found = one_step(system, found.weights, before, k < FREE, about, drop)
         if observe is not None:
             observe(found)
-        if abs(found.value - found.promised) <= EXACT * found.value:
+        if abs(found.value - found.promised) <= exact * found.value:
             break  # the linear model was right: its minimum is reached
         if k >= FREE and not found.value < stop * before:
             break

@@ -17,12 +17,14 @@ import torch
 from ddopt.derived import Frozen
 from ddopt.problem import Point, Problem, Samples
 from ddopt.space import Indices, Layout
+from ddopt_patches.least_squares import LeastSquares
 from ddopt_patches.regions import regions
 from ddopt_patches.rows import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ddopt_patches.bordered import Bordered
     from ddopt_patches.regions import Region
     from ddopt_patches.rows import Rows
     from ddopt_patches.system import System
@@ -34,7 +36,7 @@ NAME = "weights"  # of the one tensor that moves
 class Blocky(Problem):
     """f = ‖r‖² with a Jacobian that is sparse by patches; what ``block_gauss_newton`` needs."""
 
-    charged = MappingProxyType({"by_cells": JACOBIAN, "groups": 1.0})
+    charged = MappingProxyType({"by_cells": JACOBIAN, "factorised": JACOBIAN, "groups": 1.0})
     levels: Sequence[torch.Tensor]  # an order of the patches, see ``levels``
     patches: int  # S; a vector (n,) is (S B,), patch by patch
 
@@ -49,6 +51,13 @@ class Blocky(Problem):
     def groups(self, theta: torch.Tensor) -> list[torch.Tensor]:
         """The residuals alone."""
         raise self._missing("give its residuals by cells", "groups")
+
+    def factorised(
+        self, theta: torch.Tensor, drop: float, damping: float
+    ) -> tuple[list[torch.Tensor], LeastSquares | Bordered]:
+        """The residuals, and the linear least-squares problem that a step solves."""
+        residuals, blocks = self.by_cells(theta)
+        return residuals, LeastSquares(blocks, self.levels, self.patches, drop, damping)
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ), shape (m,), detached."""

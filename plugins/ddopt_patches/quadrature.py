@@ -50,7 +50,7 @@ def points_an_axis(unknowns: int, cells: int, equations: int, ratio: float, axes
 
 def interior(grid: Grid, count: int) -> Points:
     """count^d Gauss points in every cell; their weights add up to the volume."""
-    return _inside(grid, torch.arange(grid.cells), [count] * grid.dimensions)
+    return rule(grid, torch.arange(grid.cells), [count] * grid.dimensions)
 
 
 def face(grid: Grid, axis: int, upper: bool, count: int) -> Points:
@@ -59,12 +59,13 @@ def face(grid: Grid, axis: int, upper: bool, count: int) -> Points:
     end = grid.cell_shape[axis] - 1 if upper else 0
     cells = cells[grid.cell_position(cells)[:, axis] == end]
     counts = [1 if a == axis else count for a in range(grid.dimensions)]
-    found = _inside(grid, cells, counts, flat=axis)
+    found = rule(grid, cells, counts, flat=axis)
     found.x[..., axis] = float(grid.nodes[axis][-1 if upper else 0])
     return found
 
 
-def _inside(grid: Grid, cells: torch.Tensor, counts: list[int], flat: int = -1) -> Points:
+def rule(grid: Grid, cells: torch.Tensor, counts: list[int], flat: int = -1) -> Points:
+    """A product of Gauss rules in some cells; ``flat`` is an axis that the weights leave out."""
     rules = [gauss(n) for n in counts]
     places = torch.tensor(list(product(*(x.tolist() for x, _ in rules))), dtype=torch.float64)
     weights = torch.ones(1, dtype=torch.float64)
@@ -78,12 +79,15 @@ def _inside(grid: Grid, cells: torch.Tensor, counts: list[int], flat: int = -1) 
     return Points(cells, x, (sides.prod(1)[:, None] * weights).sqrt())
 
 
-def scattered(grid: Grid, x: torch.Tensor, roots: torch.Tensor) -> Points:
+def scattered(
+    grid: Grid, x: torch.Tensor, roots: torch.Tensor, inner: torch.Tensor | None = None
+) -> Points:
     """Points ``x`` (points, d) with the roots (points,) of their weights, sorted into cells.
 
-    Cells with fewer points than others are padded by their middle, with weight zero.
+    Cells with fewer points than others are padded by their middle, with weight zero. ``inner``
+    (points, d) say which cell is meant, where points lie between two.
     """
-    number = grid.locate(x)
+    number = grid.locate(x if inner is None else inner)
     cells, owner, counts = torch.unique(number, return_inverse=True, return_counts=True)
     order = torch.argsort(owner, stable=True)
     first = torch.cumsum(counts, 0) - counts

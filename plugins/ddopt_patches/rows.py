@@ -25,6 +25,7 @@ import torch
 from ddopt_patches.features import powers, tanh_jets
 from ddopt_patches.multiindex import binomial, minus, upto
 from ddopt_patches.quadrature import Points
+from ddopt_patches.windows import smoothness
 
 if TYPE_CHECKING:
     from ddopt_patches.equation import Equation
@@ -91,6 +92,12 @@ class Rows:
         self.features, self.outputs = patches.features, patches.outputs
         self._patches = grid.patches
         self.order = equation.order
+        if self.order > smoothness(grid.window) + 1:
+            raise ValueError(
+                f"{equation.label} has derivatives of order {self.order}, and the window "
+                f"'{grid.window}' has {smoothness(grid.window)} continuous ones: its residual "
+                f"would jump between cells; choose 'c{self.order - 1}'"
+            )
         self.touched = grid.touching(points.cells)  # (G, C)
         self.roots = weight * points.roots
         self._windows = grid.window_jets(points.cells, points.x, self.order)  # (G, C, P, Q)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ddopt_patches import quadrature
+from ddopt_patches.boundary import Boundary, boundary
 from ddopt_patches.conditions import rows_of
+from ddopt_patches.curves import around, curves
+from ddopt_patches.cut import enough, points_inside
 from ddopt_patches.equation import Equation, Function, Transform
 from ddopt_patches.fit import fit
 from ddopt_patches.network import Patches
+from ddopt_patches.quadrature import Points
 from ddopt_patches.rows import Rows
 from ddopt_patches.system import FEWEST, System
 from ddopt_pinn.library import dde, numbers
+
+if TYPE_CHECKING:
+    from ddopt_patches.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -48,12 +55,14 @@ class Statement:
         return torch.from_numpy(mask).view(x.shape[:-1])
 
     def system(self, patches: Patches, rows: float = FEWEST, weight: float = 100.0) -> System:
-        """The rows: Gauss points in the cells, ``rows`` an unknown, and on the faces.
+        """The rows: Gauss points in the cells, ``rows`` an unknown, and on the boundary.
 
-        ``weight`` is the factor of the residuals of conditions.
+        ``weight`` is the factor of the residuals of conditions. Raises ``ValueError`` for patches
+        that do not cover the domain.
         """
         grid = patches.grid
-        probe = quadrature.interior(grid, 2)
+        self._covered(grid)
+        probe = quadrature.interior(grid, 4)
         equation = Equation(
             self.equation,
             grid.dimensions,
@@ -61,15 +70,55 @@ class Statement:
             probe.x[self.inside(probe.x)],
             self.transform,
         )
-        count = quadrature.points_an_axis(
-            patches.unknowns, grid.cells, equation.equations, rows, grid.dimensions
-        )
-        points = quadrature.interior(grid, count)
-        points = points.where(self.inside(points.x))
-        found = [Rows(patches, points, equation)]
+        cut = not self._fills(grid)
+        points, count = self._points(patches, equation.equations, rows, cut)
+        found = [Rows(patches, some, equation) for some in points]
+        edge = self._edge(grid, count) if cut and self.conditions else None
         for condition in self.conditions:
-            found += rows_of(patches, condition, count, weight, self.transform)
+            found += rows_of(patches, condition, count, weight, self.transform, edge)
         return System(patches, found)
+
+    @property
+    def _space(self) -> Any:
+        return getattr(self.geometry, "geometry", self.geometry)
+
+    def _covered(self, grid: Grid) -> None:
+        wanted, given = self.bounds, grid.bounds.numpy()
+        slack = 1e-9 * (wanted[:, 1] - wanted[:, 0])
+        short = (given[:, 0] > wanted[:, 0] + slack) | (given[:, 1] < wanted[:, 1] - slack)
+        if bool(short.any()):
+            axis = int(short.argmax())
+            raise ValueError(
+                f"the patches do not cover the domain: the nodes of axis {axis} reach from "
+                f"{given[axis, 0]:g} to {given[axis, 1]:g}, the domain from {wanted[axis, 0]:g} to "
+                f"{wanted[axis, 1]:g}; extend the nodes"
+            )
+
+    def _fills(self, grid: Grid) -> bool:
+        """Whether the domain is the box of the grid."""
+        kinds = (dde.geometry.Interval, dde.geometry.Hypercube)
+        same = np.allclose(self.bounds, grid.bounds.numpy(), rtol=0.0, atol=1e-9)
+        return isinstance(self._space, kinds) and bool(same)
+
+    def _points(
+        self, patches: Patches, equations: int, rows: float, cut: bool
+    ) -> tuple[list[Points], int]:
+        """Points with ``rows`` an unknown of the patches that they touch; how many an axis."""
+        grid, d = patches.grid, patches.grid.dimensions
+        count = quadrature.points_an_axis(patches.unknowns, grid.cells, equations, rows, d)
+        if not cut:
+            return [quadrature.interior(grid, count)], count
+        while True:
+            found = points_inside(grid, count, self.inside, self._space.dim)
+            touched = grid.touching(torch.cat([one.cells for one in found])).unique()
+            unknowns, have = len(touched) * patches.block, sum(one.count for one in found)
+            factor = enough(unknowns, have, equations, rows, d)
+            if factor <= 1.0:
+                return found, count
+            count = max(count + 1, int(count * factor))
+
+    def _edge(self, grid: Grid, count: int) -> Boundary:
+        return boundary(grid, curves(self._space), self.inside, count)
 
     def start(self, patches: Patches) -> torch.Tensor:
         """Output weights to begin with: the initial condition at all times; zero without one."""
@@ -82,7 +131,7 @@ class Statement:
 def box(geometry: Any) -> np.ndarray:
     """The smallest box around a domain, shape (d, 2); time comes last."""
     space = getattr(geometry, "geometry", geometry)
-    ends = np.asarray(space.bbox, dtype=float).reshape(2, -1).T
+    ends = around(space)
     if space is geometry:
         return ends
     time = geometry.timedomain

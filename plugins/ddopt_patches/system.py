@@ -27,13 +27,14 @@ class System:
 
     def __init__(self, patches: Patches, rows: Sequence[Rows]) -> None:
         self.patches, self.rows = patches, list(rows)
-        n, m = patches.unknowns, self.count
+        m = self.count
         touched = torch.zeros(patches.grid.patches, dtype=torch.bool)
         for one in self.rows:
             touched[one.touched.flatten()] = True
         self.active = touched  # (S,): patches that some row touches
         if not bool(touched.any()):
             raise ValueError("no point lies in any patch; give points, or move the nodes")
+        self._anchored()
         n = int(touched.sum()) * patches.block
         if m < FEWEST * n * (1.0 - 1e-9):
             raise ValueError(
@@ -52,6 +53,17 @@ class System:
         for rows in other.rows:
             other.active[rows.touched.flatten()] = True
         return other
+
+    def _anchored(self) -> None:
+        """Refuse an output of which derivatives alone are asked for."""
+        fixed = torch.stack([one.equation.fixes for one in self.rows]).any(0)
+        if not bool(fixed.all()):
+            o = int((~fixed).nonzero()[0])
+            raise ValueError(
+                f"nothing fixes the constant in output {o}: equations and conditions ask for its "
+                "derivatives alone. Give its value at a point: "
+                f"dde.icbc.PointSetBC(np.array([[..]]), np.array([[0.0]]), component={o})"
+            )
 
     @cached_property
     def levels(self) -> list[torch.Tensor]:

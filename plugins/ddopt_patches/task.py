@@ -12,13 +12,14 @@ from pydantic import Field, field_validator
 from ddopt.component import Chosen, Settings
 from ddopt.randomness import key
 from ddopt_patches.conditions import periodic_axes
+from ddopt_patches.inverse import InverseProblem
 from ddopt_patches.network import FBPINN
 from ddopt_patches.options import PatchSettings
-from ddopt_patches.problem import PatchProblem
 from ddopt_patches.statement import Statement
 from ddopt_pinn.collocation import network_at
 from ddopt_pinn.differential import DifferentialTask
 from ddopt_pinn.library import building, dde, numbers
+from ddopt_pinn.problem import UNKNOWN
 from ddopt_pinn.task import PDETask
 
 if TYPE_CHECKING:
@@ -29,16 +30,18 @@ VALIDATION = 2000  # points
 LINE = {"color": "black", "lw": 0.4, "alpha": 0.45}
 
 
-class StatedProblem(PatchProblem):
+class StatedProblem(InverseProblem):
     """A problem on patches that gives its network and its equation anywhere."""
 
-    def __init__(self, system: System, net: FBPINN, equation: Any) -> None:
-        super().__init__(system)
+    def __init__(
+        self, system: System, net: FBPINN, equation: Any, unknown: dict[str, torch.Tensor]
+    ) -> None:
+        super().__init__(system, unknown)
         self._net, self._equation = net, equation
 
     def named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
         """The output weights by their name."""
-        return {self.layout.names[0]: theta.view(self.layout.shapes[0])}
+        return {self.layout.names[0]: self._weights(theta)}
 
     def equations_at(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The residuals of the equations at any points, shape (points, equations), detached."""
@@ -85,7 +88,7 @@ class PatchTask(DifferentialTask):
     def __init__(self, config: Any = None, **options: Any) -> None:
         super().__init__(config, **options)
         self._of: Any = self.config.of.build()
-        for name in ("axes", "outputs", "resolution"):
+        for name in ("axes", "outputs", "resolution", "unknowns", "truth"):
             setattr(self, name, getattr(self._of, name))
 
     def geometry(self) -> Any:
@@ -108,7 +111,7 @@ class PatchTask(DifferentialTask):
     def prepare(self, setting: Setting) -> None:
         """Lay the patches, draw the features by the seed, and ask for rows.
 
-        Raises ``ValueError`` for float32, for a GPU, and for coefficients that are to be found.
+        Raises ``ValueError`` for float32, for a GPU, and for patches that do not cover the domain.
         """
         self._setting = setting
         if setting.dtype != torch.float64 or setting.device.type != "cpu":
@@ -116,24 +119,28 @@ class PatchTask(DifferentialTask):
                 "patches are solved in float64 on the CPU (the factorisation needs the digits); "
                 "set dtype = 'float64' and device = 'cpu'"
             )
-        if self._of.unknowns:
-            raise ValueError(
-                f"problem {self._of.name!r} has coefficients to be found "
-                f"({', '.join(self._of.unknowns)}), which patches do not carry; solve it as it is"
-            )
         with building(setting.seed, setting.dtype):
             self._geometry = self.geometry()
             conditions = self.conditions(self._geometry)
             transform = self._of.network()._output_transform
-        stated = Statement(self._geometry, self.equation, conditions, transform)
+        unknown = {
+            name: torch.tensor(start, dtype=torch.float64) for name, start in self.unknowns.items()
+        }
+
+        def equation(x: Any, u: Any) -> Any:
+            return self.equation(x, u, **unknown)
+
+        stated = Statement(self._geometry, equation, conditions, transform)
         patches = self.config.patches(
-            self.bounds.tolist(), len(self.outputs), periodic_axes(conditions), setting.seed
+            stated.bounds.tolist(), len(self.outputs), periodic_axes(conditions), setting.seed
         )
         system = stated.system(patches, self.config.rows, self.config.condition_weight)
         self._net = FBPINN(patches)
         self._net.apply_output_transform(transform)
-        self.problem = StatedProblem(system, self._net, self.equation)
-        self.initial = stated.start(patches).flatten()
+        named = {UNKNOWN + name: one for name, one in unknown.items()}
+        self.problem = StatedProblem(system, self._net, equation, named)
+        first = [one.flatten() for one in unknown.values()]
+        self.initial = torch.cat([stated.start(patches).flatten(), *first])
 
     @cached_property
     def _fresh(self) -> np.ndarray:
@@ -148,9 +155,15 @@ class PatchTask(DifferentialTask):
         """
         found = super().measure(theta)
         found["validation_loss"] = float(np.mean(self._residuals(theta, self._fresh) ** 2))
-        inside = self.problem.system.rows[0]
-        r = inside.residuals(theta.view(self.problem.layout.shapes[0]))
-        found["fit_loss"] = float(r.square().sum() / inside.roots.square().sum())
+        every = self.problem.system.rows
+        inside = [one for one in every if one.equation is every[0].equation]
+        (weights,) = self.problem.named(theta).values()
+        total = sum(float(one.residuals(weights).square().sum()) for one in inside)
+        for name, value in zip(self.unknowns, theta[weights.numel() :].tolist(), strict=True):
+            found[name] = value
+            if name in self.truth:
+                found[f"{name}_error"] = abs(value / self.truth[name] - 1.0)
+        found["fit_loss"] = total / sum(float(one.roots.square().sum()) for one in inside)
         return found
 
     @torch.no_grad()

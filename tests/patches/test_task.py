@@ -109,7 +109,6 @@ def test_graded_nodes_are_small_where_they_shall_be():
     ("options", "setting", "words"),
     [
         ({"of": "multiscale"}, Setting(dtype=torch.float32), "solved in float64"),
-        ({"of": "diffusion_inverse"}, Setting(), "coefficients to be found"),
         ({"of": "multiscale", "along": [2]}, Setting(), "the nodes of 1 axes"),
     ],
 )

@@ -1,0 +1,104 @@
+"""What patches cannot do is told in a sentence, with what to change."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import ddopt_patches
+from ddopt_patches import newton
+from ddopt_patches.grid import Grid
+from ddopt_patches.network import Patches
+from ddopt_patches.statement import Statement
+from ddopt_pinn.library import building, dde
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    with building(0, torch.float64):
+        yield
+
+
+def square():
+    return dde.geometry.Rectangle([0, 0], [1, 1])
+
+
+def zero(geometry):
+    return dde.icbc.DirichletBC(geometry, lambda x: np.zeros((len(x), 1)), lambda _, on: on)
+
+
+def laplace(x, u):
+    return dde.grad.hessian(u, x, i=0, j=0) + dde.grad.hessian(u, x, i=1, j=1) - 1.0
+
+
+def system(equation=laplace, bounds=((0, 1), (0, 1)), outputs=1, rows=2.0, window="c3", more=()):
+    patches = Patches.random(Grid.uniform(bounds, (2, 2), window=window), 9, outputs)
+    geometry = square()
+    return Statement(geometry, equation, [zero(geometry), *more]).system(patches, rows)
+
+
+def fifth(x, u):
+    for _ in range(5):
+        u = dde.grad.jacobian(u, x, i=0, j=0)
+    return u
+
+
+def asks_for_two(x, u):
+    return dde.grad.jacobian(u, x, i=1, j=0) + u
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"rows": 0.5}, r"rows cannot fix 81 unknowns.*2 rows an unknown.*more points"),
+        ({"bounds": ((0, 1), (0, 0.5))}, r"do not cover the domain.*axis 1.*extend the nodes"),
+        ({"bounds": ((2, 3), (2, 3))}, r"do not cover the domain"),
+        ({"equation": fifth}, r"above order 4.*system of lower order"),
+        ({"window": "c1", "equation": lambda x, u: fourth(x, u)}, r"window 'c1'.*choose 'c3'"),
+        ({"equation": asks_for_two}, r"1 output\(s\).*i=1.*outputs=\.\."),
+        ({"outputs": 2}, r"constant in output 1.*PointSetBC.*component=1"),
+    ],
+)
+def test_what_is_given_and_what_to_change(options, says):
+    with pytest.raises(ValueError, match=says):
+        system(**options)
+
+
+def fourth(x, u):
+    u_xx = dde.grad.hessian(u, x, i=0, j=0)
+    return dde.grad.hessian(u_xx, x, i=0, j=0) - 1.0
+
+
+def test_an_equation_that_is_not_finite_is_told_before_it_is_factorised():
+    def singular(x, u):
+        return laplace(x, u) + u * torch.where(x[:, :1] > 0.5, math.inf, 1.0)
+
+    made = system(singular)
+    with pytest.raises(ValueError, match=r"not finite.*divisions by zero"):
+        newton.solve(made)
+
+
+def test_no_curve_of_the_domain_bounds_it():
+    disk = dde.geometry.Disk([0, 0], 1)
+    nothing = disk - dde.geometry.Disk([0, 0], 2)
+    patches = Patches.random(Grid.uniform(((-1, 1), (-1, 1)), (2, 2)), 9)
+    with pytest.raises(ValueError, match=r"no point .* domain"):
+        Statement(nothing, laplace, [zero(nothing)]).system(patches)
+
+
+def test_a_script_with_a_domain_of_an_unknown_kind():
+    with building(0, torch.float64):
+        dde.config.set_default_float("float64")
+        ball = dde.geometry.Sphere([0, 0, 0], 1)
+
+        def equation(x, u):
+            return laplace(x, u) + dde.grad.hessian(u, x, i=2, j=2)
+
+        data = dde.data.PDE(ball, equation, zero(ball), num_domain=20, num_boundary=10)
+        model = dde.Model(data, ddopt_patches.fbpinn(ball, along=[2, 2, 2], features=8))
+        try:
+            with pytest.raises(ValueError, match=r"not known as curves.*Rectangle, Polygon"):
+                ddopt_patches.compile(model)
+        finally:
+            dde.config.set_default_float("float32")

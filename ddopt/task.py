@@ -73,8 +73,17 @@ class Task(Component):
         """
         return None
 
+    def proceed(self, theta: torch.Tensor) -> torch.Tensor | None:
+        """Where f has nothing left to gain: set ``self.problem`` to the next problem, if any.
+
+        Returns the parameters that it starts from, as many as it has, and the run goes on with a
+        method that knows nothing yet; None: the run ends. For problems that are solved one after
+        the other: time slabs, finer grids. What is finished is the task's own state.
+        """
+        return None
+
     def state_dict(self) -> dict[str, Any]:
-        """What ``renew`` has changed: tensors and plain numbers."""
+        """What ``renew`` and ``proceed`` have changed: tensors and plain numbers."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

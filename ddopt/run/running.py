@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY = 50  # iterations, where the run file says nothing,
 LONGEST = 60.0  # or seconds, whichever is first,
+ENDS = (StopReason.LOSS, StopReason.STATIONARY, StopReason.RADIUS_TOO_SMALL)  # of one problem
 WRITING = 0.05  # and of the time, at most, goes into checkpoints then
 
 
@@ -43,7 +44,7 @@ class Run:
         chance.seed(config.seed)
         self.task = cast("Task", config.problem.build())
         prepare(self.task, setting(config))
-        strategy = cast("Strategy", config.strategy.build())
+        strategy = self._strategy = cast("Strategy", config.strategy.build())
         self.subdomains, self._shares = strategy.subdomains, strategy.shares
         self.sampling = cast("Sampling", config.sampling.build())
         self.sampling.prepare(config.seed)
@@ -114,6 +115,8 @@ class Run:
         # An interruption is no iteration's property: a resumed run has the same lines without it.
         self._write(report, measured=due or reason not in (None, StopReason.INTERRUPTED))
         manager().call("ddopt_after_step", run=self, report=report)
+        if reason in ENDS and self._proceed():
+            reason = why(self.config.stop, self.tally, None, None)
         if reason is not None or self._due_checkpoint():
             began = perf_counter()
             self._save()
@@ -150,8 +153,24 @@ class Run:
         self.best = {}
         self._note_best()
 
+    def _proceed(self) -> bool:
+        """Let the task set its next problem, which is solved by the method as if it were new."""
+        start = self.task.proceed(self.theta)
+        if start is None:
+            return False
+        before, tally = self.engine, self.tally
+        self.engine = Engine(self._strategy.parts(self.config.solver), self.executor, before.shares)
+        self.engine.iteration = before.iteration
+        self._take(self.task.problem)
+        cost = self.engine.start(self.problem, start)
+        tally.parallel, tally.total = tally.parallel + cost / before.shares, tally.total + cost
+        tally.loss, tally.idle, tally.stalled = self.theta_value, 0, 0
+        self.best = {}
+        self._note_best()
+        return True
+
     def _take(self, whole: Problem) -> None:
-        """Go on with another problem of the same parameters."""
+        """Go on with another problem."""
         self.whole = whole
         problem = self.sampling.problem(whole, self.tally.iterations)
         self.problem, _ = shared(problem, self._shares, self.executor)

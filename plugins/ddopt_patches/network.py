@@ -84,12 +84,13 @@ class FBPINN(load().nn.NN):  # type: ignore[misc]
         """u at ``x`` (points, d), shape (points, outputs)."""
         z = x if self._input_transform is None else self._input_transform(x)
         if torch.is_grad_enabled() or len(z) <= CHUNK:
-            y = self._blended(z)
+            y = self.blended(z)
         else:
-            y = torch.cat([self._blended(some) for some in z.split(CHUNK)])
+            y = torch.cat([self.blended(some) for some in z.split(CHUNK)])
         return y if self._output_transform is None else self._output_transform(x, y)
 
-    def _blended(self, x: torch.Tensor) -> torch.Tensor:
+    def blended(self, x: torch.Tensor) -> torch.Tensor:
+        """The blend of the local networks at ``x``, without transforms, shape (points, outputs)."""
         grid = self.grid
         cells = grid.locate(x)
         touching = grid.touching(cells).to(x.device)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ddopt_patches import quadrature
-from ddopt_patches.conditions import rows_of
+from ddopt_patches.conditions import remembered, rows_of
 from ddopt_patches.equation import Equation, Function, Transform
 from ddopt_patches.fit import fit
 from ddopt_patches.network import Patches
@@ -93,16 +93,14 @@ def _at_the_beginning(
     initial: Sequence[Any], outputs: int, time: float
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """The initial values as a function of all coordinates, constant in the last one."""
-    kept = []  # conditions remember values by the identity of an array
 
     def values(x: torch.Tensor) -> torch.Tensor:
         points = x.numpy().copy()
         points[:, -1] = time
-        kept.append(points)
         found = x.new_zeros(len(x), outputs)
         with numbers(x.dtype, x.device):
             for condition in initial:
-                value = condition.func(points, 0, len(points), None)
+                value = condition.func(remembered(condition, points), 0, len(points), None)
                 found[:, condition.component] = value.reshape(len(points))
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from ddopt.randomness import key
 from ddopt_patches.conditions import periodic_axes
 from ddopt_patches.network import FBPINN
 from ddopt_patches.options import PatchSettings
-from ddopt_patches.problem import PatchProblem
-from ddopt_patches.statement import Statement
+from ddopt_patches.problem import NAME, PatchProblem
+from ddopt_patches.slabs import InTime, Slabs
 from ddopt_pinn.collocation import network_at
 from ddopt_pinn.differential import DifferentialTask
 from ddopt_pinn.library import building, dde, numbers
@@ -32,17 +32,15 @@ LINE = {"color": "black", "lw": 0.4, "alpha": 0.45}
 class StatedProblem(PatchProblem):
     """A problem on patches that gives its network and its equation anywhere."""
 
-    def __init__(self, system: System, net: FBPINN, equation: Any) -> None:
+    def __init__(
+        self, system: System, solution: Callable[[torch.Tensor], InTime], equation: Any
+    ) -> None:
         super().__init__(system)
-        self._net, self._equation = net, equation
-
-    def named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The output weights by their name."""
-        return {self.layout.names[0]: theta.view(self.layout.shapes[0])}
+        self.solution, self._equation = solution, equation
 
     def equations_at(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The residuals of the equations at any points, shape (points, equations), detached."""
-        forward = network_at(self._net, self.named(theta.detach()))
+        forward = self.solution(theta)
         with torch.enable_grad(), numbers(x.dtype, x.device):
             x = x.detach().requires_grad_()
             try:
@@ -63,6 +61,9 @@ class PatchTask(DifferentialTask):
 
         of: Annotated[Settings, Chosen("problem")] = Field(
             description="the problem with a differential equation that is solved"
+        )
+        slabs: int = Field(
+            1, ge=1, description="time slabs that are solved one after the other; cells are shared"
         )
         rows: float = Field(2.0, ge=1.0, description="residuals for each unknown, at least")
         condition_weight: float = Field(
@@ -124,52 +125,112 @@ class PatchTask(DifferentialTask):
         with building(setting.seed, setting.dtype):
             self._geometry = self.geometry()
             conditions = self.conditions(self._geometry)
-            transform = self._of.network()._output_transform
-        stated = Statement(self._geometry, self.equation, conditions, transform)
-        patches = self.config.patches(
-            self.bounds.tolist(), len(self.outputs), periodic_axes(conditions), setting.seed
+            self._transform = self._of.network()._output_transform
+        self._periodic = periodic_axes(conditions)
+        self._nodes = self.config.nodes(self.bounds.tolist())
+        self._slabs = Slabs(
+            self._geometry,
+            self.equation,
+            conditions,
+            self._nodes[-1],
+            self.config.slabs,
+            self._transform,
         )
-        system = stated.system(patches, self.config.rows, self.config.condition_weight)
-        self._net = FBPINN(patches)
-        self._net.apply_output_transform(transform)
-        self.problem = StatedProblem(system, self._net, self.equation)
-        self.initial = stated.start(patches).flatten()
+        self._fits: list[tuple[float, float]] = []  # of each slab: the sum of squares, the volume
+        self.initial = self._begin([*self._nodes[:-1], self._slabs.current])
 
-    @cached_property
+    def _network(self, nodes: Sequence[torch.Tensor]) -> FBPINN:
+        """Patches on these nodes, their features by the seed."""
+        patches = self.config.on(nodes, len(self.outputs), self._periodic, self._setting.seed)
+        net = FBPINN(patches)
+        net.apply_output_transform(self._transform)
+        return net.requires_grad_(False)
+
+    def _begin(self, nodes: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Pose the problem of a slab on these nodes; returns its first parameters."""
+        self._net = net = self._network(nodes)
+        with building(self._setting.seed, self._setting.dtype):
+            stated = self._slabs.statement(net.patches)
+            system = stated.system(net.patches, self.config.rows, self.config.condition_weight)
+            start = self._slabs.start(net.patches, stated)
+        self.problem = StatedProblem(system, self._solution, self.equation)
+        return start.flatten()
+
+    def _solution(self, theta: torch.Tensor) -> InTime:
+        """u on all slabs, where ``theta`` is of the one whose turn it is."""
+        weights = theta.detach().view(self.problem.layout.shapes[0])
+        return self._slabs.solution(network_at(self._net, {NAME: weights}))
+
+    def proceed(self, theta: torch.Tensor) -> torch.Tensor | None:
+        """The next slab, which begins as this one ends; None after the last one."""
+        if self._slabs.last:
+            return None
+        self._fits.append(self._fit(theta))
+        self._finish(self._net, theta)
+        return self._begin([*self._nodes[:-1], self._slabs.current])
+
+    def _finish(self, net: FBPINN, theta: torch.Tensor) -> None:
+        net.weights.copy_(theta.view(net.weights.shape))
+        self._slabs.finished.append(net)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The nodes and output weights of the slabs so far."""
+        finished = [(list(one.grid.nodes), one.weights.clone()) for one in self._slabs.finished]
+        return {"finished": finished, "nodes": list(self._net.grid.nodes), "fits": self._fits}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the slab that a run was in."""
+        if not state or not state["finished"]:
+            return
+        self._slabs.finished.clear()
+        for nodes, weights in state["finished"]:
+            self._finish(self._network(nodes), weights)
+        self._fits = [(float(a), float(b)) for a, b in state["fits"]]
+        self._begin(state["nodes"])
+
     def _fresh(self) -> np.ndarray:
-        """Points for validation, by the seed."""
-        return self._random(VALIDATION, key(self._setting.seed, "validation"))
+        """Points for validation in the slabs so far, by the seed."""
+        points = self._random(VALIDATION, key(self._setting.seed, "validation"))
+        return points[points[:, -1] <= float(self._net.grid.bounds[-1, 1])]
 
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """``error``, and ``validation_loss``: the mean squared residual at random points.
 
         Where that is far above ``fit_loss``, the mean at the points of the fit, the features fit
-        the points and not the solution: more rows an unknown, or smaller patches there.
+        the points and not the solution: more rows an unknown, or smaller patches there. Where slabs
+        are to come, u stays for the error what it is at the end of the last one.
         """
         found = super().measure(theta)
-        found["validation_loss"] = float(np.mean(self._residuals(theta, self._fresh) ** 2))
+        found["validation_loss"] = float(np.mean(self._residuals(theta, self._fresh()) ** 2))
+        sums, volumes = zip(*self._fits, self._fit(theta), strict=True)
+        found["fit_loss"] = sum(sums) / sum(volumes)
+        return found
+
+    def _fit(self, theta: torch.Tensor) -> tuple[float, float]:
+        """‖r‖² of the equation at the points of the fit, and the volume that they stand for."""
         inside = self.problem.system.rows[0]
         r = inside.residuals(theta.view(self.problem.layout.shapes[0]))
-        found["fit_loss"] = float(r.square().sum() / inside.roots.square().sum())
-        return found
+        return float(r.square().sum()), float(inside.roots.square().sum())
 
     @torch.no_grad()
     def predict(self, theta: torch.Tensor, points: np.ndarray) -> np.ndarray:
         """u at points (points, dimensions), shape (points, outputs)."""
-        forward = network_at(self._net, self.problem.named(theta))
-        return forward(torch.from_numpy(points)).numpy()
+        return self._solution(theta)(torch.from_numpy(points)).numpy()
 
     @property
     def title(self) -> str:
         """The problem's, and the patches."""
         grid = self._net.grid
         shape = " × ".join(str(n) for n in grid.patch_shape)
-        return f"{self._of.title}; {shape} patches of {self.config.features} features"
+        slabs = "" if self.config.slabs == 1 else f"{self.config.slabs} slabs of "
+        return f"{self._of.title}; {slabs}{shape} patches of {self.config.features} features"
 
     counted = ("iteration", "Gauss-Newton steps")
 
     def decorate(self, panel: Any, axes: tuple[str, ...]) -> None:
         """The cells: a patch is the up to four around a node."""
-        across, up = (self._net.grid.nodes[self.axes.index(axis)].tolist() for axis in axes)
-        panel.vlines(across, up[0], up[-1], **LINE)
-        panel.hlines(up, across[0], across[-1], **LINE)
+        for net in (*self._slabs.finished, self._net):
+            nodes = (net.grid.nodes[self.axes.index(axis)].tolist() for axis in axes)
+            across, up = nodes
+            panel.vlines(across, up[0], up[-1], **LINE)
+            panel.hlines(up, across[0], across[-1], **LINE)

@@ -1,10 +1,15 @@
-# Two commands: `make demo` solves a PDE, `make test` checks everything. Both set up .venv first.
+# Two commands: `make demo` solves a PDE, `make test` checks everything. Both set up .venv first, with
+# the versions in .ci/constraints.txt. `make test-newest` and `make test-oldest` check everything with
+# the newest and the oldest versions that pyproject.toml allows; `make lock` writes .ci/constraints.txt.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NEWEST := .venv-newest
+OLDEST := .venv-oldest
+KNOWN := .ci/constraints.txt
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-newest test-oldest lock lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/ddopt run examples/poisson2d.toml
@@ -12,16 +17,37 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
 
+test-newest: $(NEWEST)/bin/python
+	$(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
+	$(NEWEST)/bin/python -m pytest
+
+# The lower bounds that pyproject.toml gives; what those packages need in turn is the newest.
+test-oldest: $(OLDEST)/bin/python
+	$(PYTHON) .ci/floors.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/pip install --quiet --editable '.[dev]' --constraint $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pytest
+
+# The known-good set is the newest that the tests have passed with. Make it with the oldest Python that
+# is supported: others have these versions too. The CUDA packages are left to torch, which names them.
+lock: test-newest
+	echo '# The known-good versions, written by `make lock`. The CUDA packages follow from torch.' > $(KNOWN)
+	$(NEWEST)/bin/pip list --format freeze --exclude-editable --exclude pip --exclude setuptools \
+	| grep -viE '^(nvidia|cuda|triton)' | sed 's/+.*//' >> $(KNOWN)
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/installed: pyproject.toml
-	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version}"'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
+$(VENV)/installed: pyproject.toml $(KNOWN) | $(BIN)/python
+	@$(BIN)/pip install --quiet --editable '.[dev]' --constraint $(KNOWN) || { \
+	echo 'Not every version in $(KNOWN) can be had here: the newest in the ranges of pyproject.toml are taken.' >&2; \
+	$(BIN)/pip install --quiet --editable '.[dev]'; }
 	touch $@
 
+%/bin/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version}"'
+	$(PYTHON) -m venv $*
+
 clean:
-	rm -rf $(VENV) build runs *.egg-info
+	rm -rf .venv* build runs *.egg-info

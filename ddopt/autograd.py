@@ -103,33 +103,37 @@ class AutogradProblem(Problem):
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()
             loss = self.loss(leaf)
-        value = float(loss.detach())
-        return Point(theta, value, lambda: torch.autograd.grad(loss, leaf)[0])
+        value, epsilon = float(loss.detach()), torch.finfo(loss.dtype).eps
+        return Point(theta, value, lambda: torch.autograd.grad(loss, leaf)[0], epsilon)
 
     def both(self, theta: torch.Tensor) -> Point:
         """Evaluate f and its gradient in one pass over the chunks."""
         if len(self._pieces) == 1:
             return self.at(theta)  # its graph is at hand
         values: list[float] = []
+        epsilon = 0.0
 
         def gradients() -> Iterator[torch.Tensor]:
+            nonlocal epsilon
             for piece in self._pieces:
                 point = piece.at(theta)
                 values.append(point.value)
+                epsilon = max(epsilon, point.epsilon)
                 yield point.gradient
 
         gradient = _total(gradients())
-        return Point(theta, total(values), gradient)
+        return Point(theta, total(values), gradient, epsilon)
 
     def _accumulated(self, theta: torch.Tensor) -> Point:
         """Evaluate f chunk by chunk; the gradient goes through the chunks again."""
         # Not under no_grad: kernels may differ without a graph, and with them the last bits.
-        value = total(piece.at(theta).value for piece in self._pieces)
+        found = [_value(piece.at(theta)) for piece in self._pieces]
+        value, epsilon = total(value for value, _ in found), max(eps for _, eps in found)
 
         def gradient() -> torch.Tensor:
             return _total(piece.at(theta).gradient for piece in self._pieces)
 
-        return Point(theta, value, gradient)
+        return Point(theta, value, gradient, epsilon)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v by differentiating <∇f, v>; the graph of ∇f is built once.
@@ -177,6 +181,11 @@ class AutogradProblem(Problem):
             shapes=tuple(self.layout.shapes[i] for i in moving),
         )
         return self._but(layout=restricted, _held=_Held(moving, point.theta.detach()))
+
+
+def _value(point: Point) -> tuple[float, float]:
+    """f and its round-off; the point, and its graph, are dropped before the next one is made."""
+    return point.value, point.epsilon
 
 
 def _total(vectors: Iterator[torch.Tensor]) -> torch.Tensor:

@@ -20,17 +20,19 @@ class Stillness:
     """Keeps f one function: every evaluation sees the same buffers and the same random numbers.
 
     Without it, the running means of a BatchNorm layer and the masks of a dropout layer would differ
-    between an iterate and its trial, and the ratio would measure noise. Afterwards both are as
-    after the first evaluation.
+    between an iterate and its trial, and the ratio would measure noise. What an evaluation leaves
+    in them is the trace of its point. Afterwards both are as the point that is kept has left them:
+    a rejected trial leaves nothing.
     """
 
     def __init__(self, buffers: Sequence[torch.Tensor], device: torch.device) -> None:
         self._buffers = list(buffers)
         self._device = device
-        self._before = self._snapshot()
-        self._after: list[torch.Tensor] | None = None
+        self._before = self.snapshot()
+        self._disturbed = False
 
-    def _snapshot(self) -> list[torch.Tensor]:
+    def snapshot(self) -> list[torch.Tensor]:
+        """The random states and copies of the buffers, as they are now."""
         states = [torch.random.get_rng_state()]
         if self._device.type == "cuda":
             states.append(torch.cuda.get_rng_state(self._device))
@@ -46,16 +48,22 @@ class Stillness:
             buffer.detach().copy_(kept)
 
     def __enter__(self) -> None:
+        self._disturbed = True
         self._restore(self._before)
 
     def __exit__(self, *exception: object) -> None:
-        if self._after is None:
-            self._after = self._snapshot()
+        """Nothing: the next evaluation, or ``finish``, restores what it needs."""
 
-    def finish(self) -> None:
-        """Leave buffers and random numbers as the first evaluation left them."""
-        if self._after is not None:
-            self._restore(self._after)
+    def finish(self, point: Point | None) -> None:
+        """Leave buffers and random numbers as the kept ``point`` left them.
+
+        They are as before where it was evaluated in an earlier step, or on another process.
+        """
+        trace = None if point is None else point.trace
+        if self._disturbed:
+            self._restore(self._before if trace is None else trace)
+        if point is not None:
+            point.trace = None  # of this step only: what comes between two steps stays
 
 
 def take(batch: Any, index: torch.Tensor) -> Any:
@@ -108,14 +116,18 @@ def refuse_other_arguments(closure: Closure, batch: Any) -> None:
         ) from None
 
 
-def _number(loss: Any) -> float:
-    """The loss that a closure returned, a number or a tensor of one element."""
+def _number(loss: Any, parameters: torch.dtype) -> tuple[float, float]:
+    """The loss that a closure returned, a number or a tensor of one element, and its round-off.
+
+    A number tells nothing about the type that it was computed in: it is that of the parameters.
+    """
     if isinstance(loss, torch.Tensor):
         if loss.numel() == 1:
-            return float(loss.detach())
+            kind = loss.dtype if loss.is_floating_point() else parameters
+            return float(loss.detach()), torch.finfo(kind).eps
         given = f"a tensor of shape {tuple(loss.shape)}"
     elif isinstance(loss, Real):  # NumPy's numbers are, too
-        return float(loss)
+        return float(loss), torch.finfo(parameters).eps
     else:
         given = "None" if loss is None else type(loss).__name__
     raise ValueError(f"the closure returned {given}; it has to return the loss, a single number")
@@ -127,6 +139,9 @@ class ClosureProblem(Problem):
     A closure always runs backward, so value and gradient come together: the accepted trial's
     gradient is the next iteration's first one.
     """
+
+    additive = False  # batch normalisation, or dropout by the call, would make it another function
+    vouches = True
 
     def __init__(
         self,
@@ -160,7 +175,8 @@ class ClosureProblem(Problem):
                 loss = self._closure()
             else:
                 loss = self._closure(take(self._batch, self.samples.terms[0]))
-        value = _number(loss)
+            trace = self._stillness.snapshot()
+        value, epsilon = _number(loss, self._parameters.tensors[0].dtype)
         gradients = [p.grad for p in self._parameters.tensors]
         if all(gradient is None for gradient in gradients):
             raise ValueError(
@@ -172,9 +188,9 @@ class ClosureProblem(Problem):
         gradient = self._parameters.flatten(gradients)
         if not bool(gradient.isfinite().all()):
             value = math.nan  # no step leads away from here: a trial must not be accepted
-        if self._weight == 1.0:
-            return Point(theta, value, gradient)
-        return Point(theta, self._weight * value, gradient.mul_(self._weight))
+        if self._weight != 1.0:
+            value, gradient = self._weight * value, gradient.mul_(self._weight)
+        return Point(theta, value, gradient, epsilon, trace)
 
     def part(self, samples: Samples) -> ClosureProblem:
         """The closure's loss over a part of the batch."""

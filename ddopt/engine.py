@@ -21,9 +21,10 @@ from ddopt.judging import set_aside
 from ddopt.notice import warn
 from ddopt.parts import StepReport
 from ddopt.problem import Blank, Consistent, Point
-from ddopt.radius import Trial
+from ddopt.radius import Trial, unusable
 from ddopt.recombination import Corrections, Found
 from ddopt.retry import predicted_at, shortened
+from ddopt.solver import Answer
 from ddopt.solver.pieces import InPieces
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ddopt.executor import Executor
     from ddopt.parts import GlobalPass, Parts, Preconditioner
     from ddopt.problem import Problem
-    from ddopt.solver import Answer, Solver
+    from ddopt.solver import Solver
     from ddopt.space import Indices, Layout
 
 
@@ -83,8 +84,10 @@ class Engine:
         judge, work = self._roles(problem)
         if problem.draw != self.draw or judge is not problem:
             point = (judge.at if self._blind else judge.both)(point.theta)
-            self.draw = problem.draw
             self._charge(report, judge)
+        if not self.begins(judge, point):
+            return self._pass_over(judge, problem, report)
+        self.draw = problem.draw
         if self.parts.preconditioner is not None:
             point = self._precondition(self.parts.preconditioner, judge, work, point, report)
         if self.parts.global_pass is not None:
@@ -94,6 +97,26 @@ class Engine:
         report.loss = point.value
         report.bytes_sent = self.executor.bytes_sent - sent[0]
         report.collectives = self.executor.collectives - sent[1]
+        return report
+
+    def begins(self, problem: Problem, point: Point | None = None) -> bool:
+        """Whether a step can begin at ``point``, the current one where none is given.
+
+        f, and ∇f where it is asked for, must be finite.
+        """
+        point = point or self.point
+        assert point is not None, "start() comes first"
+        if self._blind:
+            return math.isfinite(point.value)
+        return point.sound(problem.geometry)
+
+    def _pass_over(self, judge: Problem, problem: Problem, report: StepReport) -> StepReport:
+        """An iteration in which nothing can be tried; another draw may be better."""
+        assert self.point is not None
+        report.non_finite = 1
+        report.stuck = judge is problem and problem.draw == 0
+        report.loss, report.radius = self.point.value, self.current_radius or math.nan
+        self.iteration += 1
         return report
 
     def prepare(self, layout: Layout, problem: Problem | None = None) -> None:
@@ -188,7 +211,7 @@ class Engine:
         corrections = self._collect(problem, point, subdomains, answers, report)
         recombined = parts.recombination.combine(corrections)
         if not recombined.predicted > 0.0:  # no subdomain found anything better
-            self._give_up(parts, problem, point, recombined.predicted)
+            self._give_up(parts, point, recombined.predicted, report)
             report.radius = self.radius
             return point
         found = recombined.found
@@ -251,8 +274,10 @@ class Engine:
         report: StepReport,
     ) -> None:
         """Accept or reject the recombined step, and let the radius follow (step 4)."""
+        parts.acceptance.by_value = not self._asks_gradients(problem)
         verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
         report.refuted += verdict.refuted
+        report.non_finite += verdict.non_finite
         report.parallel += verdict.cost
         report.total += verdict.cost
         if not self._blind:  # walks on micro-batches have lengths of their own
@@ -269,28 +294,32 @@ class Engine:
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
         report.radius, report.step_norm = self.radius, found.length
 
+    def _asks_gradients(self, problem: Problem) -> bool:
+        """Whether the gradient of a trial that is taken will be used, and nobody has looked at it.
+
+        The next step evaluates it anew where f is another draw.
+        """
+        used = problem.draw == 0 or self.parts.global_pass is not None
+        return used and not (self._blind or problem.vouches)
+
     def _give_up(
-        self, parts: Preconditioner, problem: Problem, point: Point, predicted: float
+        self, parts: Preconditioner, point: Point, predicted: float, report: StepReport
     ) -> None:
         """Nothing is there to be judged; where walks have ended higher, the ball was too large.
 
         Solvers that judge their own steps end no higher, but for round-off, and have radii of their
-        own to shrink. On new samples the same ball may do.
+        own to shrink. On new samples the same ball may do. A promise of nan is a rejected trial:
+        the curvature of the recombination's model is not finite.
         """
         for solver in self.solvers.values():
             solver.judged(accepted=False)
-        noise = parts.iterations * ROUND_OFF * problem.layout.epsilon * abs(point.value)
-        if predicted < -noise and point is self.point:
-            rise = Trial(
-                radius=self.radius,
-                step_norm=self.radius,
-                ratio=-math.inf,
-                accepted=False,
-                predicted=predicted,
-                slope=math.nan,
-                change=-predicted,
-            )
-            self.radius = parts.radius.update(rise)
+        noise = parts.iterations * ROUND_OFF * point.epsilon * abs(point.value)
+        broken = math.isnan(predicted)
+        report.non_finite += broken
+        if broken:
+            self.radius = parts.radius.update(unusable(self.radius, 0.0))
+        elif predicted < -noise and point is self.point:
+            self.radius = parts.radius.update(unusable(self.radius, predicted, -predicted))
 
     def _solve(
         self,
@@ -312,8 +341,11 @@ class Engine:
         local = subdomain.objective(problem, point)
         theta = subdomain.restrict(point.theta)
         if subdomain.samples is None:  # f_d is f on C_d: value and gradient are known, r_d = 0
-            return solver.solve(local, Point(theta, point.value, wanted), ball, parts.iterations)
+            start = point.seen(theta, point.value, wanted)
+            return solver.solve(local, start, ball, parts.iterations)
         start = local.both(theta)
+        if not start.sound(local.geometry):  # the others may find a step without this one
+            return Answer(torch.zeros_like(theta), 0.0, start, non_finite=1)
         if parts.consistency:
             local = Consistent(local, start, wanted)
             start = local.start
@@ -348,6 +380,7 @@ class Engine:
                     answer.decrease,
                     float(answer.accepted),
                     float(answer.rejected),
+                    float(answer.non_finite),
                     answer.evaluations
                     + (
                         0.0
@@ -361,8 +394,9 @@ class Engine:
         )
         report.local_accepted = int(sum(row[1] for row in rows))
         report.local_rejected = int(sum(row[2] for row in rows))
-        report.parallel += max(row[3] for row in rows)
-        report.total += sum(row[3] for row in rows)
+        report.non_finite += int(sum(row[3] for row in rows))
+        report.parallel += max(row[4] for row in rows)
+        report.total += sum(row[4] for row in rows)
         return Corrections(
             problem=problem,
             point=point,
@@ -395,6 +429,7 @@ class Engine:
         report.global_radius = getattr(parts.solver, "radius", None)
         report.global_accepted, report.global_rejected = answer.accepted, answer.rejected
         report.refuted += answer.refuted
+        report.non_finite += answer.non_finite
         report.parallel += answer.evaluations / self.shares
         report.total += answer.evaluations
         if self.parts.preconditioner is None:
@@ -412,7 +447,12 @@ class Engine:
         parts = self.parts
         point = self.point or Point(self._nowhere, math.nan, self._nowhere)
         state: dict[str, Any] = {
-            "point": {"theta": point.theta, "value": point.value, "gradient": point.gradient},
+            "point": {
+                "theta": point.theta,
+                "value": point.value,
+                "gradient": point.gradient,
+                "epsilon": point.epsilon,
+            },
             "draw": self.draw,
             "radius": self.radius,
             "iteration": self.iteration,
@@ -429,7 +469,7 @@ class Engine:
         """Restore what ``state_dict`` gave; the next iteration is bit-identical."""
         parts, point = self.parts, state["point"]
         started = not math.isnan(point["value"])
-        self.point = Point(point["theta"], point["value"], point["gradient"]) if started else None
+        self.point = Point(**point) if started else None
         self.radius, self.iteration = float(state["radius"]), int(state["iteration"])
         self.draw = int(state["draw"])
         if parts.preconditioner is not None:

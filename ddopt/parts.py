@@ -95,3 +95,5 @@ class StepReport:
     collectives: int = 0
     retried: int = 0  # shortened steps that have been tried
     refuted: int = 0  # steps that independent samples have rejected
+    non_finite: int = 0  # starts, models and trials that were not finite, of all solvers
+    stuck: bool = False  # whether f or ∇f is not finite at θ_k, and θ_k cannot be left

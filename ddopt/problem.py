@@ -6,6 +6,7 @@ f̃_d the first-order consistent objective of subdomain d.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,14 +25,31 @@ class Point:
 
     A rejected trial is decided on its value alone, so its gradient need never be computed, nor
     travel between processes.
+
+    Args:
+        theta: θ, shape (n,).
+        value: f(θ).
+        gradient: ∇f(θ), shape (n,), or what computes it.
+        epsilon: relative round-off of the value, that of the number type in which the loss came;
+            where it is not given, that of ``theta``.
+        trace: what the evaluation left in a module's buffers and in the random state; only
+            closures leave anything.
     """
 
     def __init__(
-        self, theta: torch.Tensor, value: float, gradient: torch.Tensor | Callable[[], torch.Tensor]
+        self,
+        theta: torch.Tensor,
+        value: float,
+        gradient: torch.Tensor | Callable[[], torch.Tensor],
+        epsilon: float | None = None,
+        trace: list[torch.Tensor] | None = None,
     ) -> None:
         self.theta = theta  # shape: (n,)
         self.value = value
         self._gradient = gradient
+        self.epsilon = torch.finfo(theta.dtype).eps if epsilon is None else epsilon
+        self.trace = trace
+        self._sound: bool | None = None  # once it has been asked for
 
     @property
     def gradient(self) -> torch.Tensor:
@@ -39,6 +57,24 @@ class Point:
         if not isinstance(self._gradient, torch.Tensor):
             self._gradient = self._gradient()
         return self._gradient
+
+    def sound(self, geometry: Geometry = LOCAL) -> bool:
+        """Whether f and ∇f are finite here, so that a step can lead on; asks for the gradient.
+
+        In stages or pieces it is a collective, with one answer for all processes.
+        """
+        if self._sound is None:
+            self._sound = math.isfinite(self.value) and geometry.finite(self.gradient)
+        return self._sound
+
+    def seen(
+        self,
+        theta: torch.Tensor,
+        value: float,
+        gradient: torch.Tensor | Callable[[], torch.Tensor],
+    ) -> Point:
+        """The same evaluation as a wrapper sees it: other vectors, another value, one round-off."""
+        return Point(theta, value, gradient, self.epsilon, self.trace)
 
 
 @dataclass(frozen=True)
@@ -92,6 +128,8 @@ class Problem(ABC):
     geometry: Geometry = LOCAL  # inner products; over processes where each holds a piece
     draw: int = 0  # which samples and random numbers were drawn; one draw is one function
     extra: Problem | None = None  # the loss on independent samples that test its steps
+    additive: bool = True  # whether shares add up to f however they are cut, but for round-off
+    vouches: bool = False  # whether its value is nan wherever its gradient is not finite
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
 
     @abstractmethod
@@ -233,7 +271,7 @@ class Frozen(Problem):
         return self._restricted(theta, self.problem.both(self._full(theta)))
 
     def _restricted(self, theta: torch.Tensor, point: Point) -> Point:
-        return Point(theta, point.value, lambda: restrict(point.gradient, self.indices))
+        return point.seen(theta, point.value, lambda: restrict(point.gradient, self.indices))
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """Those of f, shape (m,)."""
@@ -271,7 +309,7 @@ class Consistent(Problem):
         below = problem.tilt
         self.tilt = self.residual if below is None else self.residual + below
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.start = Point(origin.theta, origin.value, wanted)
+        self.start = origin.seen(origin.theta, origin.value, wanted)
         self.geometry = problem.geometry
 
     def at(self, theta: torch.Tensor) -> Point:
@@ -284,7 +322,7 @@ class Consistent(Problem):
 
     def _tilted(self, theta: torch.Tensor, point: Point) -> Point:
         tilt = self.geometry.dot(self.residual, theta - self.origin.theta)
-        return Point(theta, point.value + tilt, lambda: point.gradient + self.residual)
+        return point.seen(theta, point.value + tilt, lambda: point.gradient + self.residual)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """The linear term has no curvature."""

@@ -22,7 +22,7 @@ class Scaled(Problem):
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate c f at ``theta`` (n,)."""
         point = self.problem.at(theta)
-        return Point(theta, self.factor * point.value, lambda: self.factor * point.gradient)
+        return point.seen(theta, self.factor * point.value, lambda: self.factor * point.gradient)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ c ∇²f v."""

@@ -23,20 +23,13 @@ Indices = torch.Tensor | slice | None  # an index set C: indices, one range, or 
 class Layout:
     """Which part of a flat vector belongs to which parameter.
 
-    ``names`` and ``shapes`` are in vector order; ``dtype`` and ``device`` are those of the vector,
-    ``evaluated`` is the dtype that f is evaluated in, where that is another one.
+    ``names`` and ``shapes`` are in vector order; ``dtype`` and ``device`` are those of the vector.
     """
 
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
     dtype: torch.dtype = torch.float64
     device: torch.device = CPU
-    evaluated: torch.dtype | None = None
-
-    @property
-    def epsilon(self) -> float:
-        """The relative round-off of f."""
-        return torch.finfo(self.evaluated or self.dtype).eps
 
     @property
     def sizes(self) -> list[int]:
@@ -135,9 +128,8 @@ class Parameters:
             raise ValueError(f"the parameters are {first.dtype}; expected real floating point")
         names = tuple(name for name, _ in pairs)
         shapes = tuple(tensor.shape for tensor in self.tensors)
-        half = first.dtype if first.dtype in HALF else None
-        dtype = torch.float32 if half else first.dtype
-        self.layout = Layout(names, shapes, dtype, first.device, half)
+        dtype = torch.float32 if first.dtype in HALF else first.dtype
+        self.layout = Layout(names, shapes, dtype, first.device)
 
     def pieces(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Views of a flat vector (n,) in the shapes of the parameters."""

@@ -72,6 +72,10 @@ class Geometry:
         """The length of a vector (n,) in the 2-norm or the ∞-norm, "inf"."""
         return self.norm(a) if norm == "2" else self._largest(a)
 
+    def finite(self, a: torch.Tensor) -> bool:
+        """Whether every entry of a vector (n,) is finite; its norm may overflow all the same."""
+        return bool(a.isfinite().all())
+
     def _largest(self, a: torch.Tensor) -> float:
         return max_norm(a)
 

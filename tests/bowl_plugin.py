@@ -19,9 +19,10 @@ class Bowl(ddopt.Task):
     class Config(ddopt.Settings):
         size: int = Field(10, ge=1, description="number of unknowns")
         broken: bool = Field(False, description="start where the loss is nan")
+        cusp: bool = Field(False, description="add |x|, whose gradient is nan at 0, the start")
 
     def prepare(self, setting: ddopt.Setting) -> None:
-        size, dtype = self.config.size, setting.dtype
+        size, dtype, cusp = self.config.size, setting.dtype, self.config.cusp
         generator = torch.Generator().manual_seed(setting.seed)
         rows = torch.randn(60, size, generator=generator, dtype=torch.float64).to(dtype)
         self.solution = torch.linspace(-1.0, 1.0, size, dtype=dtype)
@@ -29,7 +30,8 @@ class Bowl(ddopt.Task):
 
         def sums(named, samples):
             index = samples.terms[0]
-            return (((torch.tanh(rows[index] @ named["x"]) - target[index]) ** 2).sum(),)
+            loss = ((torch.tanh(rows[index] @ named["x"]) - target[index]) ** 2).sum()
+            return (loss + (named["x"].square().sum().sqrt() if cusp else 0.0),)
 
         layout = ddopt.Layout.flat(size, dtype)
         self.problem = ddopt.AutogradProblem(layout, sums, ddopt.Samples.all(60))

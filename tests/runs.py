@@ -46,6 +46,6 @@ def ddopt(*arguments: object, cwd: Path | None = None, **environment: str):
         env=settings,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )

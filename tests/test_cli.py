@@ -116,6 +116,24 @@ def test_an_interrupted_run_is_resumed_from_the_command_line(run_file, tmp_path,
     assert json.loads((place / "summary.json").read_text())["outer_iterations"] == 14
 
 
+@pytest.mark.parametrize("strategy", ["trust_region", "sapts_d", "napts"])
+def test_a_gradient_that_is_not_finite_has_an_exit_code_of_its_own(run_file, tmp_path, strategy):
+    done = invoke(
+        "run", run_file, f"strategy={strategy}", "problem.cusp=true", "--out", tmp_path / "out"
+    )
+    assert done.exit_code == 3
+    assert "stopped (no_finite_step): the loss is finite, but its gradient" in done.output
+    assert done.output.splitlines()[-1] == str(tmp_path / "out")
+
+
+def test_processes_pass_that_exit_code_on(run_file, tmp_path):
+    done = ddopt(
+        "run", run_file, "problem.cusp=true", "--processes", "2", "--out", tmp_path / "out"
+    )
+    assert done.returncode == 3, done.stderr
+    assert "stopped (no_finite_step)" in done.stdout
+
+
 def test_ctrl_c_that_nobody_caught_has_the_exit_code_of_shells(run_file, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -117,6 +117,7 @@ def test_a_run_without_a_checkpoint_starts_again(run_file, tmp_path):
         ("stop.seconds=1e-9", StopReason.SECONDS),
         ("stop.iterations=0", StopReason.ITERATIONS),
         ("problem.broken=true", StopReason.NON_FINITE),
+        ("problem.cusp=true", StopReason.NO_FINITE_STEP),
     ],
 )
 def test_reasons_to_stop(run_file, tmp_path, change, reason):

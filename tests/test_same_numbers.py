@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from ddopt.plugins import manager
 from ddopt.run import record
@@ -33,6 +32,14 @@ name = "mnist"
 hidden = [16, 12]
 train_samples = 121
 test_samples = 50
+""",
+    "patches": """\
+dtype = "float64"
+[problem]
+name = "patches"
+of = "burgers"
+along = [{ cells = 4 }, { cells = 2 }]
+features = 9
 """,
     "text": """\
 dtype = "float32"
@@ -60,6 +67,7 @@ OPTIONS = {  # N = 3 on two processes; whatever is not named here runs as it is 
         ("strategy.subdomains=3",),
     ),
     "hybrid": (),  # 2 x 2
+    "patches": ("solver.hessian=block_gauss_newton",),
     "sapts_m": ("strategy.subdomains=4", "strategy.local_solver.batch=8"),
     "hybrid of stages": ("strategy.cut=stages",),
     "napts of stages": ("strategy.cut=stages", "strategy.subdomains=3"),
@@ -67,8 +75,12 @@ OPTIONS = {  # N = 3 on two processes; whatever is not named here runs as it is 
     "sapts": ('strategy.decomposition={name="data", subdomains=3, overlap=0.2}',),
 }
 NOT_FOR_ALL = "cannot say where its samples lie"
-STRATEGIES = sorted({*manager().registry.names("strategy"), *OPTIONS})
-SOME = {"text": ("sapts_d", "sapts_ip", "sapts_m", "sapts_p")}  # the others add no other code there
+ON_PATCHES = {"patches"}  # a strategy that needs them
+STRATEGIES = sorted({*manager().registry.names("strategy"), *OPTIONS} - ON_PATCHES)
+SOME = {
+    "patches": ("patches", "sapts_d"),
+    "text": ("sapts_d", "sapts_ip", "sapts_m", "sapts_p"),
+}  # the others add no other code there
 CASES = [(p, strategy) for p in PROBLEMS for strategy in SOME.get(p, STRATEGIES)]
 APART = {"seconds", "bytes_sent", "collectives"}
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -76,6 +88,8 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 def write_images(root):
     """Scikit-learn's digits in MNIST's place, format and shape."""
+    from sklearn.datasets import load_digits
+
     images, labels = load_digits(return_X_y=True)
     images = np.kron(images.reshape(-1, 8, 8), np.ones((3, 3))) * (255 / 16)
     images = np.pad(images, [(0, 0), (2, 2), (2, 2)]).astype(np.uint8)
@@ -121,7 +135,7 @@ def outcomes(tmp_path_factory):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-4000:]

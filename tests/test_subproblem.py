@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.optimize
 import torch
 
 from ddopt.hessian.exact import OperatorModel
@@ -47,7 +46,9 @@ def test_at_least_the_cauchy_decrease_inside_the_ball(solver, shift, radius):
 
 def scipy_step(method, B, g, radius):
     """The first step of SciPy's trust region on the quadratic itself."""
-    result = scipy.optimize.minimize(
+    from scipy.optimize import minimize
+
+    result = minimize(
         lambda p: float(g.numpy() @ p + 0.5 * p @ B.numpy() @ p),
         np.zeros(len(g)),
         method=method,

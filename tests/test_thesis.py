@@ -1,12 +1,13 @@
 """The grid of the thesis: its cells run once, go on where they were cut, and say what cannot be."""
 
 import runpy
+from importlib.util import find_spec
 
 import pytest
 
 from tests.runs import ROOT
 
-pytest.importorskip("deepxde")
+pytestmark = pytest.mark.skipif(find_spec("deepxde") is None, reason="needs deepxde")
 GRID = ROOT / "examples" / "thesis" / "grid.py"
 PROBLEM = ["problem.interior=40", "problem.boundary=8", "problem.depth=2", "stop.evaluations=12"]
 

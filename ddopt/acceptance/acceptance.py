@@ -28,6 +28,10 @@ class Verdict:
     ratio: float
     refuted: bool = False  # taken by the samples of the problem, rejected by independent ones
     cost: float = 0.0  # of the judgement itself, in full gradients
+    non_finite: bool = False  # rejected since f or its gradient is not finite there
+
+
+BROKEN = Verdict(accepted=False, ratio=-math.inf, non_finite=True)
 
 
 class Acceptance(Component):
@@ -39,6 +43,7 @@ class Acceptance(Component):
 
     seam = "acceptance"
     epsilon = 2.0**-52  # unit round-off of the losses that are compared
+    by_value = False  # whether nobody will ask for the gradient of a trial that is taken
 
     class Config(Settings):
         """Options of every policy."""
@@ -50,9 +55,18 @@ class Acceptance(Component):
     def consider(
         self, problem: Problem, point: Point, trial: Point, predicted: float, radius: float
     ) -> Verdict:
-        """Judge a trial in a ball of ``radius``; a policy that needs more than values overrides."""
-        self.epsilon = problem.layout.epsilon
-        return self.judge(point.value, trial.value, predicted)
+        """Judge a trial in a ball of ``radius``; a policy that needs more than values overrides.
+
+        The round-off is that of the two losses. A trial that would be taken must have a finite
+        gradient too, for no step leads away from it otherwise.
+        """
+        self.epsilon = max(point.epsilon, trial.epsilon)
+        before = self.state_dict()
+        verdict = self.judge(point.value, trial.value, predicted)
+        if verdict.accepted and not self.by_value and not trial.sound(problem.geometry):
+            self.load_state_dict(before)
+            return BROKEN
+        return verdict
 
     def judge(self, value: float, trial: float, predicted: float) -> Verdict:
         """Judge the trial value f(θ + s) against f(θ) = ``value`` and pred = ``predicted``.
@@ -62,7 +76,7 @@ class Acceptance(Component):
         ρ = 1 (Conn, Gould and Toint, Trust-Region Methods, section 17.4.2).
         """
         if not math.isfinite(trial):
-            return Verdict(accepted=False, ratio=-math.inf)
+            return BROKEN
         noise = ROUND_OFF * self.epsilon * max(abs(value), abs(trial))
         if not predicted > 0.0:  # nor NaN
             return Verdict(accepted=False, ratio=0.0)

@@ -63,7 +63,7 @@ class Toint(Acceptance):
 
     def state_dict(self) -> dict[str, Any]:
         """All six numbers."""
-        return {key: value for key, value in vars(self).items() if key != "config"}
+        return {key: value for key, value in vars(self).items() if key.startswith("_")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INTERRUPTED = 130  # the exit code that shells give to Ctrl-C
+NOT_FINITE = 3  # of a run that ends since the loss, or a derivative of it, is not finite
 TRACEBACK = "DDOPT_TRACEBACK"  # set it to 1 to see where a message comes from
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REMEDY = "; make room, then continue: ddopt resume, or the same ddopt compare"

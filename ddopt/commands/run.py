@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ddopt.commands import options
-from ddopt.commands.errors import INTERRUPTED, courteous
+from ddopt.commands.errors import INTERRUPTED, NOT_FINITE, courteous
 
 if TYPE_CHECKING:
     from ddopt.config import RunConfig
@@ -74,6 +74,8 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
         click.echo(path)
     if reason is StopReason.INTERRUPTED:
         sys.exit(INTERRUPTED)
+    if reason.failed and int(os.environ.get("RANK", "0")) == 0:  # torch would stop the others
+        sys.exit(NOT_FINITE)
 
 
 def rehearse(settings: RunConfig) -> None:
@@ -100,7 +102,7 @@ def launch(processes: int) -> None:
             continue
         arguments.append(argument)
     try:
-        start(arguments, processes)
+        start(arguments, processes, told=(NOT_FINITE,))
     except SignalException:
         sys.exit(INTERRUPTED)  # the processes have had the signal, and have written their state
     except RuntimeError as error:

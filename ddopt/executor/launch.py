@@ -88,13 +88,16 @@ def loopback() -> None:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
 
 
-def launch(arguments: Sequence[str], processes: int, module: str = "ddopt") -> None:
+def launch(
+    arguments: Sequence[str], processes: int, module: str = "ddopt", *, told: Sequence[int] = ()
+) -> None:
     """Run ``python -m ddopt`` with these arguments in so many processes on this machine.
 
     The same as ``torchrun --standalone --nproc-per-node PROCESSES -m ddopt ARGUMENTS``. Raises
     ``RuntimeError`` naming the rank that failed first; the others have been stopped by then. A
     signal is passed on, and torch's ``SignalException`` raised when all have ended; a second one is
     passed on as SIGTERM; after a third one the processes end within a second, whatever they do.
+    An exit code in ``told`` is this process's too: who ended with it has said why.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -117,6 +120,8 @@ def launch(arguments: Sequence[str], processes: int, module: str = "ddopt") -> N
         elastic_launch(config, sys.executable)("-u", "-m", module, *arguments)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
+        if failure.exitcode in told:
+            sys.exit(failure.exitcode)
         raise RuntimeError(
             f"rank {rank} failed first, {_ending(failure.exitcode)}, and the others were stopped. "
             "What it wrote is above"

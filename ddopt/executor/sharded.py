@@ -54,6 +54,11 @@ class Sharded(Geometry):
         own = {d: [dot(a[block], b[block])] for d, block in self.owned.items()}
         return sum(value for (value,) in self._executor.numbers(own, self.count))
 
+    def finite(self, a: torch.Tensor) -> bool:
+        """Whether every entry is finite, whoever holds it; in one collective."""
+        own = {d: [float(a[block].isfinite().all())] for d, block in self.owned.items()}
+        return all(good for (good,) in self._executor.numbers(own, self.count))
+
     def _largest(self, a: torch.Tensor) -> float:
         """‖a‖_∞, in one collective."""
         own = {d: [max_norm(a[block])] for d, block in self.owned.items()}

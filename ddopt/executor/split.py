@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
 from ddopt.decomposition.data import deal
+from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
-from ddopt.problem import Operator, Point, Problem, Samples
+from ddopt.problem import Frozen, Operator, Point, Problem, Samples
 
 if TYPE_CHECKING:
     from ddopt.executor.executor import Executor
@@ -29,6 +31,7 @@ class Split(Problem):
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
         self.draw, self.geometry = problem.draw, problem.geometry
         self.extra = problem.extra  # few samples: every process evaluates all of them
+        self.additive, self.vouches = problem.additive, problem.vouches
         dealt = deal(problem.samples.counts, shares)
         self._shares: dict[int, Problem] = {}
         for d in executor.owned(shares):
@@ -45,19 +48,26 @@ class Split(Problem):
         return self._added(theta, {d: share.both(theta) for d, share in self._shares.items()})
 
     def _added(self, theta: torch.Tensor, points: dict[int, Point]) -> Point:
-        values = self.executor.numbers({d: [p.value] for d, p in points.items()}, self.count)
-        value = sum(value for (value,) in values)
+        own = {d: [p.value, p.epsilon] for d, p in points.items()}
+        rows = self.executor.numbers(own, self.count)
+        value, epsilon = sum(value for value, _ in rows), max(epsilon for _, epsilon in rows)
 
         def gradient() -> torch.Tensor:
-            own = {d: point.gradient for d, point in points.items()}
-            return self.executor.sum(own, self.count, theta)
+            gradients = {d: point.gradient for d, point in points.items()}
+            return self.executor.sum(gradients, self.count, theta)
 
-        return Point(theta, value, gradient)
+        traces = [point.trace for point in points.values()]
+        return Point(theta, value, gradient, epsilon, next(iter(traces), None))
 
-    @property
+    @cached_property
     def alone(self) -> Problem:
-        """f over all shares, here."""
-        return self.problem.alone
+        """f over all shares, here.
+
+        The shares are the same ones: with batch normalisation, or dropout by the call, the loss of
+        all samples at once is another function.
+        """
+        here = self.executor.size == 1
+        return self if here else Split(self.problem.alone, self.count, Serial())
 
     def part(self, samples: Samples) -> Problem:
         """A subdomain's own loss is evaluated where the subdomain is: not split."""
@@ -68,8 +78,16 @@ class Split(Problem):
         return self.problem.share(samples)
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
-        """A subdomain's own loss is evaluated where the subdomain is: not split."""
-        return self.problem.frozen(point, indices)
+        """A subdomain's own loss is evaluated where the subdomain is.
+
+        In the same shares, where f is another function when it is cut in another way.
+        """
+        frozen = self.problem.frozen(point, indices)
+        if self.additive:
+            return frozen
+        if type(frozen).share is Problem.share:
+            return Frozen(self.alone, point.theta, indices) if indices is not None else self.alone
+        return shared(frozen, self.count, Serial())[0]
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """Every share multiplies, and the products are added up in order."""

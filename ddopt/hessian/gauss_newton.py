@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 
 from ddopt.component import Settings
-from ddopt.hessian.hessian import Diagonalised, Hessian
+from ddopt.hessian.hessian import Diagonalised, Hessian, Unknown
 from ddopt.subproblem.secular import BallMinimum, minimise_in_ball
 from ddopt.vectors import norm
 
@@ -128,11 +128,13 @@ class GaussNewton(Hessian):
         super().__init__(config, **options)
         self._last: tuple[Point, JacobianModel] | None = None  # after a rejection it serves again
 
-    def model(self, problem: Problem, point: Point) -> JacobianModel:
+    def model(self, problem: Problem, point: Point) -> JacobianModel | Unknown:
         """The linearised least-squares model at ``point``."""
         if self._last is None or self._last[0] is not point:
             residuals = problem.residuals(point.theta).detach()
             jacobian = problem.jacobian(point.theta).detach()
+            if not (bool(residuals.isfinite().all()) and bool(jacobian.isfinite().all())):
+                return Unknown(point.gradient)  # and not kept for the next time
             self._last = point, JacobianModel(point.gradient, jacobian, residuals)
         return self._last[1]
 
@@ -140,7 +142,9 @@ class GaussNewton(Hessian):
         self, problem: Problem, point: Point, candidate: Candidate, room: float
     ) -> Candidate:
         """Bend the step until the residuals are those that the linear model promised."""
-        model = self.model(problem, point)
+        model = None if math.isnan(candidate.predicted) else self.model(problem, point)
+        if not isinstance(model, JacobianModel):
+            return candidate
         promised = model.residuals + model.jacobian @ candidate.step
         # The eigenvalues near round-off promise decreases that no step brings; this one is honest.
         r = model.residuals

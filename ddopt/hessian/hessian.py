@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ddopt.component import Component
+from ddopt.subproblem.secular import BallMinimum
 from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
@@ -13,7 +17,6 @@ if TYPE_CHECKING:
 
     from ddopt.problem import Point, Problem
     from ddopt.subproblem import Candidate
-    from ddopt.subproblem.secular import BallMinimum
 
 
 class Model(ABC):
@@ -33,6 +36,22 @@ class Diagonalised(Model):
     @abstractmethod
     def minimise(self, radius: float) -> tuple[torch.Tensor, BallMinimum]:
         """The global minimiser in ‖p‖ <= radius, shape (n,), and its certificate."""
+
+
+class Unknown(Diagonalised):
+    """The model where the curvature is not finite: it promises nan, and the trial is rejected."""
+
+    def __init__(self, gradient: torch.Tensor, geometry: Geometry = LOCAL) -> None:
+        self.gradient, self.geometry = gradient, geometry
+
+    def mv(self, vector: torch.Tensor) -> torch.Tensor:
+        """Not a number."""
+        return vector * math.nan
+
+    def minimise(self, radius: float) -> tuple[torch.Tensor, BallMinimum]:
+        """No step, and the promise nan."""
+        nothing = BallMinimum(np.zeros(0), math.nan, 0.0, 0.0, on_boundary=False, hard_case=False)
+        return self.gradient.new_zeros(len(self.gradient)), nothing
 
 
 class Ellipsoidal(Model):

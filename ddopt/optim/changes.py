@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ddopt.acceptance.acceptance import ROUND_OFF
+
 PATIENCE = 2  # rejections in a row after which the loss at the iterate is looked at again
-SAME = 1e-9  # relative difference below which two evaluations are of one function
+SAME = 1e-9  # relative difference below which two evaluations are of one function, in float64
 
 
 class Changes:
@@ -31,9 +33,12 @@ class Changes:
         """Count a step of that length."""
         self._rejections = 0 if length > 0.0 else self._rejections + 1
 
-    def compared(self, before: float, now: float) -> bool:
-        """Whether the two values at one iterate are of one function."""
-        same = abs(now - before) <= SAME * abs(before)
+    def compared(self, before: float, now: float, epsilon: float) -> bool:
+        """Whether the two values at one iterate, of round-off ``epsilon``, are of one function.
+
+        Sums in another order, as atomic additions on a GPU make them, differ by round-off.
+        """
+        same = abs(now - before) <= max(SAME, ROUND_OFF * epsilon) * abs(before)
         if not same and self.lately:
             self.stochastic = True
         self.lately = not same

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -136,8 +135,9 @@ class EngineOptimizer(torch.optim.Optimizer):
             batch: tensors whose first dimension is the samples: one, or a tuple, list or dict.
 
         Raises:
-            ValueError: no closure, a loss that is not finite at the start, a batch where the
-                method needs none or none where it needs one, or a parameter that was frozen since.
+            ValueError: no closure, a loss or a gradient that is not finite at the start, a batch
+                where the method needs none or none where it needs one, or a parameter that was
+                frozen since.
         """
         if closure is None:
             raise ValueError(
@@ -146,29 +146,36 @@ class EngineOptimizer(torch.optim.Optimizer):
             )
         self._refuse_frozen()
         still = Stillness(self._buffers, self._parameters.layout.device)
-        if self._source is None:
-            refuse_other_arguments(closure, batch)
-            problem = self._problem(self._witness.hears(closure, self._parameters), batch, still)
-            anew = batch is not None or self._changes.stochastic is True
-            self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
-        else:
-            problem, other = self._minimised()
-            self._start(problem, anew=other, look=self._engine.iteration > 0 and self._made is None)
-            self._made = problem
-        point = self._engine.point
-        assert point is not None
         try:
-            report = self._engine.step(problem)
+            problem = self._begin(closure, batch, still)
+            point = self._engine.point
+            assert point is not None
+            try:
+                report = self._engine.step(problem)
+            finally:
+                kept = self._engine.point
+                self._parameters.write((kept or point).theta)
         finally:
-            assert self._engine.point is not None
-            self._parameters.write(self._engine.point.theta)
-            still.finish()
+            still.finish(self._engine.point)
         self.report = report
         self.evaluations += report.total
         self._steps += 1
         self._changes.stepped(report.step_norm)
         self._publish()
         return torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
+
+    def _begin(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
+        """What this step minimises, evaluated where it begins."""
+        if self._source is None:
+            refuse_other_arguments(closure, batch)
+            problem = self._problem(self._witness.hears(closure, self._parameters), batch, still)
+            anew = batch is not None or self._changes.stochastic is True
+            self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
+            return problem
+        problem, other = self._minimised()
+        self._start(problem, anew=other, look=self._engine.iteration > 0 and self._made is None)
+        self._made = problem
+        return problem
 
     def _refuse_frozen(self) -> None:
         """The space is that of the parameters that had ``requires_grad`` at the beginning."""
@@ -224,7 +231,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         self.evaluations += engine.start(problem, theta)
         assert engine.point is not None
         value = engine.point.value
-        if not math.isfinite(value):
+        if not engine.begins(problem):
             engine.point = before  # nothing is known of this one that a later step could use
             raise ValueError(
                 f"the loss, or its gradient, is not finite where this step begins ({value}); a "
@@ -235,7 +242,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         if anew:
             self._changes.evaluated_anew()
             return
-        if self._changes.compared(before.value, value):
+        if self._changes.compared(before.value, value, engine.point.epsilon):
             engine.point = before  # its bits may depend on who evaluated it
             if look:
                 self._witness.false_alarm()

@@ -226,7 +226,8 @@ class StagedPoint(Point):
         self._leaves = {
             d: problem.piece(theta, d).detach().requires_grad_() for d in problem._stages
         }
-        super().__init__(theta, self._forward(), self._backward)
+        value, epsilon = self._forward()
+        super().__init__(theta, value, self._backward, epsilon)
 
     def outputs_of(self, m: int, d: int, theta: torch.Tensor, inputs: Tensors) -> Tensors:
         """φ_d of chunk m, with the masks of its samples where there is dropout."""
@@ -241,11 +242,12 @@ class StagedPoint(Point):
         (output,) = outputs
         return self.problem._loss(output, self._indices[m]) / self.problem._total
 
-    def _forward(self) -> float:
-        """Wavefronts: at time t, stage d works on chunk t - d."""
+    def _forward(self) -> tuple[float, float]:
+        """f and its round-off, by wavefronts: at time t, stage d works on chunk t - d."""
         problem, executor = self.problem, self.problem.executor
         own, last = problem._stages, problem.count - 1
         losses: list[float] = []
+        epsilon = 0.0  # of the loss, known where the last stage is
         for m, d in self.order:
             if d == 0:
                 fed = problem._feed(self._indices[m])
@@ -258,14 +260,15 @@ class StagedPoint(Point):
                 if d == last:
                     loss = self.loss_of(m, found)
                     losses.append(float(loss.detach()))
+                    epsilon = torch.finfo(loss.dtype).eps
             self.inputs[d].append(inputs)
             self.outputs[d].append(tuple(tensor.detach() for tensor in found))
             self._graphs[m, d] = (loss,) if d == last else found
             if d < last:
                 executor.send(self.outputs[d][m], d, d + 1)
         executor.settle()
-        rows = executor.numbers({d: [sum(losses)] for d in own}, problem.count)
-        return rows[last][0]
+        rows = executor.numbers({d: [sum(losses), epsilon] for d in own}, problem.count)
+        return rows[last][0], rows[last][1]
 
     def _backward(self) -> torch.Tensor:
         """The wavefronts of the forward pass, in the opposite order."""

@@ -1,5 +1,5 @@
 """Rules for the trust-region radius."""
 
-from ddopt.radius.radius import RadiusRule, Trial
+from ddopt.radius.radius import RadiusRule, Trial, unusable
 
-__all__ = ["RadiusRule", "Trial"]
+__all__ = ["RadiusRule", "Trial", "unusable"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -14,11 +15,24 @@ class Trial:
 
     radius: float  # Δ
     step_norm: float  # ‖s‖ in the norm of the trust region
-    ratio: float  # ρ, −inf where f(θ + s) is not finite
+    ratio: float  # ρ, −inf where f or ∇f at θ + s, or the model, is not finite
     accepted: bool
     predicted: float  # the decrease that was promised; < 0 where local walks have ended higher
-    slope: float  # <∇f(θ), s>
-    change: float  # f(θ + s) − f(θ)
+    slope: float  # <∇f(θ), s>; nan where it is not known
+    change: float  # f(θ + s) − f(θ); inf where there was no trial
+
+
+def unusable(radius: float, predicted: float, change: float = math.inf) -> Trial:
+    """A rejected trial of which nothing is known but that it was no good."""
+    return Trial(
+        radius=radius,
+        step_norm=radius,
+        ratio=-math.inf,
+        accepted=False,
+        predicted=predicted,
+        slope=math.nan,
+        change=change,
+    )
 
 
 class RadiusRule(Component):

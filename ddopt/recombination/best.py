@@ -25,8 +25,10 @@ class Distant(Point):
         value: float,
         theta: Callable[[], torch.Tensor],
         gradient: Callable[[], torch.Tensor],
+        like: Point,
     ) -> None:
-        super().__init__(torch.empty(0), value, gradient)
+        """``like`` is a point of the same f here: the end itself, where this process has it."""
+        super().__init__(torch.empty(0), value, gradient, like.epsilon, like.trace)
         del self.theta
         self._fetch = theta
 
@@ -39,7 +41,8 @@ class Distant(Point):
 class Best(Recombination):
     """s = R_dᵀ s_d of the d whose end has the smallest f(·; D); pred = its own decrease.
 
-    Needs problems that every process can evaluate on all of D. One synchronisation: 3 N numbers,
+    Needs problems that every process can evaluate on all of D, in the shares in which f(θ_k; D) was
+    evaluated. One synchronisation: 3 N numbers,
     and once it is accepted the end and its gradient. A rejection moves no vector.
     """
 
@@ -72,7 +75,10 @@ class Best(Recombination):
             },
             count,
         )
-        ranked = [row[0] if math.isfinite(row[0]) else math.inf for row in rows]
+        ranked = [
+            row[0] if math.isfinite(row[0]) and decrease > 0.0 else math.inf
+            for row, decrease in zip(rows, corrections.decreases, strict=True)
+        ]  # one that has stood still is no end
         winner = ranked.index(min(ranked))
         value, length, slope = rows[winner]
 
@@ -82,6 +88,7 @@ class Best(Recombination):
             lambda: executor.pick(
                 {d: p.gradient for d, p in own.items() if d == winner}, winner, theta
             ),
+            own.get(winner, corrections.point),
         )
         return Recombined(
             step=None,

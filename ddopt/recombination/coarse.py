@@ -5,6 +5,7 @@ Legend: Z (n, c) the columns, a (c,) coefficients, B the curvature at hand.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def minimise_in_span(
         measure: the inner product of the vectors.
 
     Returns:
-        The step (n,), and the decrease of the model, >= 0.
+        The step (n,), and the decrease of the model, >= 0; nan where B is not finite.
     """
     lengths = [measure.norm(column) for column in columns]
     unit = [c / length for c, length in zip(columns, lengths, strict=True) if length > 0.0]
@@ -51,7 +52,10 @@ def minimise_in_span(
     kept = weight > DEPENDENT * weight[-1]
     basis = V[:, kept] / np.sqrt(weight[kept])  # Zᵀ basis has orthonormal columns
     BZ = torch.stack([product(row) for row in Z])
-    curvature = basis.T @ inner(Z, BZ, measure) @ basis
+    products = inner(Z, BZ, measure)
+    if not np.isfinite(products).all():
+        return torch.zeros_like(gradient), math.nan
+    curvature = basis.T @ products @ basis
     values, U = np.linalg.eigh(0.5 * (curvature + curvature.T))
     slopes = U.T @ (basis.T @ inner(Z, gradient[None], measure)[:, 0])
     solution = minimise_in_ball(values, slopes, radius)
@@ -94,7 +98,8 @@ class Coarse(Recombination):
         step, decrease = minimise_in_span(
             columns, point.gradient, product, corrections.radius, problem.geometry
         )
-        self._last = step
+        if decrease > 0.0:
+            self._last = step
         return Recombined(step, decrease)
 
     def state_dict(self) -> dict[str, Any]:

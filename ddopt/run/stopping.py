@@ -24,8 +24,7 @@ class StopReason(Enum):
     ERROR = "the error has reached stop.error"
     STATIONARY = (
         "no solver finds a direction of descent: the point is stationary to working precision; "
-        "another seed leads elsewhere, and a larger network may fit better; a gradient that is nan "
-        "where the loss is finite (sqrt at 0) looks the same"
+        "another seed leads elsewhere, and a larger network may fit better"
     )
     RADIUS_TOO_SMALL = (
         "the radius is at its lower bound and steps are still rejected: usually the loss is as low "
@@ -36,8 +35,19 @@ class StopReason(Enum):
         "the loss is not finite at the iterate: look at the data and the first parameters, and at "
         "the learning rate if the solver has one"
     )
+    NO_FINITE_STEP = (
+        "the loss is finite, but its gradient, or with it the Jacobian or the Hessian, is not at "
+        "the iterate, or no step from it leads where all of them are: look for sqrt, log, norm and "
+        "division at 0, and for powers below 1, whose derivatives are infinite there; where only "
+        "second derivatives are, a Hessian approximation from gradients ('lsr1') does without them"
+    )
     INTERRUPTED = "stopped from outside; ddopt resume continues with the same bits"
     REQUESTED = "a plugin asked the run to stop"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run could not go on; the command then ends with an exit code of its own."""
+        return self in (StopReason.NON_FINITE, StopReason.NO_FINITE_STEP)
 
     @property
     def key(self) -> str:
@@ -55,8 +65,11 @@ def why(
         return StopReason.LOSS
     if stop.error is not None and error is not None and error <= stop.error:
         return StopReason.ERROR
-    if report is not None and _nothing_tried(report):
+    non_finite = report is not None and report.non_finite > 0
+    if report is not None and _nothing_tried(report) and not non_finite:
         return StopReason.STATIONARY
+    if (report is not None and report.stuck) or (tally.idle >= PATIENCE and non_finite):
+        return StopReason.NO_FINITE_STEP
     if tally.idle >= PATIENCE:
         return StopReason.RADIUS_TOO_SMALL
     for limit, spent, reason in (

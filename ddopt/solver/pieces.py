@@ -53,7 +53,7 @@ class Piece(Point):
     """This process's pieces of a visited point."""
 
     def __init__(self, theta: torch.Tensor, whole: Point, cut: Cut) -> None:
-        super().__init__(theta, whole.value, lambda: cut.take(whole.gradient))
+        super().__init__(theta, whole.value, lambda: cut.take(whole.gradient), whole.epsilon)
         self.whole = whole
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.component import Chosen, Norm, Settings
-from ddopt.radius import Trial
+from ddopt.radius import Trial, unusable
 from ddopt.solver.solver import Answer
 
 if TYPE_CHECKING:
@@ -78,15 +78,19 @@ class Region:
         if math.isnan(self.radius):
             self.radius = first_radius(start, problem.geometry.norm(start.gradient))
         point, self.room = start, ball
-        accepted = rejected = refuted = visits = 0
+        accepted = rejected = refuted = non_finite = visits = 0
         beside = 0.0  # full gradients that steps and judgements took beside the trials
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
             candidate = proposer.propose(problem, point, min(self.radius, self.room))
             beside += candidate.cost
+            if math.isnan(candidate.predicted):  # the curvature is not finite at this point
+                self._refuse()
+                ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
+                break
             if not candidate.predicted > 0.0:
                 break  # the model sees nothing to gain: a stationary point
-            if self._gone_blind(problem, point, candidate):
+            if self._gone_blind(point, candidate):
                 break
             visit = problem.both if asked else problem.at
             candidate, trial, visited = self._search(visit, point, candidate, problem.geometry)
@@ -95,7 +99,8 @@ class Region:
             )
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
             visits, beside = visits + visited, beside + verdict.cost
-            if math.isfinite(trial.value):
+            non_finite += verdict.non_finite
+            if not verdict.non_finite:
                 proposer.observe(point, trial, candidate, verdict.accepted)
             self._adapt(point, trial, candidate, verdict, problem.geometry)
             asked = verdict.accepted or proposer.learns_always  # most likely as the last one's
@@ -117,13 +122,19 @@ class Region:
             evaluations=visits * problem.cost + beside,
             ratio=ratio,
             refuted=refuted,
+            non_finite=non_finite,
         )
 
-    def _gone_blind(self, problem: Problem, point: Point, candidate: Candidate) -> bool:
+    def _gone_blind(self, point: Point, candidate: Candidate) -> bool:
         """Whether f has long been unable to tell steps apart; a few may still improve ∇f."""
-        noise = ROUND_OFF * problem.layout.epsilon * abs(point.value)
+        noise = ROUND_OFF * point.epsilon * abs(point.value)
         self._blind = self._blind + 1 if candidate.predicted <= noise else 0
         return self._blind > BLIND
+
+    def _refuse(self) -> None:
+        """There is no step to be judged, since no model promises anything: a smaller ball."""
+        radius = min(self.radius, self.room)
+        self.radius = self.rule.update(unusable(radius, 0.0))
 
     def _adapt(
         self,

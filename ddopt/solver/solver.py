@@ -30,6 +30,7 @@ class Answer:
     evaluations: float = 0.0  # in full gradients of the problem that is solved
     ratio: float | None = None  # of the last iteration, where there is one
     refuted: int = 0  # steps that independent samples have rejected
+    non_finite: int = 0  # rejected since f, a derivative of it, or the model was not finite
 
 
 class Solver(Component):

@@ -25,24 +25,22 @@ def walk(
     """Take ``direction(∇f)`` from point to point, at most ``iterations`` times.
 
     The step that would leave the ball is cut at its boundary and is the last one. A point where f
-    is not finite is not entered, and one where its gradient is not finite is not left:
-    ``direction`` never sees such a gradient. Each step costs one evaluation.
+    or its gradient is not finite is not entered: ``direction`` never sees such a gradient. Each
+    step costs one evaluation.
     """
-    point, tried, taken = start, 0, 0
-    stopped = False
-    for i in range(iterations):
-        if not math.isfinite(problem.geometry.norm(point.gradient)):
-            break
+    point, tried, taken, non_finite = start, 0, 0, 0
+    stopped = not start.sound(problem.geometry)
+    for _ in range(0 if stopped else iterations):
         moved = point.theta + direction(point.gradient) - start.theta
         length = problem.geometry.norm(moved)
         if not math.isfinite(length):
             break
         if length >= ball:
             moved, stopped = moved * (ball / length), True
-        last = stopped or i == iterations - 1
-        trial = (problem.at if last else problem.both)(start.theta + moved)
+        trial = problem.both(start.theta + moved)
         tried += 1
-        if not math.isfinite(trial.value):
+        if not trial.sound(problem.geometry):
+            non_finite += 1
             break
         point, taken = trial, taken + 1
         if stopped:
@@ -54,4 +52,5 @@ def walk(
         accepted=taken,
         rejected=tried - taken,
         evaluations=tried * problem.cost,
+        non_finite=non_finite,
     )

@@ -32,27 +32,28 @@ def wolfe(
     slope = dot(point.gradient, p)
     low, value, falling = 0.0, point.value, slope  # the best end of the interval, φ and φ' there
     high, alpha = 1.0, 1.0
-    best: tuple[float, Point] | None = None
+    best: tuple[float, Point, bool] | None = None  # the last: whether it is finite there
     visited = 0
     while visited < most:
         visited += 1
         trial = visit(point.theta + alpha * p)
-        better = best is None or not math.isfinite(best[1].value) or trial.value < best[1].value
-        best = (alpha, trial) if better or best is None else best
         enough = trial.value <= point.value + DECREASE * alpha * slope and trial.value <= value
-        if not enough:  # too far, or not finite
-            high, bent = alpha, trial.value
+        sound = trial.sound(geometry) if enough else math.isfinite(trial.value)
+        better = best is None or not best[2] or (sound and trial.value < best[1].value)
+        best = (alpha, trial, sound) if better or best is None else best
+        if not (enough and sound):  # too far, or not finite
+            high, bent = alpha, trial.value if sound else math.nan
         else:
             there = dot(trial.gradient, p)
             if abs(there) <= CURVATURE * abs(slope) or (alpha == 1.0 and there < 0.0):
-                best = (alpha, trial)
+                best = (alpha, trial, sound)
                 break
             if there * (high - low) >= 0.0:
                 high = low
             low, value, falling, bent = alpha, trial.value, there, math.nan
         alpha = _between(low, high, value, falling, bent)
     assert best is not None
-    alpha, trial = best
+    alpha, trial, _ = best
     if alpha == 1.0:
         return candidate, trial, visited
     # −pred(α) = α gᵀp + ½ α² pᵀBp, and pred(1) is known.

@@ -30,7 +30,7 @@ def run_ranks(
     function: Callable[..., Any],
     world_size: int,
     *arguments: Any,
-    timeout: float = 60.0,
+    timeout: float = 600.0,
     start: str = "fork",
     reduction: str = "ordered",
 ) -> list[Any]:
@@ -57,7 +57,7 @@ def gather_ranks(
     function: Callable[..., Any],
     world_size: int,
     *arguments: Any,
-    timeout: float = 60.0,
+    timeout: float = 600.0,
     start: str = "fork",
     reduction: str = "ordered",
 ) -> list[Any]:

@@ -88,9 +88,9 @@ def marched(state, nodes, times, features, seed, exact, points, **options):
     """The same in time slabs one after the other; ``state(t0, t1, values)`` states a slab."""
     clock, before, missed, norm, largest = Clock(), None, 0.0, 0.0, 0
     for number, slab in enumerate(times):
-        values = before and (lambda x, net=before: net(torch.as_tensor(x)).numpy())
+        values = before and values_of(before)
         stated = state(slab[0], slab[-1], values)
-        held = before and (lambda x, net=before, t=slab[0]: net(at_time(x, t)))
+        held = before and held_at(before, slab[0])
         grid = [nodes, torch.tensor(slab, dtype=torch.float64)]
         before = solve(stated, grid, features, seed, start=held, **options)
         clock.pause()
@@ -103,10 +103,17 @@ def marched(state, nodes, times, features, seed, exact, points, **options):
     return largest, clock.spent, math.sqrt(missed / norm)
 
 
-def at_time(x, t):
-    x = x.clone()
-    x[:, -1] = t
-    return x
+def values_of(net):
+    return lambda x: net(torch.as_tensor(x)).numpy()
+
+
+def held_at(net, time):
+    def values(x):
+        x = x.clone()
+        x[:, -1] = time
+        return net(x)
+
+    return values
 
 
 def mesh(*axes):

@@ -29,23 +29,27 @@ def draw(
     return W, -(W * places).sum(-1)
 
 
-def tanh_jets(z: torch.Tensor, order: int) -> list[torch.Tensor]:
-    """tanh and its derivatives up to ``order`` at ``z``.
+def tanh_jets(t: torch.Tensor, order: int) -> list[torch.Tensor]:
+    """tanh and its derivatives up to ``order`` where tanh is ``t``.
 
-    With t = tanh z: tanh^(k) = (1 − t²) q_k(t), q_1 = 1, q_(k+1) = (1 − t²) q_k' − 2t q_k, which
+    tanh^(k) = (1 − t²) q_k(t), q_1 = 1, q_(k+1) = (1 − t²) q_k' − 2t q_k, which
     loses no digits where tanh is flat.
     """
-    t = torch.tanh(z)
     found = [t]
     if order == 0:
         return found
-    flat = 1.0 - t * t
-    q = [1.0]
-    for _ in range(order):
-        value = torch.full_like(t, q[-1])
-        for one in reversed(q[:-1]):
-            value.mul_(t).add_(one)
-        found.append(value.mul_(flat))
+    flat = torch.addcmul(t.new_ones(()), t, t, value=-1.0)
+    q = [1.0]  # its powers are all odd or all even
+    for k in range(order):
+        *rest, leading = q[k % 2 :: 2]
+        value = flat if leading == 1.0 else leading * flat
+        if rest:
+            square = 1.0 - flat
+            value = torch.full_like(t, leading)
+            for one in reversed(rest):
+                value.mul_(square).add_(one)
+            value.mul_(flat)
+        found.append(value * t if k % 2 else value)
         q = _following(q)
     return found
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import Any
 
 from pydantic import Field
 
 from ddopt.acceptance.acceptance import Acceptance, Verdict
-
-if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem
 
 
 class FreeStart(Acceptance):
@@ -32,13 +30,11 @@ class FreeStart(Acceptance):
         super().__init__(config, **options)
         self._taken = 0
 
-    def consider(
-        self, problem: Problem, point: Point, trial: Point, predicted: float, radius: float
-    ) -> Verdict:
+    def judge(self, value: float, trial: float, predicted: float) -> Verdict:
         """Take a finite trial while steps are free."""
-        verdict = super().consider(problem, point, trial, predicted, radius)
+        verdict = super().judge(value, trial, predicted)
         free = self._taken < self.config.free and predicted > 0.0
-        if free and not verdict.accepted and trial.value - trial.value == 0.0:
+        if free and not verdict.accepted and math.isfinite(trial):
             verdict = Verdict(accepted=True, ratio=1.0)
         if verdict.accepted:
             self._taken += 1

@@ -5,7 +5,8 @@ In a cell u is a sum over the C patches that touch it, u = Σ_e v_e Σ_k c_ek φ
     ∂^α u = Σ_e Σ_γ C(α, γ) ∂^(α−γ) v_e · Σ_k c_ek ∂^γ φ_ek,
     ∂^γ φ_ek = σ^(|γ|)(z_ek) Π (W_ek/h_e)^γ.
 
-Only σ and its derivatives are stored, (order + 1) numbers for a point and a feature. The Jacobian
+Only σ is stored, one number for a point and a feature that reaches it; its derivatives are
+polynomials of it, formed for a few cells at a time. The Jacobian
 of the residual F(x, jet u) has the entries Σ_γ M_γ σ^(|γ|) Π(W/h)^γ with M_γ = Σ_α ∂F/∂a_α C(α, γ)
 ∂^(α−γ) v: a small matrix product and order + 1 passes, for any equation.
 
@@ -14,6 +15,7 @@ Legend: G cells of P points, C corners, K features, Q numbers in a jet, E equati
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +29,8 @@ from ddopt_patches.quadrature import Points
 if TYPE_CHECKING:
     from ddopt_patches.equation import Equation
     from ddopt_patches.network import Patches
+
+NUMBERS = 1 << 18  # of one chunk, 2 MB
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Rows:
         W = patches.W[self.touched]  # (G, C, K, d)
         t = (points.x[:, None] - middles[:, :, None]) / halves[:, :, None]  # (G, C, P, d)
         z = t @ W.mT + patches.b[self.touched][:, :, None]
-        self._sigma = tanh_jets(z, self.order)  # each (G, C, P, K)
+        self._sigma = z.tanh_()  # (G, C, P, K)
         self._powers = powers(W / halves[:, :, None], self.order)  # (G, C, Γ, K)
         self._leibniz = _leibniz(grid.dimensions, self.order)
         self._indices = upto(grid.dimensions, self.order)
@@ -85,30 +89,41 @@ class Rows:
 
     def jets(self, weights: torch.Tensor) -> torch.Tensor:
         """The jet of u at the points, (G, P, outputs, Q), for output weights (S, outputs, K)."""
-        c = weights[self.touched]  # (G, C, outputs, K)
-        result = c.new_zeros(*self.points.roots.shape, self.outputs, len(self._indices))
-        for order, places in self._orders.items():
-            directions = self._powers[:, :, places]  # (G, C, Γ_k, K)
-            scaled = (c[:, :, None] * directions[:, :, :, None]).flatten(2, 3)
-            local = self._sigma[order] @ scaled.mT  # (G, C, P, Γ_k outputs): of the local networks
-            for place, q in enumerate(places):
-                own = local[..., place * self.outputs : (place + 1) * self.outputs]
-                for alpha, delta, times in self._leibniz[q]:
-                    window = self._windows[..., delta, None]
-                    result[..., alpha] += times * (window * own).sum(1)
+        result = weights.new_zeros(*self.points.roots.shape, self.outputs, len(self._indices))
+        for cells in self._chunks():
+            c = weights[self.touched[cells]]  # (g, C, outputs, K)
+            sigma = tanh_jets(self._sigma[cells], self.order)
+            for order, places in self._orders.items():
+                directions = self._powers[cells, :, places]  # (g, C, Γ_k, K)
+                scaled = (c[:, :, None] * directions[:, :, :, None]).flatten(2, 3)
+                local = sigma[order] @ scaled.mT  # (g, C, P, Γ_k outputs): of the local networks
+                for place, q in enumerate(places):
+                    own = local[..., place * self.outputs : (place + 1) * self.outputs]
+                    for alpha, delta, times in self._leibniz[q]:
+                        window = self._windows[cells, ..., delta, None]
+                        result[cells, ..., alpha] += times * (window * own).sum(1)
         return result
 
     def adjoint(self, cotangents: torch.Tensor) -> torch.Tensor:
         """The transpose of ``jets``: from (G, P, outputs, Q) to output weights (S, outputs, K)."""
-        G, C, P, K = self._sigma[0].shape
-        total = cotangents.new_zeros(G, C, self.outputs, K)
-        for q, gamma in enumerate(self._indices):
-            local = cotangents.new_zeros(G, C, P, self.outputs)
-            for alpha, delta, times in self._leibniz[q]:
-                local += times * self._windows[..., delta, None] * cotangents[:, None, ..., alpha]
-            total += (local.mT @ self._sigma[sum(gamma)]) * self._powers[:, :, q, None]
-        found = cotangents.new_zeros(self._patches, self.outputs, K)
-        return found.index_add_(0, self.touched.flatten(), total.flatten(0, 1))
+        found = cotangents.new_zeros(self._patches, self.outputs, self.features)
+        for cells in self._chunks():
+            sigma = tanh_jets(self._sigma[cells], self.order)
+            windows, own = self._windows[cells], cotangents[cells]
+            total = found.new_zeros(*windows.shape[:2], *found.shape[1:])  # (g, C, outputs, K)
+            for q, gamma in enumerate(self._indices):
+                local = own.new_zeros(*windows.shape[:3], self.outputs)
+                for alpha, delta, times in self._leibniz[q]:
+                    local += times * windows[..., delta, None] * own[:, None, ..., alpha]
+                total += (local.mT @ sigma[sum(gamma)]) * self._powers[cells, :, q, None]
+            found.index_add_(0, self.touched[cells].flatten(), total.flatten(0, 1))
+        return found
+
+    def _chunks(self) -> list[slice]:
+        """A few cells at a time, so that what is formed for them stays in the cache."""
+        G, *rest = self._sigma.shape
+        size = max(1, NUMBERS // max(1, math.prod(rest)))
+        return [slice(start, start + size) for start in range(0, G, size)]
 
     def gradient(self, weights: torch.Tensor) -> tuple[float, torch.Tensor]:
         """‖r‖² and its gradient (S, outputs, K), at the price of two values."""
@@ -122,9 +137,8 @@ class Rows:
         other = copy(self)
         points = self.points
         other.points = Points(points.cells[kept], points.x[kept], points.roots[kept])
-        for name in ("touched", "roots", "_windows", "_powers"):
+        for name in ("touched", "roots", "_windows", "_powers", "_sigma"):
             setattr(other, name, getattr(self, name)[kept])
-        other._sigma = [one[kept] for one in self._sigma]
         return other
 
     def weighted(self, factors: torch.Tensor) -> Rows:
@@ -183,21 +197,22 @@ class Rows:
 
     def _fill(self, entries: torch.Tensor, slopes: torch.Tensor, used: torch.Tensor) -> None:
         """Add the operator with ``slopes`` (G, P, Q), applied to every feature, to (G, C, P, K)."""
-        for order, places in self._orders.items():
-            members, factors = [], []
-            for q in places:
-                terms = [(a, d, n) for a, d, n in self._leibniz[q] if used[a]]
-                if terms:
-                    factor = torch.zeros_like(self._windows[..., 0])  # (G, C, P)
-                    for alpha, delta, times in terms:
-                        factor += times * slopes[:, None, :, alpha] * self._windows[..., delta]
-                    members.append(q)
-                    factors.append(factor)
-            if members:
-                scale = torch.stack(factors, -1)  # (G, C, P, Γ_k)
-                if order:
-                    scale = scale @ self._powers[:, :, members]  # (G, C, P, K)
-                entries.addcmul_(scale, self._sigma[order])
+        for cells in self._chunks():
+            sigma, windows = tanh_jets(self._sigma[cells], self.order), self._windows[cells]
+            own = slopes[cells, None]  # (g, 1, P, Q)
+            for order, places in self._orders.items():
+                members, factors = [], []
+                for q in places:
+                    terms = [(a, d, n) for a, d, n in self._leibniz[q] if used[a]]
+                    if terms:
+                        parts = [n * own[..., a] * windows[..., d] for a, d, n in terms]
+                        members.append(q)
+                        factors.append(torch.stack(parts).sum(0))  # (g, C, P)
+                if members:
+                    scale = torch.stack(factors, -1)  # (g, C, P, Γ_k)
+                    if order:
+                        scale = scale @ self._powers[cells, :, members]  # (g, C, P, K)
+                    entries[cells].addcmul_(scale, sigma[order])
 
 
 def _leibniz(dimensions: int, order: int) -> list[list[tuple[int, int, int]]]:

@@ -65,9 +65,14 @@ def load() -> Any:
 
 
 class _Late:
-    """Stands for DeepXDE in code that must not import it yet."""
+    """Stands for DeepXDE in code that must not import it yet.
+
+    Who only looks at objects (inspect, copy, pytest) asks for private names, and gets none.
+    """
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"DeepXDE is not loaded for the private name {name!r}")
         return getattr(load(), name)
 
 

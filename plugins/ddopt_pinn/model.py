@@ -132,7 +132,7 @@ class ModelProblem(AutogradProblem):
         for name, gradient in zip(self._external, outer, strict=True):
             piece = self.layout.slices[self.layout.names.index(name)]
             inner[piece] = gradient.reshape(-1)
-        return Point(theta, float(loss.detach()), inner)
+        return Point(theta, float(loss.detach()), inner, torch.finfo(loss.dtype).eps)
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """Hold the other parameters; one by one where there are external variables."""

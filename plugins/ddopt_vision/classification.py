@@ -118,6 +118,8 @@ class Classification(Task):
             chunk=options.chunk or CHUNKS.get(options.network, DEEP),
             redraw=self._sums if options.augment or options.dropout else None,
         )
+        norms = nn.modules.batchnorm._BatchNorm  # each pass has the statistics of its own images
+        self.problem.additive = not any(isinstance(m, norms) for m in self.model.modules())
 
     def staged(self, stages: int, chunks: int, executor: Executor) -> StagedProblem:
         """The network cut between its layers; measured where its stages are.

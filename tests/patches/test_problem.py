@@ -11,6 +11,7 @@ from ddopt.engine import Engine
 from ddopt.executor import Serial
 from ddopt.problem import Point
 from ddopt.testing import check_acceptance, check_decomposition
+from ddopt.testing.ranks import run_ranks
 from ddopt_patches.block_gauss_newton import BlockGaussNewton
 from ddopt_patches.decomposition import ByPatches
 from ddopt_patches.free_start import FreeStart
@@ -213,3 +214,30 @@ def test_samples_lie_at_their_points():
     f = problem()
     for term, count in enumerate(f.samples.counts):
         assert f.coordinates(term).shape == (count, 2)
+
+
+@pytest.mark.ranks
+def test_boxes_of_patches_give_the_same_bits_on_any_number_of_processes():
+    def train(executor):
+        torch.set_num_threads(1)
+        f = problem()
+        strategy = chosen(
+            "strategy",
+            {
+                "name": "sapts",
+                "decomposition": {"name": "patches", "subdomains": 3, "overlap": 1},
+                "recombination": "sum",
+                "local_iterations": 1,
+                "first_radius": 1e9,
+            },
+        ).build()
+        solver = chosen("solver", {"name": "trust_region", "hessian": "block_gauss_newton"})
+        engine = Engine(strategy.parts(solver), executor)
+        engine.start(f, torch.zeros(f.layout.size, dtype=torch.float64))
+        for _ in range(3):
+            engine.step(f)
+        return engine.point.theta
+
+    alone = train(Serial())
+    for theta in run_ranks(train, 2):
+        assert torch.equal(theta, alone)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy.integrate import quad
 
 from ddopt.decomposition.data import Data
 from ddopt.problem import Samples
@@ -21,6 +20,8 @@ def task():
 
 
 def test_the_reference_is_the_antiderivative():
+    from scipy.integrate import quad
+
     fields = Fields(2, 0.2, generator(0, "test"))
     ends = np.array([0.0, 0.3, 1.0])
     for number, found in enumerate(fields.integrals(ends)):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ddopt.task import Setting
-from ddopt_pinn import PROBLEMS, dde
+from ddopt_pinn import PROBLEMS, dde, library
 from ddopt_pinn.library import building, load
 from ddopt_pinn.operator import Antiderivative
 from tests.pinn.problems import prepared
@@ -21,6 +21,12 @@ def same(one, other):
     return torch.equal(one.initial, other.initial) and all(
         torch.equal(one.problem.coordinates(t), other.problem.coordinates(t)) for t in terms
     )
+
+
+def test_deepxde_is_not_loaded_for_who_only_looks(monkeypatch):
+    monkeypatch.setattr(library, "load", lambda: pytest.fail("loaded"))
+    assert not hasattr(dde, "__wrapped__")
+    assert not hasattr(dde, "_private")
 
 
 def test_an_activation_that_deepxde_does_not_have_is_told():

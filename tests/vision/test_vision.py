@@ -2,6 +2,7 @@
 
 import os
 import struct
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from ddopt_vision.augmentation import augmented
 from ddopt_vision.datasets import CIFAR10, MNIST, FashionMNIST
 from ddopt_vision.images import Images, Raw
 
-pytest.importorskip("torchvision")
+pytestmark = pytest.mark.skipif(find_spec("torchvision") is None, reason="needs torchvision")
 
 
 def made_up(count, shape, seed):

@@ -15,6 +15,7 @@ import torch
 from ddopt.component import Settings
 from ddopt.optim import SAPTS
 from ddopt_patches.conditions import periodic_axes
+from ddopt_patches.in_slabs import InSlabs, OneAfterTheOther, in_slabs
 from ddopt_patches.network import FBPINN
 from ddopt_patches.options import PatchSettings
 from ddopt_patches.problem import PatchProblem
@@ -30,6 +31,7 @@ def fbpinn(
     periodic: tuple[int, ...] = (),
     seed: int = 0,
     train_hidden: bool = False,
+    slabs: int = 1,
     **options: Any,
 ) -> FBPINN:
     """A network of local networks on overlapping patches of a domain.
@@ -41,11 +43,19 @@ def fbpinn(
         seed: of the random features.
         train_hidden: make the hidden layers parameters, too: for a network that another optimizer
             trains.
+        slabs: time slabs that ``compile`` solves one after the other; they share the cells in time.
         options: along, features, scale and window, as in ``PatchSettings``.
     """
     settings = PatchSettings(**options)
     bounds = box(geometry).tolist()
-    return FBPINN(settings.patches(bounds, outputs, periodic, seed), train_hidden)
+    patches = settings.patches(bounds, outputs, periodic, seed)
+    if slabs == 1:
+        return FBPINN(patches, train_hidden)
+    if train_hidden or not hasattr(geometry, "timedomain"):
+        raise ValueError(
+            "slabs need a geometry with time, and hidden layers that do not train; set slabs = 1"
+        )
+    return in_slabs(patches, slabs)
 
 
 def compile(
@@ -81,12 +91,17 @@ def compile(
             f"the network with periodic=({', '.join(str(a) for a in sorted(open_ends))},)"
         )
     stated = Statement(data.geom, data.pde, data.bcs, net._output_transform)
+    optimizer = SAPTS(net.parameters(), "patches", solver=solver)
+    model.compile(optimizer, **options)
+    if isinstance(net, InSlabs):
+        turns = OneAfterTheOther(net, stated, optimizer, rows, condition_weight)
+        turns()
+        optimizer.minimise(turns)
+        return
     problem = PatchProblem(stated.system(net.patches, rows, condition_weight))
     if not bool(net.weights.any()):
         with torch.no_grad():
             net.weights.copy_(stated.start(net.patches))
-    optimizer = SAPTS(net.parameters(), "patches", solver=solver)
-    model.compile(optimizer, **options)
     optimizer.minimise(lambda _: problem)
 
 

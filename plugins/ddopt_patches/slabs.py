@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def cut(nodes: torch.Tensor, slabs: int) -> list[torch.Tensor]:
             f"the last axis {FEWEST * slabs} cells or more, or fewer slabs"
         )
     ends = [cells * k // slabs for k in range(slabs + 1)]
-    return [nodes[a : b + 1] for a, b in zip(ends, ends[1:], strict=False)]
+    return [nodes[a : b + 1] for a, b in pairwise(ends)]
 
 
 class InTime:
@@ -139,7 +140,9 @@ class Slabs:
                 found.append(dde.icbc.IC(slab, value, lambda _, on: on, component=component))
             if order > 1:
                 speed = Speed(before, component)
-                found.append(dde.icbc.OperatorBC(slab, speed, lambda x, _: np.isclose(x[-1], start)))
+                found.append(
+                    dde.icbc.OperatorBC(slab, speed, lambda x, _: np.isclose(x[-1], start))
+                )
         return found
 
     def start(self, patches: Patches, stated: Statement) -> torch.Tensor:

@@ -12,9 +12,11 @@ from pydantic import Field, field_validator
 from ddopt.component import Chosen, Settings
 from ddopt.randomness import key
 from ddopt_patches.conditions import periodic_axes
+from ddopt_patches.fit import fit
 from ddopt_patches.network import FBPINN
 from ddopt_patches.options import PatchSettings
 from ddopt_patches.problem import NAME, PatchProblem
+from ddopt_patches.refine import Refine, finer
 from ddopt_patches.slabs import InTime, Slabs
 from ddopt_pinn.collocation import network_at
 from ddopt_pinn.differential import DifferentialTask
@@ -65,6 +67,7 @@ class PatchTask(DifferentialTask):
         slabs: int = Field(
             1, ge=1, description="time slabs that are solved one after the other; cells are shared"
         )
+        refine: Refine = Field(Refine(), description="how far cells are split after a solution")
         rows: float = Field(2.0, ge=1.0, description="residuals for each unknown, at least")
         condition_weight: float = Field(
             100.0, gt=0.0, description="factor of the residuals of the conditions"
@@ -137,6 +140,7 @@ class PatchTask(DifferentialTask):
             self._transform,
         )
         self._fits: list[tuple[float, float]] = []  # of each slab: the sum of squares, the volume
+        self._round = 0  # how often the cells of this slab have been split
         self.initial = self._begin([*self._nodes[:-1], self._slabs.current])
 
     def _network(self, nodes: Sequence[torch.Tensor]) -> FBPINN:
@@ -146,13 +150,21 @@ class PatchTask(DifferentialTask):
         net.apply_output_transform(self._transform)
         return net.requires_grad_(False)
 
-    def _begin(self, nodes: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Pose the problem of a slab on these nodes; returns its first parameters."""
+    def _begin(self, nodes: Sequence[torch.Tensor], coarse: FBPINN | None = None) -> torch.Tensor:
+        """Pose the problem of a slab on these nodes; returns its first parameters.
+
+        They are those of a solution on coarser ones, where there is one.
+        """
         self._net = net = self._network(nodes)
         with building(self._setting.seed, self._setting.dtype):
-            stated = self._slabs.statement(net.patches)
-            system = stated.system(net.patches, self.config.rows, self.config.condition_weight)
-            start = self._slabs.start(net.patches, stated)
+            self._stated = self._slabs.statement(net.patches)
+            system = self._stated.system(
+                net.patches, self.config.rows, self.config.condition_weight
+            )
+            if coarse is None:
+                start = self._slabs.start(net.patches, self._stated)
+            else:
+                start = fit(net.patches, coarse.blended)
         self.problem = StatedProblem(system, self._solution, self.equation)
         return start.flatten()
 
@@ -162,30 +174,50 @@ class PatchTask(DifferentialTask):
         return self._slabs.solution(network_at(self._net, {NAME: weights}))
 
     def proceed(self, theta: torch.Tensor) -> torch.Tensor | None:
-        """The next slab, which begins as this one ends; None after the last one."""
+        """The same slab on smaller cells, or the next one; None after the last one.
+
+        A finer grid starts from the coarser solution; a slab begins as the last one ends, on the
+        cells in space that this one needed.
+        """
+        net, nodes = self._net, self._finer(theta)
+        net.weights.copy_(theta.view(net.weights.shape))
+        if nodes is not None:
+            self._round += 1
+            return self._begin(nodes, net)
         if self._slabs.last:
             return None
         self._fits.append(self._fit(theta))
-        self._finish(self._net, theta)
-        return self._begin([*self._nodes[:-1], self._slabs.current])
-
-    def _finish(self, net: FBPINN, theta: torch.Tensor) -> None:
-        net.weights.copy_(theta.view(net.weights.shape))
         self._slabs.finished.append(net)
+        self._round = 0
+        return self._begin([*net.grid.nodes[:-1], self._slabs.current])
+
+    def _finer(self, theta: torch.Tensor) -> list[torch.Tensor] | None:
+        """The nodes of the next round of refinement, if there is one."""
+        options, patches = self.config.refine, self._net.patches
+        if self._round >= options.rounds:
+            return None
+        weights = theta.view(self.problem.layout.shapes[0])
+        equation = self.problem.system.rows[0].equation
+        seed = key(self._setting.seed, "refine", len(self._slabs.finished), self._round)
+        return finer(patches, weights, equation, self._stated.inside, options, seed)[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """The nodes and output weights of the slabs so far."""
+        """The nodes and output weights of the slabs so far, and the nodes of the present one."""
         finished = [(list(one.grid.nodes), one.weights.clone()) for one in self._slabs.finished]
-        return {"finished": finished, "nodes": list(self._net.grid.nodes), "fits": self._fits}
+        nodes = list(self._net.grid.nodes)
+        return {"finished": finished, "nodes": nodes, "fits": self._fits, "round": self._round}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the slab that a run was in."""
-        if not state or not state["finished"]:
+        """Go on with the slab and the cells that a run was at."""
+        if not state or not (state["finished"] or state["round"]):
             return
         self._slabs.finished.clear()
         for nodes, weights in state["finished"]:
-            self._finish(self._network(nodes), weights)
+            net = self._network(nodes)
+            net.weights.copy_(weights)
+            self._slabs.finished.append(net)
         self._fits = [(float(a), float(b)) for a, b in state["fits"]]
+        self._round = int(state["round"])
         self._begin(state["nodes"])
 
     def _fresh(self) -> np.ndarray:

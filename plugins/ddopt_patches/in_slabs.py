@@ -98,7 +98,7 @@ class OneAfterTheOther:
     """
 
     def __init__(
-        self, net: InSlabs, whole: Statement, optimizer: Any, rows: float, weight: float
+        self, net: InSlabs, whole: Statement, optimizer: Any, rows: float, weight: float | None
     ) -> None:
         self._net, self._rows, self._weight = net, rows, weight
         self._optimizer, self._blank = optimizer, deepcopy(optimizer.state_dict())

@@ -61,7 +61,7 @@ def fbpinn(
 def compile(
     model: Any,
     rows: float = FEWEST,
-    condition_weight: float = 100.0,
+    condition_weight: float | None = None,
     solver: dict[str, Any] | Settings | str = "trust_region",
     **options: Any,
 ) -> None:
@@ -74,7 +74,7 @@ def compile(
     Args:
         model: a ``dde.Model`` with a ``dde.data.PDE`` (``TimePDE``) and a network of ``fbpinn``.
         rows: residuals for each unknown, at least.
-        condition_weight: factor of the residuals of the conditions.
+        condition_weight: factor of the residuals of the conditions; None: it is chosen.
         solver: options of the trust region.
         options: of ``dde.Model.compile``, for example ``metrics``.
 

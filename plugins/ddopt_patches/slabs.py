@@ -149,7 +149,7 @@ class Slabs:
         """The first output weights of the slab, (S, outputs, K)."""
         if not self.finished:
             return stated.start(patches)
-        before, time = self.finished[-1], self.current[0]
+        before, time = self.finished[-1], float(self.current[0])
 
         def end(x: torch.Tensor) -> torch.Tensor:
             return before.blended(torch.cat([x[:, :-1], torch.full_like(x[:, :1], time)], 1))

@@ -16,6 +16,7 @@ from ddopt_patches.fit import fit
 from ddopt_patches.network import Patches
 from ddopt_patches.rows import Rows
 from ddopt_patches.system import FEWEST, System
+from ddopt_patches.weights import balanced
 from ddopt_pinn.library import dde, numbers
 
 
@@ -47,10 +48,11 @@ class Statement:
         mask = np.asarray(space.inside(flat), dtype=bool).reshape(-1)
         return torch.from_numpy(mask).view(x.shape[:-1])
 
-    def system(self, patches: Patches, rows: float = FEWEST, weight: float = 100.0) -> System:
+    def system(self, patches: Patches, rows: float = FEWEST, weight: float | None = None) -> System:
         """The rows: Gauss points in the cells, ``rows`` an unknown, and on the faces.
 
-        ``weight`` is the factor of the residuals of conditions.
+        ``weight`` is the factor of the residuals of conditions; None: it is chosen, see
+        ``weights``.
         """
         grid = patches.grid
         probe = quadrature.interior(grid, 2)
@@ -66,10 +68,12 @@ class Statement:
         )
         points = quadrature.interior(grid, count)
         points = points.where(self.inside(points.x))
-        found = [Rows(patches, points, equation)]
+        inside, found = Rows(patches, points, equation), []
         for condition in self.conditions:
-            found += rows_of(patches, condition, count, weight, self.transform)
-        return System(patches, found)
+            found += rows_of(patches, condition, count, weight or 1.0, self.transform)
+        if weight is None:
+            found = balanced(inside, found, self.start(patches))
+        return System(patches, [inside, *found])
 
     def start(self, patches: Patches) -> torch.Tensor:
         """Output weights to begin with: the initial condition at all times; zero without one."""

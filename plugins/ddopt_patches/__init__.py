@@ -6,29 +6,36 @@ Gauss-Newton step is one sparse least-squares problem that is solved directly.
 
 The files, in the order in which data flows:
 
-====================
-================================================================================== ``multiindex``
-which derivatives a jet holds, in which order ``windows``           the smoothsteps that blend
-neighbours, by name ``grid``              nodes, cells, patches; who touches whom; jets of the
-windows ``features``          random hidden layers, and the derivatives of tanh ``network``
-``Patches`` (grid and hidden layers) and the module ``FBPINN`` ``quadrature``        Gauss points of
-cells and faces; points from elsewhere, sorted into cells ``equation``          the user's equation,
-linearised at points by Taylor polynomials ``conditions``        conditions of DeepXDE as rows
-``rows``              an equation at points: jets of u, residuals, Jacobian by cells (``Block``)
-``system``            all rows of a problem: f(c) = Σ ‖r‖² ``orthonormal``       a better basis for
-each patch ``levels``            an order of the patches that makes JᵀJ block-tridiagonal
-``tridiagonal``       its Cholesky factor ``least_squares``     the step: basis, factor, refinement
-by conjugate gradients ``newton``            the iteration ``along``             nodes along an
-axis: equidistant, graded, given ``statement``         domain, equation and conditions, and the
-system that they make ``options``           what there is to choose about patches
-``model``             ``fbpinn`` and ``compile`` for DeepXDE scripts
-``task``              ``problem = "patches"`` of a run file ``problem``
-the system as a ``ddopt.Problem``; f of some patches, the others held ``decomposition``     boxes
-and colours of patches as subdomains ``block_gauss_newton`` the model of a trust region, from one
-factorisation ``free_start``        acceptance that trusts the first steps ``strategy``          the
-method for problems on patches ``fit``               output weights that represent a given function:
-starts, slabs, finer grids ====================
-==================================================================================
+- ``multiindex``: which derivatives a jet holds, in which order
+- ``windows``: the smoothsteps that blend neighbours, by name
+- ``grid``: nodes, cells, patches; who touches whom; jets of the windows
+- ``features``: random hidden layers, and the derivatives of tanh
+- ``network``: ``Patches`` (grid and hidden layers) and the module ``FBPINN``
+- ``quadrature``: Gauss points of cells and faces; points from elsewhere, sorted into cells
+- ``equation``: the user's equation, linearised at points by Taylor polynomials
+- ``conditions``: conditions of DeepXDE as rows
+- ``rows``: an equation at points: jets of u, residuals, Jacobian by cells (``Block``)
+- ``weights``: how much conditions weigh against the equation
+- ``system``: all rows of a problem: f(c) = Σ ‖r‖²
+- ``orthonormal``: a better basis for each patch
+- ``levels``: an order of the patches that makes JᵀJ block-tridiagonal
+- ``tridiagonal``: its Cholesky factor
+- ``least_squares``: the step: basis, factor, refinement by conjugate gradients
+- ``newton``: the iteration
+- ``along``: nodes along an axis: equidistant, graded, given
+- ``fit``: output weights that represent a given function: starts, slabs, finer grids
+- ``statement``: domain, equation and conditions, and the system that they make
+- ``slabs``: a decomposition in time: what each slab is given by the one before
+- ``refine``: which cells are split, along which axis
+- ``options``: what there is to choose about patches
+- ``in_slabs``: a network in time slabs, for scripts
+- ``model``: ``fbpinn`` and ``compile`` for DeepXDE scripts
+- ``problem``: the system as a ``ddopt.Problem``; f of some patches, the others held
+- ``task``: ``problem = "patches"`` of a run file
+- ``decomposition``: boxes and colours of patches as subdomains
+- ``block_gauss_newton``: the model of a trust region, from one factorisation
+- ``free_start``: acceptance that trusts the first steps
+- ``strategy``: the method for problems on patches
 """
 
 from __future__ import annotations

@@ -205,11 +205,13 @@ class PatchTask(DifferentialTask):
         """The nodes and output weights of the slabs so far, and the nodes of the present one."""
         finished = [(list(one.grid.nodes), one.weights.clone()) for one in self._slabs.finished]
         nodes = list(self._net.grid.nodes)
-        return {"finished": finished, "nodes": nodes, "fits": self._fits, "round": self._round}
+        own = {"finished": finished, "nodes": nodes, "fits": self._fits, "round": self._round}
+        return {**super().state_dict(), **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the slab and the cells that a run was at."""
-        if not state or not (state["finished"] or state["round"]):
+        super().load_state_dict(state)
+        if not (state["finished"] or state["round"]):
             return
         self._slabs.finished.clear()
         for nodes, weights in state["finished"]:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ddopt_patches.grid import Grid as Grid
     from ddopt_patches.model import compile as compile
     from ddopt_patches.model import fbpinn as fbpinn
+    from ddopt_patches.model import refined as refined
     from ddopt_patches.network import FBPINN as FBPINN
     from ddopt_patches.network import Patches as Patches
 
@@ -68,6 +69,7 @@ PARTS = {
 LAZY = {
     "compile": "ddopt_patches.model",
     "fbpinn": "ddopt_patches.model",
+    "refined": "ddopt_patches.model",
     "FBPINN": "ddopt_patches.network",
     "Grid": "ddopt_patches.grid",
     "Patches": "ddopt_patches.network",

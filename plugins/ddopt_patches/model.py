@@ -15,10 +15,13 @@ import torch
 from ddopt.component import Settings
 from ddopt.optim import SAPTS
 from ddopt_patches.conditions import periodic_axes
+from ddopt_patches.fit import fit
+from ddopt_patches.grid import Grid
 from ddopt_patches.in_slabs import InSlabs, OneAfterTheOther, in_slabs
-from ddopt_patches.network import FBPINN
+from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.options import PatchSettings
 from ddopt_patches.problem import PatchProblem
+from ddopt_patches.refine import Refine, finer
 from ddopt_patches.statement import Statement, box
 from ddopt_patches.system import FEWEST
 from ddopt_pinn.library import dde
@@ -103,6 +106,45 @@ def compile(
         with torch.no_grad():
             net.weights.copy_(stated.start(net.patches))
     optimizer.minimise(lambda _: problem)
+
+
+def refined(
+    model: Any, most: int = 16_000, share: float = 0.9, goal: float = 0.0, seed: int = 0
+) -> FBPINN | None:
+    """A network on smaller cells where the residual of a trained one asks for it; None: nowhere.
+
+    It begins with the solution of the old one: make a ``dde.Model`` with it, compile, and train on.
+
+    Args:
+        model: a ``dde.Model`` that ``compile`` has compiled, trained.
+        most: unknowns that are not to be passed.
+        share: of the squared residual whose cells are split.
+        goal: mean squared residual at random points that is small enough.
+        seed: of those points and of the new features.
+
+    Raises ``ValueError`` for another network, and for one in slabs.
+    """
+    net = model.net
+    _refuse(net, {})
+    if isinstance(net, InSlabs):
+        raise ValueError(
+            "a network in slabs is not refined in a script; give slabs and refine in a run file, "
+            "or make the network without slabs"
+        )
+    data = data_in_parts(model)
+    stated = Statement(data.geom, data.pde, data.bcs, net._output_transform)
+    patches, options = net.patches, Refine(most=most, share=share, goal=goal)
+    equation = stated.equation_at(patches)
+    nodes, _ = finer(patches, net.weights.detach(), equation, stated.inside, options, seed)
+    if nodes is None:
+        return None
+    grid = Grid(nodes, sorted(net.grid.periodic), net.grid.window)
+    scale = float(net.W.abs().max())
+    fine = FBPINN(Patches.random(grid, patches.features, patches.outputs, scale, seed))
+    with torch.no_grad():
+        fine.weights.copy_(fit(fine.patches, net.blended))
+    fine.apply_output_transform(net._output_transform)
+    return fine
 
 
 def _refuse(net: Any, options: dict[str, Any]) -> None:

@@ -18,7 +18,6 @@ import torch
 
 from ddopt_patches import quadrature
 from ddopt_patches.conditions import on_faces
-from ddopt_patches.equation import Equation
 from ddopt_patches.fit import fit
 from ddopt_patches.statement import Statement
 from ddopt_pinn.library import dde
@@ -26,6 +25,7 @@ from ddopt_pinn.library import dde
 if TYPE_CHECKING:
     from ddopt_patches.network import FBPINN, Patches
 
+PROBES = 64  # points at which the order in time is looked for
 FEWEST = 2  # cells of a slab: one cell has about as many rows as unknowns
 
 
@@ -125,11 +125,9 @@ class Slabs:
         """Conditions that the slab begins as the last one ends."""
         d, before = patches.grid.dimensions, self.finished[-1]
         probe = quadrature.interior(patches.grid, 2).x
-        probe = probe[self._whole.inside(probe)][:64]
-        whole = self._whole
-        equation = Equation(whole.equation, d, patches.outputs, probe, whole.transform)
+        probe = probe[self._whole.inside(probe)][:PROBES]
         found: list[Any] = []
-        for component, order in enumerate(equation.orders(probe, d - 1)):
+        for component, order in enumerate(self._whole.equation_at(patches).orders(probe, d - 1)):
             if order > 2:
                 raise ValueError(
                     f"the equation has the time derivative of order {order}, and slabs continue "

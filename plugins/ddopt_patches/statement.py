@@ -48,21 +48,19 @@ class Statement:
         mask = np.asarray(space.inside(flat), dtype=bool).reshape(-1)
         return torch.from_numpy(mask).view(x.shape[:-1])
 
+    def equation_at(self, patches: Patches) -> Equation:
+        """The equation, examined at points of the cells."""
+        grid, probe = patches.grid, quadrature.interior(patches.grid, 2).x
+        inside = probe[self.inside(probe)]
+        return Equation(self.equation, grid.dimensions, patches.outputs, inside, self.transform)
+
     def system(self, patches: Patches, rows: float = FEWEST, weight: float | None = None) -> System:
         """The rows: Gauss points in the cells, ``rows`` an unknown, and on the faces.
 
         ``weight`` is the factor of the residuals of conditions; None: it is chosen, see
         ``weights``.
         """
-        grid = patches.grid
-        probe = quadrature.interior(grid, 2)
-        equation = Equation(
-            self.equation,
-            grid.dimensions,
-            patches.outputs,
-            probe.x[self.inside(probe.x)],
-            self.transform,
-        )
+        grid, equation = patches.grid, self.equation_at(patches)
         count = quadrature.points_an_axis(
             patches.unknowns, grid.cells, equation.equations, rows, grid.dimensions
         )

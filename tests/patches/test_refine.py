@@ -3,15 +3,18 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
+import ddopt_patches
 from ddopt.cli import cli
 from ddopt_patches.equation import Equation
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import Patches
 from ddopt_patches.refine import Refine, by_cell, finer, split, tails, validation
+from ddopt_pinn.library import dde
 
 SQUARE = ((0.0, 1.0), (0.0, 1.0))
 
@@ -113,3 +116,32 @@ def test_a_run_refines_by_itself_and_resumes_with_the_same_numbers(tmp_path):
     assert result.exit_code == 0, result.output
     pick = [(line["loss"], line.get("error")) for line in lines(whole)]
     assert [(line["loss"], line.get("error")) for line in lines(part)] == pick
+
+
+def test_a_deepxde_model_goes_on_with_smaller_cells():
+    dde.config.set_default_float("float64")
+    try:
+        square = dde.geometry.Rectangle([0, 0], [1, 1])
+
+        def poisson(x, u):
+            f = 10 * math.pi**2 * torch.sin(math.pi * x[:, :1]) * torch.sin(3 * math.pi * x[:, 1:])
+            return -sum(dde.grad.hessian(u, x, i=i, j=i) for i in (0, 1)) - f
+
+        zero = dde.icbc.DirichletBC(square, lambda x: np.zeros((len(x), 1)), lambda _, on: on)
+        net = ddopt_patches.fbpinn(square, along=[3, 3], features=36)
+        x = np.random.default_rng(0).uniform(0, 1, (200, 2))
+        exact = np.sin(np.pi * x[:, :1]) * np.sin(3 * np.pi * x[:, 1:])
+        errors = []
+        for _ in range(2):
+            model = dde.Model(dde.data.PDE(square, poisson, zero, 20, 20), net)
+            ddopt_patches.compile(model)
+            before = model.predict(x)
+            model.train(iterations=2, display_every=2)
+            errors.append(abs(model.predict(x) - exact).max())
+            net = ddopt_patches.refined(model)
+        assert abs(before - exact).max() < 1e-2  # it has begun with the coarse solution
+        assert errors[1] < 0.2 * errors[0]
+        assert ddopt_patches.refined(model, goal=1e9) is None
+        assert ddopt_patches.refined(model, most=100) is None
+    finally:
+        dde.config.set_default_float("float32")

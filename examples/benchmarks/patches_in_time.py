@@ -170,7 +170,6 @@ CASES = {
         Wave,
         {"along": [8, 16], "features": 100, "scale": 0.7, "slabs": 2, "rows": 2.24},
     ),
-    "soliton; 32 × 8 cells of 64": (Soliton, {"along": [32, 8], "features": 64}),
     "soliton, found; 2 slabs from 8 × 2 cells of 64": (
         Soliton,
         {

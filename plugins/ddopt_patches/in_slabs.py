@@ -17,8 +17,6 @@ from ddopt_patches.slabs import InTime, Slabs, cut
 if TYPE_CHECKING:
     from ddopt_patches.statement import Statement
 
-PATIENCE = 5  # rejected steps in a row, after which a slab is as good as it gets
-
 
 class InSlabs(FBPINN):
     """An FBPINN that is solved slab by slab; all slabs have the same features.
@@ -94,7 +92,7 @@ def in_slabs(patches: Patches, slabs: int) -> InSlabs:
 class OneAfterTheOther:
     """What an optimizer minimises: f of the slab whose turn it is, and the next one when that ends.
 
-    A slab ends with a step that finds nothing to gain, or after ``PATIENCE`` rejected ones.
+    A slab ends where the optimizer says that no step brings anything any more.
     """
 
     def __init__(
@@ -113,8 +111,6 @@ class OneAfterTheOther:
         )
         self._posed = -1  # the slab that the problem is of
         self._problem: PatchProblem | None = None
-        self._rejected = 0
-        self._seen: Any = None  # the last report
 
     def __call__(self, _: Any = None) -> PatchProblem:
         """The problem of the next step; ``compile`` gives it to ``optimizer.minimise``."""
@@ -136,19 +132,11 @@ class OneAfterTheOther:
         self._net.weights.copy_(self._slabs.start(self._net.patches, self._stated))
 
     def _ended(self) -> bool:
-        report = self._optimizer.report
-        if report is None or report is self._seen or self._posed != int(self._net.turn):
-            return False
-        self._seen = report
-        if report.global_accepted:
-            self._rejected = 0
-            return False
-        self._rejected += 1
-        return not report.global_rejected or self._rejected >= PATIENCE
+        return self._posed == int(self._net.turn) and self._optimizer.converged
 
     def _pose(self) -> None:
         net, turn = self._net, int(self._net.turn)
         self._slabs.finished[:] = [net.slab(k) for k in range(turn)]
         self._stated = self._slabs.statement(net.patches)
         system = self._stated.system(net.patches, self._rows, self._weight)
-        self._problem, self._posed, self._rejected = PatchProblem(system), turn, 0
+        self._problem, self._posed = PatchProblem(system), turn

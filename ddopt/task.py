@@ -74,6 +74,16 @@ class Task(Component):
         """
         return None
 
+    def proceed(self, theta: torch.Tensor) -> torch.Tensor | None:
+        """Where f has nothing left to gain: set ``self.problem`` to the next problem, if any.
+
+        Returns the parameters that it starts from, as many as it has, and the run goes on with a
+        method that knows nothing yet; None: the run ends. For problems that are solved one after
+        the other: time slabs, finer grids. What is finished is the task's own state, after whose
+        ``load_state_dict`` ``self.problem`` is as it was.
+        """
+        return None
+
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """Figures of merit at ``theta``: ``error`` (relative L2), ``accuracy``, ..."""
         return {}

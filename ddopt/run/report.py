@@ -26,7 +26,8 @@ def closing(folder: Path) -> str:
 
 def _parted(summary: dict[str, Any]) -> str:
     """A sentence where samples that were not trained on have another loss."""
-    loss, other = summary.get("loss"), summary.get("validation_loss")
+    loss = summary.get("fit_loss", summary.get("loss"))  # of the same mean as the validation's
+    other = summary.get("validation_loss")
     if not loss or other is None or other <= PARTED * loss:
         return ""
     return (

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY = 50  # iterations, where the run file says nothing,
 LONGEST = 60.0  # or seconds, whichever is first,
+ENDS = (StopReason.LOSS, StopReason.STATIONARY, StopReason.RADIUS_TOO_SMALL)  # of one problem
 WRITING = 0.05  # and of the time, at most, goes into checkpoints then
 
 
@@ -52,9 +53,7 @@ class Run:
         self.whole, self.initial = strategy.place(self.task, executor)
         first = self.sampling.problem(self.whole, 0)
         self.problem, shares = shared(first, strategy.shares, executor)
-        with contract.blamed(strategy, "parts()"):
-            parts = strategy.parts(config.solver)
-        self.engine = Engine(contract.parts(strategy, parts), executor, shares)
+        self.engine = self._method(shares)
         self.tally = Tally()
         self._before = (0, 0)  # bytes and collectives of the sessions that this one continues
         self.measured: dict[str, float] = {}  # figures of merit, as last measured
@@ -64,6 +63,12 @@ class Run:
         self._saving = self._saved = 0.0  # seconds of checkpoints: own ones, rank 0's as all know
         self._newest = 0.0  # seconds of the run at its last checkpoint
         self._origin = perf_counter()
+
+    def _method(self, shares: int) -> Engine:
+        """The method of the run, which has seen no problem yet."""
+        with contract.blamed(self.strategy, "parts()"):
+            parts = self.strategy.parts(self.config.solver)
+        return Engine(contract.parts(self.strategy, parts), self.executor, shares)
 
     def request_stop(self) -> None:
         """Let the run end after this iteration; for plugins."""
@@ -121,6 +126,8 @@ class Run:
         # An interruption is no iteration's property: a resumed run has the same lines without it.
         self._write(report, measured=due or reason not in (None, StopReason.INTERRUPTED))
         manager().call("ddopt_after_step", run=self, report=report)
+        if reason in ENDS and self._proceed():
+            reason = why(self.config.stop, self.tally, None, None)
         if reason is not None or self._due_checkpoint():
             began = perf_counter()
             self._save()
@@ -157,8 +164,25 @@ class Run:
         self.best = {}
         self._note_best()
 
+    def _proceed(self) -> bool:
+        """Let the task set its next problem, which is solved by the method as if it were new."""
+        start = self.task.proceed(self.theta)
+        if start is None:
+            return False
+        before, tally = self.engine, self.tally
+        self.engine = self._method(before.shares)
+        self.engine.iteration = before.iteration
+        self._take(self.task.problem)
+        self.engine.start(self.problem, start)
+        tally.parallel += self.engine.meter.parallel
+        tally.total += self.engine.meter.total
+        tally.loss, tally.idle, tally.stalled = self.theta_value, 0, 0
+        self.best = {}
+        self._note_best()
+        return True
+
     def _take(self, whole: Problem) -> None:
-        """Go on with another problem of the same parameters."""
+        """Go on with another problem."""
         self.whole = whole
         problem = self.sampling.problem(whole, self.tally.iterations)
         self.problem, _ = shared(problem, self._shares, self.executor)

@@ -28,4 +28,5 @@ def trained(folder: Path, plugin_files: Sequence[Path] = ()) -> tuple[Any, torch
         raise ValueError(f"{folder} has no checkpoint yet; let the run end, or save more often")
     task: Any = config.problem.build()
     prepare(task, Setting(config.seed, getattr(torch, config.dtype)))
+    task.load_state_dict(state["components"]["task"])
     return task, shards.parameters(folder, state)

@@ -139,6 +139,19 @@ def check_task(task: Task) -> None:
     for name, figure in task.measure(theta).items():
         assert isinstance(figure, float), f"measure() must give numbers; {name} is {figure!r}"
     twin.load_state_dict(_saved(task.state_dict()))
+    following = task.proceed(theta)
+    if following is not None:
+        value = task.problem.at(following).value
+        twin = type(task)(task.config)
+        prepare(twin, Setting(seed=3))
+        twin.load_state_dict(_saved(task.state_dict()))
+        assert twin.problem.layout.size == len(following), (
+            "after proceed(), state_dict() must say which problem it is the turn of"
+        )
+        assert twin.problem.at(following).value == value, (
+            "load_state_dict() must set the problem that proceed() has set, and state_dict() hold "
+            "all that it depends on"
+        )
 
 
 def check_solver(solver: Solver, problem: Problem | None = None) -> None:

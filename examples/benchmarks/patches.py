@@ -183,8 +183,12 @@ def burgers(cells, features, slabs, each, strength=5.0, weight=30.0):
 
 @cache
 def phases():
-    """Allen-Cahn by a Fourier method: 1,024 modes, fourth-order exponential steps of 1e-4."""
-    n, h, steps = 1024, 1e-4, 10_000
+    """Allen-Cahn by a Fourier method: 2,048 modes, fourth-order exponential steps of 2e-4.
+
+    The initial values have a kink at x = ±1. Its coefficients are taken from many points: from the
+    points of the method alone they are wrong by 4e-6 of u, through what is folded back.
+    """
+    n, h, steps, many = 2048, 2e-4, 5_000, 1 << 18
     x = -1 + 2 * np.arange(n) / n
     k = np.pi * np.fft.rfftfreq(n, 1 / n)
     L = -1e-4 * k**2
@@ -200,8 +204,9 @@ def phases():
         u = np.fft.irfft(v, n)
         return np.fft.rfft(5 * (u - u**3))
 
-    v = np.fft.rfft(x**2 * np.cos(np.pi * x))
-    kept = [np.fft.irfft(v, n)]
+    fine = -1 + 2 * np.arange(many) / many
+    v = np.fft.rfft(fine**2 * np.cos(np.pi * fine))[: n // 2 + 1] * (n / many)
+    kept = [x**2 * np.cos(np.pi * x)]
     for step in range(1, steps + 1):
         Nv = reaction(v)
         a = half * v + Q * Nv
@@ -210,11 +215,11 @@ def phases():
         Nb = reaction(b)
         c = half * a + Q * (2 * Nb - Nv)
         v = E * v + Nv * f1 + 2 * (Na + Nb) * f2 + reaction(c) * f3
-        if step % 100 == 0:
+        if step % (steps // 100) == 0:
             kept.append(np.fft.irfft(v, n))
-    values = torch.tensor(np.array(kept)).T[::4]  # (256, 101)
+    values = torch.tensor(np.array(kept)).T[:: n // 256]  # (256, 101)
     points = torch.cartesian_prod(
-        torch.tensor(x[::4]), torch.linspace(0, 1, 101, dtype=torch.float64)
+        torch.tensor(x[:: n // 256]), torch.linspace(0, 1, 101, dtype=torch.float64)
     )
     return points, values.reshape(-1, 1)
 

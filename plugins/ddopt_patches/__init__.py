@@ -15,6 +15,7 @@ The files, in the order in which data flows:
 - ``equation``: the user's equation, linearised at points by Taylor polynomials
 - ``conditions``: conditions of DeepXDE as rows
 - ``rows``: an equation at points: jets of u, residuals, Jacobian by cells (``Block``)
+- ``weights``: how much conditions weigh against the equation
 - ``system``: all rows of a problem: f(c) = Σ ‖r‖²
 - ``orthonormal``: a better basis for each patch
 - ``levels``: an order of the patches that makes JᵀJ block-tridiagonal
@@ -26,17 +27,22 @@ The files, in the order in which data flows:
 - ``coarse``: the coarse space, polynomials on each patch
 - ``schwarz``: the step on regions, by preconditioned conjugate gradients
 - ``along``: nodes along an axis: equidistant, graded, given
+- ``fit``: output weights that represent a given function: starts, slabs, finer grids
+- ``curves``, ``boundary``, ``cut``: domains that are no boxes; ``observations``: values at points
 - ``statement``: domain, equation and conditions, and the system that they make
+- ``slabs``: a decomposition in time: what each slab is given by the one before
+- ``refine``: which cells are split, along which axis
 - ``options``: what there is to choose about patches
+- ``in_slabs``: a network in time slabs, for scripts
 - ``model``: ``fbpinn`` and ``compile`` for DeepXDE scripts
-- ``task``: ``problem = "patches"`` of a run file
 - ``problem``: the system as a ``ddopt.Problem``; f of some patches, the others held; f of a region
+- ``inverse``, ``bordered``: unknown numbers beside the patches
+- ``task``: ``problem = "patches"`` of a run file
 - ``decomposition``: boxes and colours of patches as subdomains
 - ``block_gauss_newton``: the model of a trust region, from one factorisation
 - ``schwarz_gauss_newton``: the same on regions
 - ``free_start``: acceptance that trusts the first steps
 - ``strategy``: the methods for problems on patches
-- ``fit``: output weights that represent a given function: starts, slabs, finer grids
 """
 
 from __future__ import annotations
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
     from ddopt_patches.grid import Grid as Grid
     from ddopt_patches.model import compile as compile
     from ddopt_patches.model import fbpinn as fbpinn
+    from ddopt_patches.model import refined as refined
     from ddopt_patches.network import FBPINN as FBPINN
     from ddopt_patches.network import Patches as Patches
 
@@ -69,6 +76,7 @@ PARTS = {
 LAZY = {
     "compile": "ddopt_patches.model",
     "fbpinn": "ddopt_patches.model",
+    "refined": "ddopt_patches.model",
     "FBPINN": "ddopt_patches.network",
     "Grid": "ddopt_patches.grid",
     "Patches": "ddopt_patches.network",

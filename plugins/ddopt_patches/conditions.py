@@ -27,22 +27,26 @@ if TYPE_CHECKING:
 
 
 class Residual:
-    """(x, u) -> the error of a condition.
-
-    Conditions remember values by the identity of the array of points, so every set of points is one
-    array that is kept.
-    """
+    """(x, u) -> the error of a condition."""
 
     def __init__(self, condition: Any) -> None:
         self._condition = condition
-        self._arrays: dict[bytes, np.ndarray] = {}
 
     def __call__(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """DeepXDE's error at the points, shape (points, 1)."""
-        points = x.detach().cpu().numpy()
-        array = self._arrays.setdefault(points.tobytes(), points)
+        array = remembered(self._condition, x.detach().cpu().numpy())
         found: torch.Tensor = self._condition.error(array, x, u, 0, len(x))
         return found
+
+
+def remembered(condition: Any, points: np.ndarray) -> np.ndarray:
+    """One array for equal points, which lives as long as the condition and its copies.
+
+    Conditions remember values by the identity of the array of points: another array in the place of
+    one that is gone would be given the values of that one.
+    """
+    arrays: dict[bytes, np.ndarray] = vars(condition).setdefault("_ddopt_points", {})
+    return arrays.setdefault(points.tobytes(), points)
 
 
 def periodic_axes(conditions: list[Any]) -> list[int]:

@@ -134,6 +134,14 @@ class Equation:
             )
         return before.shape[1]
 
+    def orders(self, x: torch.Tensor, axis: int) -> list[int]:
+        """For each component of u the highest order along an axis that it is differentiated to."""
+        found = self._pass(x, self._some(x, len(self.indices)), self.indices, True)[0]
+        assert found.slopes is not None
+        used = (found.slopes != 0).flatten(0, 1).any(0).tolist()  # (outputs, Q)
+        along = [alpha[axis] for alpha in self.indices]
+        return [max((n for n, on in zip(along, one, strict=True) if on), default=0) for one in used]
+
     def linearise(self, x: torch.Tensor, jets: torch.Tensor, slopes: bool = True) -> Linearised:
         """F at ``x`` (points, d) for the ``jets`` (points, outputs, Q), and its slopes."""
         parts = [

@@ -15,9 +15,13 @@ import torch
 from ddopt.component import Settings
 from ddopt.optim import SAPTS
 from ddopt_patches.conditions import periodic_axes
+from ddopt_patches.fit import fit
+from ddopt_patches.grid import Grid
+from ddopt_patches.in_slabs import InSlabs, OneAfterTheOther, in_slabs
 from ddopt_patches.inverse import InverseProblem
-from ddopt_patches.network import FBPINN
+from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.options import PatchSettings
+from ddopt_patches.refine import Refine, finer
 from ddopt_patches.statement import Statement, box
 from ddopt_patches.system import FEWEST
 from ddopt_pinn.library import dde
@@ -30,6 +34,7 @@ def fbpinn(
     periodic: tuple[int, ...] = (),
     seed: int = 0,
     train_hidden: bool = False,
+    slabs: int = 1,
     **options: Any,
 ) -> FBPINN:
     """A network of local networks on overlapping patches of a domain.
@@ -41,17 +46,25 @@ def fbpinn(
         seed: of the random features.
         train_hidden: make the hidden layers parameters, too: for a network that another optimizer
             trains.
+        slabs: time slabs that ``compile`` solves one after the other; they share the cells in time.
         options: along, features, scale and window, as in ``PatchSettings``.
     """
     settings = PatchSettings(**options)
     bounds = box(geometry).tolist()
-    return FBPINN(settings.patches(bounds, outputs, periodic, seed), train_hidden)
+    patches = settings.patches(bounds, outputs, periodic, seed)
+    if slabs == 1:
+        return FBPINN(patches, train_hidden)
+    if train_hidden or not hasattr(geometry, "timedomain"):
+        raise ValueError(
+            "slabs need a geometry with time, and hidden layers that do not train; set slabs = 1"
+        )
+    return in_slabs(patches, slabs)
 
 
 def compile(
     model: Any,
     rows: float = FEWEST,
-    condition_weight: float = 100.0,
+    condition_weight: float | None = None,
     solver: dict[str, Any] | Settings | str = "trust_region",
     **options: Any,
 ) -> None:
@@ -64,7 +77,7 @@ def compile(
     Args:
         model: a ``dde.Model`` with a ``dde.data.PDE`` (``TimePDE``) and a network of ``fbpinn``.
         rows: residuals for each unknown, at least.
-        condition_weight: factor of the residuals of the conditions.
+        condition_weight: factor of the residuals of the conditions; None: it is chosen.
         solver: options of the trust region.
         options: of ``dde.Model.compile``, for example ``metrics``, and
             ``external_trainable_variables``: numbers that the equation reads and that are to be
@@ -85,14 +98,63 @@ def compile(
     stated = Statement(data.geom, data.pde, data.bcs, net._output_transform)
     given = options.get("external_trainable_variables") or []
     variables = list(given) if isinstance(given, (list, tuple)) else [given]
+    if variables and isinstance(net, InSlabs):
+        raise ValueError(
+            f"{len(variables)} unknown numbers belong to all time slabs at once, and slabs are "
+            "solved one after the other; make the network without slabs="
+        )
+    optimizer = SAPTS([*net.parameters(), *variables], "patches", solver=solver)
+    model.compile(optimizer, **options)
+    if isinstance(net, InSlabs):
+        turns = OneAfterTheOther(net, stated, optimizer, rows, condition_weight)
+        turns()
+        optimizer.minimise(turns)
+        return
     unknown = {f"unknown.{i}": one for i, one in enumerate(variables)}
     problem = InverseProblem(stated.system(net.patches, rows, condition_weight), unknown)
     if not bool(net.weights.any()):
         with torch.no_grad():
             net.weights.copy_(stated.start(net.patches))
-    optimizer = SAPTS([*net.parameters(), *variables], "patches", solver=solver)
-    model.compile(optimizer, **options)
     optimizer.minimise(lambda _: problem)
+
+
+def refined(
+    model: Any, most: int = 16_000, share: float = 0.9, goal: float = 0.0, seed: int = 0
+) -> FBPINN | None:
+    """A network on smaller cells where the residual of a trained one asks for it; None: nowhere.
+
+    It begins with the solution of the old one: make a ``dde.Model`` with it, compile, and train on.
+
+    Args:
+        model: a ``dde.Model`` that ``compile`` has compiled, trained.
+        most: unknowns that are not to be passed.
+        share: of the squared residual whose cells are split.
+        goal: mean squared residual at random points that is small enough.
+        seed: of those points and of the new features.
+
+    Raises ``ValueError`` for another network, and for one in slabs.
+    """
+    net = model.net
+    _refuse(net, {})
+    if isinstance(net, InSlabs):
+        raise ValueError(
+            "a network in slabs is not refined in a script; give slabs and refine in a run file, "
+            "or make the network without slabs"
+        )
+    data = data_in_parts(model)
+    stated = Statement(data.geom, data.pde, data.bcs, net._output_transform)
+    patches, options = net.patches, Refine(most=most, share=share, goal=goal)
+    equation = stated.equation_at(patches)
+    nodes, _ = finer(patches, net.weights.detach(), equation, stated.inside, options, seed)
+    if nodes is None:
+        return None
+    grid = Grid(nodes, sorted(net.grid.periodic), net.grid.window)
+    scale = float(net.W.abs().max())
+    fine = FBPINN(Patches.random(grid, patches.features, patches.outputs, scale, seed))
+    with torch.no_grad():
+        fine.weights.copy_(fit(fine.patches, net.blended))
+    fine.apply_output_transform(net._output_transform)
+    return fine
 
 
 def _refuse(net: Any, options: dict[str, Any]) -> None:

@@ -84,24 +84,31 @@ class FBPINN(load().nn.NN):  # type: ignore[misc]
         """u at ``x`` (points, d), shape (points, outputs)."""
         z = x if self._input_transform is None else self._input_transform(x)
         if torch.is_grad_enabled() or len(z) <= CHUNK:
-            y = self._blended(z)
+            y = self.blended(z)
         else:
-            y = torch.cat([self._blended(some) for some in z.split(CHUNK)])
+            y = torch.cat([self.blended(some) for some in z.split(CHUNK)])
         return y if self._output_transform is None else self._output_transform(x, y)
 
-    def _blended(self, x: torch.Tensor) -> torch.Tensor:
-        grid = self.grid
-        cells = grid.locate(x)
-        touching = grid.touching(cells).to(x.device)
-        middles, halves = (one.to(x) for one in grid.frames(cells))
-        lower, widths = grid.lower(cells).to(x), grid.widths(cells).to(x)
-        t = (x[:, None] - middles) / halves  # (points, C, d)
-        z = (self.W[touching] @ t[..., None]).squeeze(-1) + self.b[touching]
-        local = (self.weights[touching] @ torch.tanh(z)[..., None]).squeeze(-1)
-        s = (x - lower) / widths
-        window: Any = 1.0
-        for axis in range(grid.dimensions):
-            up = jets(grid.window, s[:, axis], 0)[0]
-            sides = torch.stack([1.0 - up, up], 1)  # (points, 2)
-            window = window * sides[:, grid.offsets[:, axis].to(x.device)]
-        return (window[..., None] * local).sum(1)
+    def blended(self, x: torch.Tensor) -> torch.Tensor:
+        """The blend of the local networks at ``x``, without transforms, shape (points, outputs)."""
+        return blend(self.grid, self.W, self.b, self.weights, x)
+
+
+def blend(
+    grid: Grid, W: torch.Tensor, b: torch.Tensor, weights: torch.Tensor, x: torch.Tensor
+) -> torch.Tensor:
+    """Σ_p v_p N_p at ``x`` (points, d), shape (points, outputs); see above."""
+    cells = grid.locate(x)
+    touching = grid.touching(cells).to(x.device)
+    middles, halves = (one.to(x) for one in grid.frames(cells))
+    lower, widths = grid.lower(cells).to(x), grid.widths(cells).to(x)
+    t = (x[:, None] - middles) / halves  # (points, C, d)
+    z = (W[touching] @ t[..., None]).squeeze(-1) + b[touching]
+    local = (weights[touching] @ torch.tanh(z)[..., None]).squeeze(-1)
+    s = (x - lower) / widths
+    window: Any = 1.0
+    for axis in range(grid.dimensions):
+        up = jets(grid.window, s[:, axis], 0)[0]
+        sides = torch.stack([1.0 - up, up], 1)  # (points, 2)
+        window = window * sides[:, grid.offsets[:, axis].to(x.device)]
+    return (window[..., None] * local).sum(1)

@@ -37,10 +37,8 @@ class PatchSettings(Settings):
             return along
         return [{"cells": one} if isinstance(one, int) else one for one in along]
 
-    def patches(
-        self, bounds: Sequence[Sequence[float]], outputs: int, periodic: Sequence[int], seed: int
-    ) -> Patches:
-        """The patches of a box (d, 2).
+    def nodes(self, bounds: Sequence[Sequence[float]]) -> list[torch.Tensor]:
+        """The nodes along each axis of a box (d, 2).
 
         Raises ``ValueError`` where ``along`` has another number of axes.
         """
@@ -51,8 +49,20 @@ class PatchSettings(Settings):
                 f"along says where the nodes of {len(along)} axes are, and the domain has "
                 f"{len(bounds)}, time included: give one for each"
             )
-        nodes: list[torch.Tensor] = [
-            one.between(float(a), float(b)) for one, (a, b) in zip(along, bounds, strict=True)
-        ]
+        return [one.between(float(a), float(b)) for one, (a, b) in zip(along, bounds, strict=True)]
+
+    def on(
+        self, nodes: Sequence[torch.Tensor], outputs: int, periodic: Sequence[int], seed: int
+    ) -> Patches:
+        """The patches on these nodes."""
         grid = Grid(nodes, periodic, self.window)
         return Patches.random(grid, self.features, outputs, self.scale, seed)
+
+    def patches(
+        self, bounds: Sequence[Sequence[float]], outputs: int, periodic: Sequence[int], seed: int
+    ) -> Patches:
+        """The patches of a box (d, 2).
+
+        Raises ``ValueError`` where ``along`` has another number of axes.
+        """
+        return self.on(self.nodes(bounds), outputs, periodic, seed)

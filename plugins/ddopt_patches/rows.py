@@ -172,6 +172,12 @@ class Rows:
             setattr(other, name, getattr(self, name)[kept])
         return other
 
+    def scaled(self, weight: float) -> Rows:
+        """The same rows with another factor of all residuals."""
+        other = copy(self)
+        other.weight, other.roots = weight, weight * self.points.roots
+        return other
+
     def weighted(self, factors: torch.Tensor) -> Rows:
         """The same rows, each point's times a factor (G, P); a factor of zero takes it away."""
         other = copy(self)

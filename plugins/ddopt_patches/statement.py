@@ -11,7 +11,7 @@ import torch
 
 from ddopt_patches import quadrature
 from ddopt_patches.boundary import Boundary, boundary
-from ddopt_patches.conditions import rows_of
+from ddopt_patches.conditions import remembered, rows_of
 from ddopt_patches.curves import around, curves
 from ddopt_patches.cut import enough, points_inside
 from ddopt_patches.equation import Equation, Function, Transform
@@ -20,6 +20,7 @@ from ddopt_patches.network import Patches
 from ddopt_patches.quadrature import Points
 from ddopt_patches.rows import Rows
 from ddopt_patches.system import FEWEST, System
+from ddopt_patches.weights import balanced
 from ddopt_pinn.library import dde, numbers
 
 if TYPE_CHECKING:
@@ -54,29 +55,31 @@ class Statement:
         mask = np.asarray(space.inside(flat), dtype=bool).reshape(-1)
         return torch.from_numpy(mask).view(x.shape[:-1])
 
-    def system(self, patches: Patches, rows: float = FEWEST, weight: float = 100.0) -> System:
+    def equation_at(self, patches: Patches) -> Equation:
+        """The equation, examined at points of the cells."""
+        grid, probe = patches.grid, quadrature.interior(patches.grid, 4).x
+        inside = probe[self.inside(probe)]
+        return Equation(self.equation, grid.dimensions, patches.outputs, inside, self.transform)
+
+    def system(self, patches: Patches, rows: float = FEWEST, weight: float | None = None) -> System:
         """The rows: Gauss points in the cells, ``rows`` an unknown, and on the boundary.
 
-        ``weight`` is the factor of the residuals of conditions. Raises ``ValueError`` for patches
-        that do not cover the domain.
+        ``weight`` is the factor of the residuals of conditions; None: it is chosen, see
+        ``weights``. Raises ``ValueError`` for patches that do not cover the domain.
         """
         grid = patches.grid
         self._covered(grid)
-        probe = quadrature.interior(grid, 4)
-        equation = Equation(
-            self.equation,
-            grid.dimensions,
-            patches.outputs,
-            probe.x[self.inside(probe.x)],
-            self.transform,
-        )
+        equation = self.equation_at(patches)
         cut = not self._fills(grid)
         points, count = self._points(patches, equation.equations, rows, cut)
-        found = [Rows(patches, some, equation) for some in points]
+        inside = [Rows(patches, some, equation) for some in points]
         edge = self._edge(grid, count) if cut and self.conditions else None
+        found: list[Rows] = []
         for condition in self.conditions:
-            found += rows_of(patches, condition, count, weight, self.transform, edge)
-        return System(patches, found)
+            found += rows_of(patches, condition, count, weight or 1.0, self.transform, edge)
+        if weight is None:
+            found = balanced(inside, found, self.start(patches))
+        return System(patches, [*inside, *found])
 
     @property
     def _space(self) -> Any:
@@ -142,16 +145,14 @@ def _at_the_beginning(
     initial: Sequence[Any], outputs: int, time: float
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """The initial values as a function of all coordinates, constant in the last one."""
-    kept = []  # conditions remember values by the identity of an array
 
     def values(x: torch.Tensor) -> torch.Tensor:
         points = x.numpy().copy()
         points[:, -1] = time
-        kept.append(points)
         found = x.new_zeros(len(x), outputs)
         with numbers(x.dtype, x.device):
             for condition in initial:
-                value = condition.func(points, 0, len(points), None)
+                value = condition.func(remembered(condition, points), 0, len(points), None)
                 found[:, condition.component] = value.reshape(len(points))
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -12,10 +12,12 @@ from pydantic import Field, field_validator
 from ddopt.component import Chosen, Settings
 from ddopt.randomness import key
 from ddopt_patches.conditions import periodic_axes
+from ddopt_patches.fit import fit
 from ddopt_patches.inverse import InverseProblem
 from ddopt_patches.network import FBPINN
 from ddopt_patches.options import PatchSettings
-from ddopt_patches.statement import Statement
+from ddopt_patches.refine import Refine, finer
+from ddopt_patches.slabs import InTime, Slabs
 from ddopt_pinn.collocation import network_at
 from ddopt_pinn.differential import DifferentialTask
 from ddopt_pinn.library import building, dde, numbers
@@ -34,10 +36,14 @@ class StatedProblem(InverseProblem):
     """A problem on patches that gives its network and its equation anywhere."""
 
     def __init__(
-        self, system: System, net: FBPINN, equation: Any, unknown: dict[str, torch.Tensor]
+        self,
+        system: System,
+        solution: Callable[[torch.Tensor], InTime],
+        equation: Any,
+        unknown: dict[str, torch.Tensor],
     ) -> None:
         super().__init__(system, unknown)
-        self._net, self._equation = net, equation
+        self.solution, self._equation = solution, equation
 
     def named(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
         """The output weights by their name."""
@@ -45,7 +51,7 @@ class StatedProblem(InverseProblem):
 
     def equations_at(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The residuals of the equations at any points, shape (points, equations), detached."""
-        forward = network_at(self._net, self.named(theta.detach()))
+        forward = self.solution(theta)
         with torch.enable_grad(), numbers(x.dtype, x.device):
             x = x.detach().requires_grad_()
             try:
@@ -67,9 +73,13 @@ class PatchTask(DifferentialTask):
         of: Annotated[Settings, Chosen("problem")] = Field(
             description="the problem with a differential equation that is solved"
         )
+        slabs: int = Field(
+            1, ge=1, description="time slabs that are solved one after the other; cells are shared"
+        )
+        refine: Refine = Field(Refine(), description="how far cells are split after a solution")
         rows: float = Field(2.0, ge=1.0, description="residuals for each unknown, at least")
-        condition_weight: float = Field(
-            100.0, gt=0.0, description="factor of the residuals of the conditions"
+        condition_weight: float | None = Field(
+            None, gt=0.0, description="factor of the residuals of the conditions; chosen by default"
         )
 
         @field_validator("of")
@@ -122,67 +132,162 @@ class PatchTask(DifferentialTask):
         with building(setting.seed, setting.dtype):
             self._geometry = self.geometry()
             conditions = self.conditions(self._geometry)
-            transform = self._of.network()._output_transform
-        unknown = {
+            self._transform = self._of.network()._output_transform
+        self._periodic = periodic_axes(conditions)
+        self._nodes = self.config.nodes(self.bounds.tolist())
+        self._unknown = {
             name: torch.tensor(start, dtype=torch.float64) for name, start in self.unknowns.items()
         }
-
-        def equation(x: Any, u: Any) -> Any:
-            return self.equation(x, u, **unknown)
-
-        stated = Statement(self._geometry, equation, conditions, transform)
-        patches = self.config.patches(
-            stated.bounds.tolist(), len(self.outputs), periodic_axes(conditions), setting.seed
+        if self._unknown and (self.config.slabs > 1 or self.config.refine.rounds):
+            raise ValueError(
+                f"the unknowns {', '.join(self._unknown)} belong to the whole domain, and slabs "
+                "and refined grids are solved one after the other; set slabs = 1 and leave refine"
+            )
+        self._slabs = Slabs(
+            self._geometry,
+            self._posed,
+            conditions,
+            self._nodes[-1],
+            self.config.slabs,
+            self._transform,
         )
-        system = stated.system(patches, self.config.rows, self.config.condition_weight)
-        self._net = FBPINN(patches)
-        self._net.apply_output_transform(transform)
-        named = {UNKNOWN + name: one for name, one in unknown.items()}
-        self.problem = StatedProblem(system, self._net, equation, named)
-        first = [one.flatten() for one in unknown.values()]
-        self.initial = torch.cat([stated.start(patches).flatten(), *first])
+        self._fits: list[tuple[float, float]] = []  # of each slab: the sum of squares, the volume
+        self._round = 0  # how often the cells of this slab have been split
+        self.initial = self._begin([*self._nodes[:-1], self._slabs.current])
 
-    @cached_property
+    def _posed(self, x: Any, u: Any) -> Any:
+        """The equation with the unknowns as they are now."""
+        return self.equation(x, u, **self._unknown)
+
+    def _network(self, nodes: Sequence[torch.Tensor]) -> FBPINN:
+        """Patches on these nodes, their features by the seed."""
+        patches = self.config.on(nodes, len(self.outputs), self._periodic, self._setting.seed)
+        net = FBPINN(patches)
+        net.apply_output_transform(self._transform)
+        return net.requires_grad_(False)
+
+    def _begin(self, nodes: Sequence[torch.Tensor], coarse: FBPINN | None = None) -> torch.Tensor:
+        """Pose the problem of a slab on these nodes; returns its first parameters.
+
+        They are those of a solution on coarser ones, where there is one.
+        """
+        self._net = net = self._network(nodes)
+        with building(self._setting.seed, self._setting.dtype):
+            self._stated = self._slabs.statement(net.patches)
+            system = self._stated.system(
+                net.patches, self.config.rows, self.config.condition_weight
+            )
+            if coarse is None:
+                start = self._slabs.start(net.patches, self._stated)
+            else:
+                start = fit(net.patches, coarse.blended)
+        named = {UNKNOWN + name: one for name, one in self._unknown.items()}
+        self.problem = StatedProblem(system, self._solution, self._posed, named)
+        return torch.cat([start.flatten(), *(one.flatten() for one in self._unknown.values())])
+
+    def _solution(self, theta: torch.Tensor) -> InTime:
+        """u on all slabs, where ``theta`` is of the one whose turn it is."""
+        return self._slabs.solution(network_at(self._net, self.problem.named(theta)))
+
+    def proceed(self, theta: torch.Tensor) -> torch.Tensor | None:
+        """The same slab on smaller cells, or the next one; None after the last one.
+
+        A finer grid starts from the coarser solution; a slab begins as the last one ends, on the
+        cells in space that this one needed.
+        """
+        net, nodes = self._net, self._finer(theta)
+        net.weights.copy_(theta.view(net.weights.shape))
+        if nodes is not None:
+            self._round += 1
+            return self._begin(nodes, net)
+        if self._slabs.last:
+            return None
+        self._fits.append(self._fit(theta))
+        self._slabs.finished.append(net)
+        self._round = 0
+        return self._begin([*net.grid.nodes[:-1], self._slabs.current])
+
+    def _finer(self, theta: torch.Tensor) -> list[torch.Tensor] | None:
+        """The nodes of the next round of refinement, if there is one."""
+        options, patches = self.config.refine, self._net.patches
+        if self._round >= options.rounds:
+            return None
+        weights = theta.view(self.problem.layout.shapes[0])
+        equation = self.problem.system.rows[0].equation
+        seed = key(self._setting.seed, "refine", len(self._slabs.finished), self._round)
+        return finer(patches, weights, equation, self._stated.inside, options, seed)[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The nodes and output weights of the slabs so far, and the nodes of the present one."""
+        finished = [(list(one.grid.nodes), one.weights.clone()) for one in self._slabs.finished]
+        nodes = list(self._net.grid.nodes)
+        own = {"finished": finished, "nodes": nodes, "fits": self._fits, "round": self._round}
+        return {**super().state_dict(), **own}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the slab and the cells that a run was at."""
+        super().load_state_dict(state)
+        if not (state["finished"] or state["round"]):
+            return
+        self._slabs.finished.clear()
+        for nodes, weights in state["finished"]:
+            net = self._network(nodes)
+            net.weights.copy_(weights)
+            self._slabs.finished.append(net)
+        self._fits = [(float(a), float(b)) for a, b in state["fits"]]
+        self._round = int(state["round"])
+        self._begin(state["nodes"])
+
     def _fresh(self) -> np.ndarray:
-        """Points for validation, by the seed."""
-        return self._random(VALIDATION, key(self._setting.seed, "validation"))
+        """Points for validation in the slabs so far, by the seed."""
+        points = self._random(VALIDATION, key(self._setting.seed, "validation"))
+        return points[points[:, -1] <= float(self._net.grid.bounds[-1, 1])]
 
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """``error``, and ``validation_loss``: the mean squared residual at random points.
 
         Where that is far above ``fit_loss``, the mean at the points of the fit, the features fit
-        the points and not the solution: more rows an unknown, or smaller patches there.
+        the points and not the solution: more rows an unknown, or smaller patches there. Where slabs
+        are to come, u stays for the error what it is at the end of the last one.
         """
         found = super().measure(theta)
-        found["validation_loss"] = float(np.mean(self._residuals(theta, self._fresh) ** 2))
+        found["validation_loss"] = float(np.mean(self._residuals(theta, self._fresh()) ** 2))
+        sums, volumes = zip(*self._fits, self._fit(theta), strict=True)
+        found["fit_loss"] = sum(sums) / sum(volumes)
+        values = theta[self.problem.layout.sizes[0] :].tolist()
+        for name, value in zip(self.unknowns, values, strict=True):
+            found[name] = value
+            if name in self.truth:
+                found[f"{name}_error"] = abs(value / self.truth[name] - 1.0)
+        return found
+
+    def _fit(self, theta: torch.Tensor) -> tuple[float, float]:
+        """‖r‖² of the equation at the points of the fit, and the volume that they stand for."""
         every = self.problem.system.rows
         inside = [one for one in every if one.equation is every[0].equation]
         (weights,) = self.problem.named(theta).values()
         total = sum(float(one.residuals(weights).square().sum()) for one in inside)
-        for name, value in zip(self.unknowns, theta[weights.numel() :].tolist(), strict=True):
-            found[name] = value
-            if name in self.truth:
-                found[f"{name}_error"] = abs(value / self.truth[name] - 1.0)
-        found["fit_loss"] = total / sum(float(one.roots.square().sum()) for one in inside)
-        return found
+        return total, sum(float(one.roots.square().sum()) for one in inside)
 
     @torch.no_grad()
     def predict(self, theta: torch.Tensor, points: np.ndarray) -> np.ndarray:
         """u at points (points, dimensions), shape (points, outputs)."""
-        forward = network_at(self._net, self.problem.named(theta))
-        return forward(torch.from_numpy(points)).numpy()
+        return self._solution(theta)(torch.from_numpy(points)).numpy()
 
     @property
     def title(self) -> str:
         """The problem's, and the patches."""
         grid = self._net.grid
         shape = " × ".join(str(n) for n in grid.patch_shape)
-        return f"{self._of.title}; {shape} patches of {self.config.features} features"
+        slabs = "" if self.config.slabs == 1 else f"{self.config.slabs} slabs of "
+        return f"{self._of.title}; {slabs}{shape} patches of {self.config.features} features"
 
     counted = ("iteration", "Gauss-Newton steps")
 
     def decorate(self, panel: Any, axes: tuple[str, ...]) -> None:
         """The cells: a patch is the up to four around a node."""
-        across, up = (self._net.grid.nodes[self.axes.index(axis)].tolist() for axis in axes)
-        panel.vlines(across, up[0], up[-1], **LINE)
-        panel.hlines(up, across[0], across[-1], **LINE)
+        for net in (*self._slabs.finished, self._net):
+            nodes = (net.grid.nodes[self.axes.index(axis)].tolist() for axis in axes)
+            across, up = nodes
+            panel.vlines(across, up[0], up[-1], **LINE)
+            panel.hlines(up, across[0], across[-1], **LINE)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ddopt.hessian import Model as Model
     from ddopt.hookspecs import hookimpl as hookimpl
     from ddopt.optim import SAPTS as SAPTS
+    from ddopt.optim import LevenbergMarquardt as LevenbergMarquardt
     from ddopt.optim import TrustRegion as TrustRegion
     from ddopt.parts import GlobalPass as GlobalPass
     from ddopt.parts import Parts as Parts
@@ -57,7 +58,7 @@ _HOMES = {
     "executor": ("Executor",),
     "hessian": ("Hessian", "Model"),
     "hookspecs": ("hookimpl",),
-    "optim": ("SAPTS", "TrustRegion"),
+    "optim": ("SAPTS", "LevenbergMarquardt", "TrustRegion"),
     "parts": ("GlobalPass", "Parts", "Preconditioner", "StepReport"),
     "problem": ("Point", "Problem", "Samples"),
     "radius": ("RadiusRule", "Trial"),

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ddopt.problem import Frozen, Operator, Point, Problem, Samples
+from ddopt.derived import Frozen
+from ddopt.problem import Operator, Point, Problem, Samples
 from ddopt.space import Indices, Layout
 from ddopt.vectors import total
 
@@ -46,7 +47,7 @@ class AutogradProblem(Problem):
         layout: Layout,
         sums: TermSums,
         samples: Samples,
-        counts: tuple[int, ...] | None = None,
+        counts: tuple[float, ...] | None = None,
         cost: float = 1.0,
         chunk: int | None = None,
         redraw: Redraw | None = None,
@@ -150,17 +151,23 @@ class AutogradProblem(Problem):
         return lambda v: torch.autograd.grad(gradient, leaf, v, retain_graph=True)[0]
 
     def part(self, samples: Samples) -> AutogradProblem:
-        """The same loss as means over ``samples``; its cost is in proportion."""
-        return self._over(samples, samples.counts)
+        """The same loss as means over ``samples``, every term with the weight that it has here."""
+        assert self.samples is not None
+        counts = zip(self._counts, samples.counts, self.samples.counts, strict=True)
+        return self._over(samples, tuple(c * m / n if n else 0 for c, m, n in counts))
 
     def share(self, samples: Samples) -> AutogradProblem:
         """The contribution of ``samples`` to the means over all of D."""
         return self._over(samples, self._counts)
 
-    def _over(self, samples: Samples, counts: tuple[int, ...]) -> AutogradProblem:
+    def _over(self, samples: Samples, counts: tuple[float, ...]) -> AutogradProblem:
         assert self.samples is not None
         cost = self.cost * len(samples) / len(self.samples)
-        return self._but(samples=samples, _counts=counts, cost=cost)
+        return self._but(samples=samples, _counts=counts, cost=cost, extra=None)
+
+    def sources(self) -> list[Any]:
+        """What the sums are made from."""
+        return [self._sums, self._redraw]
 
     def drawn(self, number: int) -> AutogradProblem:
         """The same samples with random numbers of their own; ``redraw`` knows which."""
@@ -180,7 +187,8 @@ class AutogradProblem(Problem):
             names=tuple(self.layout.names[i] for i in moving),
             shapes=tuple(self.layout.shapes[i] for i in moving),
         )
-        return self._but(layout=restricted, _held=_Held(moving, point.theta.detach()))
+        held = _Held(moving, point.theta.detach())
+        return self._but(layout=restricted, _held=held, extra=None)
 
 
 def _value(point: Point) -> tuple[float, float]:

@@ -28,3 +28,10 @@ def one_thread() -> Iterator[None]:
     """Run the block with one BLAS thread; the threads of torch are not touched elsewhere."""
     with _controller().limit(limits=1):
         yield
+
+
+@contextmanager
+def as_many_threads(count: int) -> Iterator[None]:
+    """Run the block with so many BLAS threads: for matrices that are worth them."""
+    with _controller().limit(limits=count):
+        yield

@@ -19,6 +19,7 @@ COMPONENTS = {
         "trust_region": "ddopt.solver.trust_region:TrustRegion",
         "trust_region_adam": "ddopt.solver.trust_region_adam:TrustRegionAdam",
         "lssr1": "ddopt.solver.lssr1:LSSR1",
+        "levenberg_marquardt": "ddopt.solver.levenberg_marquardt:LevenbergMarquardt",
         "adam": "ddopt.solver.adam:Adam",
         "sgd": "ddopt.solver.sgd:SGD",
         "muon": "ddopt.solver.muon:Muon",
@@ -52,7 +53,10 @@ COMPONENTS = {
         "averaged": "ddopt.acceptance.averaged:Averaged",
         "asntr": "ddopt.acceptance.asntr:ASNTR",
     },
-    "radius": {"stepwise": "ddopt.radius.stepwise:Stepwise"},
+    "radius": {
+        "stepwise": "ddopt.radius.stepwise:Stepwise",
+        "by_ratio": "ddopt.radius.by_ratio:ByRatio",
+    },
     "sampling": {
         "full": "ddopt.sampling.full:Full",
         "batches": "ddopt.sampling.batches:Batches",

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ddopt.commands.errors import INTERRUPTED
+from ddopt.limits import brief
 
 COMMANDS = {
     "run": "Train what a run file describes.",
@@ -56,7 +57,7 @@ class Commands(click.Group):
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             close = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            ctx.fail(f"there is no command {name!r}.{hint}")
+            ctx.fail(f"there is no command {brief(name)}.{hint}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

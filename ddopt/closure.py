@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ddopt.graphs import built_inside
 from ddopt.problem import Point, Problem, Samples
 from ddopt.space import Parameters
 
@@ -30,6 +31,8 @@ class Stillness:
         self._device = device
         self._before = self.snapshot()
         self._disturbed = False
+        self._finished = False  # the step that this belongs to
+        self._outside: list[torch.Tensor] | None = None
 
     def snapshot(self) -> list[torch.Tensor]:
         """The random states and copies of the buffers, as they are now."""
@@ -48,17 +51,22 @@ class Stillness:
             buffer.detach().copy_(kept)
 
     def __enter__(self) -> None:
+        if self._finished:  # a checkpoint asks for a gradient
+            self._outside = self.snapshot()
         self._disturbed = True
         self._restore(self._before)
 
     def __exit__(self, *exception: object) -> None:
-        """Nothing: the next evaluation, or ``finish``, restores what it needs."""
+        """In a step nothing: the next evaluation, or ``finish``, restores what it needs."""
+        if self._outside is not None:
+            self._restore(self._outside)
 
     def finish(self, point: Point | None) -> None:
         """Leave buffers and random numbers as the kept ``point`` left them.
 
         They are as before where it was evaluated in an earlier step, or on another process.
         """
+        self._finished = True
         trace = None if point is None else point.trace
         if self._disturbed:
             self._restore(self._before if trace is None else trace)
@@ -122,15 +130,18 @@ def _number(loss: Any, parameters: torch.dtype) -> tuple[float, float]:
     A number tells nothing about the type that it was computed in: it is that of the parameters.
     """
     if isinstance(loss, torch.Tensor):
-        if loss.numel() == 1:
+        if loss.numel() == 1 and loss.dtype != torch.bool:
             kind = loss.dtype if loss.is_floating_point() else parameters
             return float(loss.detach()), torch.finfo(kind).eps
-        given = f"a tensor of shape {tuple(loss.shape)}"
-    elif isinstance(loss, Real):  # NumPy's numbers are, too
+        given = f"a tensor of shape {tuple(loss.shape)} and {loss.dtype}"
+    elif isinstance(loss, Real) and not isinstance(loss, bool):  # NumPy's numbers are, too
         return float(loss), torch.finfo(parameters).eps
     else:
         given = "None" if loss is None else type(loss).__name__
-    raise ValueError(f"the closure returned {given}; it has to return the loss, a single number")
+    raise ValueError(
+        f"the closure returned {given}; it has to return the loss, a single number, and residuals "
+        "where a method works on them: LevenbergMarquardt, hessian='gauss_newton'"
+    )
 
 
 class ClosureProblem(Problem):
@@ -158,6 +169,24 @@ class ClosureProblem(Problem):
         self._parameters, self._closure, self._stillness = parameters, closure, stillness
         self._batch, self._weight = batch, weight
 
+    @classmethod
+    def over(
+        cls, batch: Any, parameters: Parameters, closure: Closure, stillness: Stillness
+    ) -> ClosureProblem:
+        """f over all samples of a batch; without one (None) the closure knows its samples itself.
+
+        Raises ``ValueError`` for a batch without samples, and for what is no batch.
+        """
+        if batch is None:
+            return cls(parameters, closure, stillness)
+        size = batch_size(batch)
+        if not size:
+            raise ValueError(
+                "the batch is empty: the first dimension of its tensors is 0, and f is a mean over "
+                "samples; leave this step out"
+            )
+        return cls(parameters, closure, stillness, batch, Samples.all(size))
+
     def at(self, theta: torch.Tensor) -> Point:
         """Write ``theta`` (n,) into the module, clear its gradients, and call the closure.
 
@@ -166,11 +195,12 @@ class ClosureProblem(Problem):
         Where the gradient is not finite the value is nan.
 
         Raises:
-            ValueError: the closure returns no single number, or leaves no or sparse gradients.
+            ValueError: the closure returns no single number, or leaves no or sparse gradients, or
+                calls backward on what it has not computed itself.
         """
         self._parameters.write(theta)
         self._parameters.clear_gradients()
-        with self._stillness, torch.enable_grad():
+        with self._stillness, torch.enable_grad(), built_inside():
             if self.samples is None:
                 loss = self._closure()
             else:
@@ -192,14 +222,18 @@ class ClosureProblem(Problem):
             value, gradient = self._weight * value, gradient.mul_(self._weight)
         return Point(theta, value, gradient, epsilon, trace)
 
+    def sources(self) -> list[Any]:
+        """What the closure has captured, and the batch."""
+        return [self._closure, self._batch]
+
     def part(self, samples: Samples) -> ClosureProblem:
         """The closure's loss over a part of the batch."""
-        return self._over(samples, 1.0)
+        return self._over(samples, self._weight)
 
     def share(self, samples: Samples) -> ClosureProblem:
         """The part's mean loss, weighted by its share of the batch."""
         assert self.samples is not None
-        return self._over(samples, len(samples) / len(self.samples))
+        return self._over(samples, self._weight * (len(samples) / len(self.samples)))
 
     def _over(self, samples: Samples, weight: float) -> ClosureProblem:
         assert self.samples is not None

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import core_schema
 
+from ddopt.limits import brief
 from ddopt.registry import Registry as Registry
 
 
@@ -27,7 +28,11 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        validate_default=True,
+        allow_inf_nan=False,
     )
 
     component: ClassVar[type[Component]]
@@ -80,11 +85,40 @@ class Component(ABC):
             )
         cls.Config.component = cls
 
+    def state_dict(self) -> dict[str, Any]:
+        """What the next iteration depends on beside the options: for checkpoints.
+
+        Tensors, numbers, strings, lists and dicts; the same on every process, but for a solver,
+        which belongs to one subdomain. By default the states of the components that are its
+        attributes, so nothing for most; whoever overrides it adds those by ``super()``.
+        """
+        return states(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave, bit for bit; called once, on a new component."""
+        restore(self, state)
+
     def __repr__(self) -> str:
         """Show the name and the options that differ from their defaults."""
         changed = self.config.model_dump(exclude_defaults=True)
         options = ", ".join(f"{key}={value!r}" for key, value in changed.items())
         return f"{type(self).__name__}({options})"
+
+
+def held(owner: Any) -> dict[str, Component]:
+    """The components among the attributes of an object, by the attributes' names."""
+    return {name: part for name, part in vars(owner).items() if isinstance(part, Component)}
+
+
+def states(owner: Any) -> dict[str, Any]:
+    """The states of all components that an object holds, whatever their seams."""
+    return {name: part.state_dict() for name, part in held(owner).items()}
+
+
+def restore(owner: Any, saved: dict[str, Any]) -> None:
+    """Give every component that an object holds the state that ``states`` took from it."""
+    for name, part in held(owner).items():
+        part.load_state_dict(saved[name])
 
 
 def _refuse_other_signatures(cls: type[Component]) -> None:
@@ -125,7 +159,7 @@ def chosen(seam: str, value: Any) -> Any:
         value = {"name": value}
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         raise ValueError(
-            f"a {seam} is given by its name or by a table with a name, not by {value!r}"
+            f"a {seam} is given by its name or by a table with a name, not by {brief(value)}"
         )
     options = {key: option for key, option in value.items() if key != "name"}
     return lookup(seam, value["name"]).Config.model_validate(options)

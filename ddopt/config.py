@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ddopt import overrides
 from ddopt.component import Chosen, Settings
+from ddopt.limits import NESTED, brief, refuse_extremes
 from ddopt.options import complete, explain
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ class Stop(Settings):
         gt=0.0,
         description="full gradients on the longest path, as if each subdomain had its own process",
     )
-    seconds: float | None = Field(default=None, gt=0.0, description="seconds of training")
-    loss: float | None = Field(
-        default=None, allow_inf_nan=False, description="the loss falls to this"
+    seconds: float | None = Field(
+        default=None, gt=0.0, allow_inf_nan=True, description="seconds of training"
     )
+    loss: float | None = Field(default=None, description="the loss falls to this")
     error: float | None = Field(
         default=None,
         gt=0.0,
@@ -65,7 +66,10 @@ class Output(Settings):
     )
     figures: bool = Field(default=True, description="draw figures at the end; needs matplotlib")
     frames: int = Field(
-        default=0, ge=0, description="frames of an animation, for problems in time; 0: none"
+        default=0,
+        ge=0,
+        le=10_000,
+        description="frames of an animation, for problems in time; 0: none",
     )
     keep_best: bool = Field(
         default=False, description="keep the parameters of the smallest loss in best.pt"
@@ -90,7 +94,9 @@ class RunConfig(Settings):
     device: Literal["cpu", "cuda", "auto"] = Field(
         "cpu", description="where tensors live; auto: cuda where there is one"
     )
-    threads: int = Field(1, ge=1, description="threads of one operation; the bits depend on it")
+    threads: int = Field(
+        1, ge=1, le=1024, description="threads of one operation; the bits depend on it"
+    )
     reduction: Literal["ordered", "fast"] = Field(
         "ordered",
         description="ordered: the same bits for any number of processes; fast: they depend on it",
@@ -148,7 +154,9 @@ def load(
 def read(file: Path) -> dict[str, Any]:
     """The table of a TOML file; raises ``ConfigError`` naming the file and the place."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        refuse_extremes(table)
+        return table
     except IsADirectoryError:
         advice = f"; it is a run: ddopt resume {file}" if (file / "config.toml").exists() else ""
         raise ConfigError(f"{file} is a folder; expected a run file{advice}") from None
@@ -156,6 +164,10 @@ def read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {file}: {error.strerror}{_like(file)}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is no TOML file: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: {NESTED}") from None
+    except ValueError as error:  # an integer that Python refuses to read, or one of ours
+        raise ConfigError(f"{file}: {error}") from None
 
 
 def _like(file: Path) -> str:
@@ -163,6 +175,7 @@ def _like(file: Path) -> str:
 
     folder = file.parent
     there = [path.stem for path in folder.glob("*.toml")] if folder.is_dir() else []
+    there = [stem for stem in there if stem != file.stem]  # it may be there, and unreadable
     hint = nearest(file.stem, there)  # without the suffix, which all have in common
     return "." + hint.replace("'?", ".toml'?") if hint else ""
 
@@ -172,7 +185,9 @@ def _load_plugins(listed: Any, given: Iterable[str | Path], source: _Source) -> 
     from ddopt.plugins import manager
 
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        raise ConfigError(f"{source.blame('plugins')}: a list of files is expected, not {listed!r}")
+        raise ConfigError(
+            f"{source.blame('plugins')}: a list of files is expected, not {brief(listed)}"
+        )
     files = [*(source.file.parent / name for name in listed), *map(Path, given)]
     try:
         for path in files:

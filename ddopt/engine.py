@@ -13,25 +13,33 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.decomposition import validate
+from ddopt.component import restore, states
+from ddopt.credible import Credence
+from ddopt.decomposition import inventory
+from ddopt.derived import Consistent
 from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
 from ddopt.judging import set_aside
+from ddopt.meter import Meter, Metered
 from ddopt.notice import warn
 from ddopt.parts import StepReport
-from ddopt.problem import Blank, Consistent, Point
+from ddopt.problem import Blank, Point
 from ddopt.radius import Trial, unusable
 from ddopt.recombination import Corrections, Found
 from ddopt.retry import predicted_at, shortened
 from ddopt.solver import Answer
 from ddopt.solver.pieces import InPieces
+from ddopt.vectors import fingerprint
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Subdomain
     from ddopt.executor import Executor
     from ddopt.parts import GlobalPass, Parts, Preconditioner
     from ddopt.problem import Problem
+    from ddopt.radius import RadiusRule
+    from ddopt.recombination import Recombined
     from ddopt.solver import Solver
     from ddopt.space import Indices, Layout
 
@@ -51,24 +59,30 @@ class Engine:
         self._nowhere = torch.zeros(0)  # stands for the point before there is one
         self.radius = parts.preconditioner.first_radius if parts.preconditioner else math.nan
         self.iteration = 0
+        self._credence = Credence()
+        self.meter = Meter()  # what the last start or step has evaluated
         self._met = False
         self._inspected = False
+        self._sizes: list[int] | None = None  # n_d of the first subdomains, and of all later ones
+        self._stepped = False  # whether all processes have taken one and the same step
 
     @cached_property
-    def _blind(self) -> bool:
+    def blind(self) -> bool:
         """Whether nobody asks for ∇f: all solvers walk on micro-batches."""
         parts = self.parts.preconditioner
         if parts is None or self.parts.global_pass is not None:
             return False
         return bool(parts.solver.build().stochastic)
 
-    def _roles(self, problem: Problem) -> tuple[Problem, Problem]:
+    def _roles(self, problem: Problem) -> tuple[Metered, Metered]:
         """Where f is compared, and where the subdomains work; all of D for both, by default."""
         parts = self.parts.preconditioner
         if parts is None or not parts.judged:
-            return problem, problem
+            metered = Metered(problem, self.meter)
+            return metered, metered
         judge, work = set_aside(problem, parts.judged, self.iteration)
-        return shared(judge, self.shares, self.executor)[0], work
+        judge, _ = shared(judge, self.shares, self.executor)
+        return Metered(judge, self.meter), Metered(work, self.meter)
 
     def step(self, problem: Problem) -> StepReport:
         """One outer iteration on ``problem`` from ``self.point``.
@@ -80,21 +94,22 @@ class Engine:
         assert point is not None, "start() comes first"
         self._meet(problem, point.theta)
         sent = (self.executor.bytes_sent, self.executor.collectives)
-        report = StepReport(iteration=self.iteration)
+        report, self.meter = StepReport(iteration=self.iteration), Meter()
         judge, work = self._roles(problem)
-        if problem.draw != self.draw or judge is not problem:
-            point = (judge.at if self._blind else judge.both)(point.theta)
-            self._charge(report, judge)
+        if problem.draw != self.draw or judge is not work:
+            point = (judge.at if self.blind else judge.both)(point.theta)
         if not self.begins(judge, point):
-            return self._pass_over(judge, problem, report)
+            return self._pass_over(problem, report, alone=judge is work)
         self.draw = problem.draw
         if self.parts.preconditioner is not None:
             point = self._precondition(self.parts.preconditioner, judge, work, point, report)
         if self.parts.global_pass is not None:
-            point = self._improve(self.parts.global_pass, problem, point, report)
+            whole = Metered(problem, self.meter)
+            point = self._improve(self.parts.global_pass, whole, point, report)
         self.point = point
         self.iteration += 1
         report.loss = point.value
+        report.parallel, report.total = self.meter.parallel, self.meter.total
         report.bytes_sent = self.executor.bytes_sent - sent[0]
         report.collectives = self.executor.collectives - sent[1]
         return report
@@ -106,15 +121,16 @@ class Engine:
         """
         point = point or self.point
         assert point is not None, "start() comes first"
-        if self._blind:
+        if self.blind:
             return math.isfinite(point.value)
         return point.sound(problem.geometry)
 
-    def _pass_over(self, judge: Problem, problem: Problem, report: StepReport) -> StepReport:
-        """An iteration in which nothing can be tried; another draw may be better."""
+    def _pass_over(self, problem: Problem, report: StepReport, *, alone: bool) -> StepReport:
+        """An iteration in which nothing can be tried; another draw, or judge, may be better."""
         assert self.point is not None
         report.non_finite = 1
-        report.stuck = judge is problem and problem.draw == 0
+        report.stuck = alone and problem.draw == 0
+        report.parallel, report.total = self.meter.parallel, self.meter.total
         report.loss, report.radius = self.point.value, self.current_radius or math.nan
         self.iteration += 1
         return report
@@ -131,7 +147,7 @@ class Engine:
             self.parts.global_pass.solver.prepare(like)
         if self.parts.preconditioner is None:
             return
-        subdomains = self.parts.preconditioner.decomposition.split(problem)
+        subdomains = self._split(problem)
         for d in self._sharing(subdomains).owned(len(subdomains)):
             self.index_sets[d] = subdomains[d].indices
             self.solvers[d] = self.parts.preconditioner.solver.build()
@@ -174,11 +190,12 @@ class Engine:
 
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
+        self.meter = Meter()
         self._meet(problem, theta)
         judge, _ = self._roles(problem)
-        self.point = (judge.at if self._blind else judge.both)(theta)
+        self.point = (judge.at if self.blind else judge.both)(theta)
         self.draw = problem.draw
-        return judge.cost
+        return self.meter.total
 
     def _meet(self, problem: Problem, theta: torch.Tensor) -> None:
         """Before anything else: does every process see the same method and problem?"""
@@ -193,23 +210,25 @@ class Engine:
     def _precondition(
         self,
         parts: Preconditioner,
-        problem: Problem,
-        work: Problem,
+        problem: Metered,
+        work: Metered,
         point: Point,
         report: StepReport,
     ) -> Point:
-        subdomains = parts.decomposition.split(work)
+        subdomains = self._split(work)
         if not self._inspected:
             self._inspect(subdomains, work)
-        if not self._blind:
+        if not self.blind:
             point.gradient  # noqa: B018 - reduced here, by all: a process may own no subdomain
-        ball = parts.recombination.ball(self.radius, subdomains, work, parts.norm)
+        with contract.blamed(parts.recombination, "ball()"):
+            ball = parts.recombination.ball(self.radius, subdomains, work, parts.norm)
+        contract.ball(parts.recombination, ball)
         answers = {
             d: self._solve(parts, work, point, subdomains[d], ball)
             for d in self._sharing(subdomains).owned(len(subdomains))
         }
         corrections = self._collect(problem, point, subdomains, answers, report)
-        recombined = parts.recombination.combine(corrections)
+        recombined = self._combine(corrections)
         if not recombined.predicted > 0.0:  # no subdomain found anything better
             self._give_up(parts, point, recombined.predicted, report)
             report.radius = self.radius
@@ -218,15 +237,14 @@ class Engine:
         if subdomains[0].whole and 0 in answers and not self.solvers[0].stochastic:
             own = answers[0]  # f̃_1 is f, and its end has been evaluated
             found = self._found(problem, point, own.step, own.end)
-        elif found is not None:
-            report.parallel += recombined.parallel
-            report.total += recombined.total
-        else:
+        elif found is None:
             assert recombined.step is not None
             step = recombined.step
             found = self._found(problem, point, step, problem.at(point.theta + step))
-            self._charge(report, problem)
         predicted = recombined.predicted
+        if not (subdomains[0].whole or self._walking):
+            layout, theta = problem.layout, point.theta
+            contract.contained(parts.recombination, found.length, self.radius, layout, theta)
         self._judge(parts, problem, point, found, predicted, report)
         while (
             not report.accepted
@@ -238,7 +256,6 @@ class Engine:
             predicted = predicted_at(tau, found.slope, predicted)
             step = tau * found.step
             trial = problem.at(point.theta + step)
-            self._charge(report, problem)
             found = Found(trial, tau * found.length, tau * found.slope, step)
             report.retried += 1
             self._judge(parts, problem, point, found, predicted, report)
@@ -254,6 +271,12 @@ class Engine:
         return trial
 
     @property
+    def _walking(self) -> bool:
+        """Whether the local solvers walk on micro-batches, which no ball holds."""
+        assert self.parts.preconditioner is not None
+        return bool(self.parts.preconditioner.solver.component.stochastic)
+
+    @property
     def _norm(self) -> str:
         assert self.parts.preconditioner is not None
         return self.parts.preconditioner.norm
@@ -261,7 +284,7 @@ class Engine:
     def _found(self, problem: Problem, point: Point, step: torch.Tensor, trial: Point) -> Found:
         """A trial that every process has."""
         measure = problem.geometry
-        slope = math.nan if self._blind else measure.dot(point.gradient, step)
+        slope = math.nan if self.blind else measure.dot(point.gradient, step)
         return Found(trial, measure.length(step, self._norm), slope, step)
 
     def _judge(
@@ -274,13 +297,17 @@ class Engine:
         report: StepReport,
     ) -> None:
         """Accept or reject the recombined step, and let the radius follow (step 4)."""
+        memory = parts.acceptance.state_dict()
         parts.acceptance.by_value = not self._asks_gradients(problem)
-        verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
+        with contract.blamed(parts.acceptance, "consider()"):
+            verdict = parts.acceptance.consider(problem, point, found.trial, predicted, self.radius)
+        contract.verdict(parts.acceptance, verdict)
+        if verdict.accepted and not self._believes(problem, point, found):
+            parts.acceptance.load_state_dict(memory)
+            verdict = replace(verdict, accepted=False, ratio=-math.inf, non_finite=True)
         report.refuted += verdict.refuted
         report.non_finite += verdict.non_finite
-        report.parallel += verdict.cost
-        report.total += verdict.cost
-        if not self._blind:  # walks on micro-batches have lengths of their own
+        if not self.blind:  # walks on micro-batches have lengths of their own
             trial = Trial(
                 radius=self.radius,
                 step_norm=found.length,
@@ -289,10 +316,17 @@ class Engine:
                 predicted=predicted,
                 slope=found.slope,
                 change=found.trial.value - point.value,
+                first=parts.first_radius,
             )
-            self.radius = parts.radius.update(trial)
+            self._follow(parts.radius, trial)
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
         report.radius, report.step_norm = self.radius, found.length
+
+    def _believes(self, problem: Problem, point: Point, found: Found) -> bool:
+        """Whether the gradients before and after the step can be those of f."""
+        if self.blind:
+            return True
+        return self._credence.believes(point, found.trial, found.length, problem.geometry)
 
     def _asks_gradients(self, problem: Problem) -> bool:
         """Whether the gradient of a trial that is taken will be used, and nobody has looked at it.
@@ -300,7 +334,7 @@ class Engine:
         The next step evaluates it anew where f is another draw.
         """
         used = problem.draw == 0 or self.parts.global_pass is not None
-        return used and not (self._blind or problem.vouches)
+        return used and not (self.blind or problem.vouches)
 
     def _give_up(
         self, parts: Preconditioner, point: Point, predicted: float, report: StepReport
@@ -317,46 +351,90 @@ class Engine:
         broken = math.isnan(predicted)
         report.non_finite += broken
         if broken:
-            self.radius = parts.radius.update(unusable(self.radius, 0.0))
+            self._follow(parts.radius, unusable(self.radius, 0.0, first=parts.first_radius))
         elif predicted < -noise and point is self.point:
-            self.radius = parts.radius.update(unusable(self.radius, predicted, -predicted))
+            rise = unusable(self.radius, predicted, -predicted, first=parts.first_radius)
+            self._follow(parts.radius, rise)
+
+    def _follow(self, rule: RadiusRule, trial: Trial) -> None:
+        """The next radius."""
+        with contract.blamed(rule, "update()"):
+            found = rule.update(trial)
+        self.radius = contract.radius(rule, found, self.radius)
 
     def _solve(
         self,
         parts: Preconditioner,
-        problem: Problem,
+        problem: Metered,
         point: Point,
         subdomain: Subdomain,
         ball: float,
     ) -> Answer:
         """The local iterations of one subdomain (step 2)."""
         solver = self.solvers.setdefault(subdomain.index, parts.solver.build())
+        if not subdomain.whole:  # the whole is solved by all alike
+            problem = problem.on(self.meter.of(subdomain.index))
         if solver.stochastic:  # neither value nor gradient of f_d is looked at, nor made consistent
             local = subdomain.objective(problem, point)
             start = Point(subdomain.restrict(point.theta), math.nan, _unknown)
-            return solver.solve(local, start, math.inf, parts.iterations)
+            return contract.solved(solver, local, start, math.inf, parts.iterations)
         if subdomain.whole:  # f̃_d is f: the solver judges each step on f itself, no ball is needed
-            return solver.solve(problem, point, math.inf, parts.iterations)
+            return contract.solved(solver, problem, point, math.inf, parts.iterations)
+        if parts.one_radius:
+            solver.resize(ball)
         wanted = subdomain.restrict(point.gradient)
         local = subdomain.objective(problem, point)
         theta = subdomain.restrict(point.theta)
         if subdomain.samples is None:  # f_d is f on C_d: value and gradient are known, r_d = 0
             start = point.seen(theta, point.value, wanted)
-            return solver.solve(local, start, ball, parts.iterations)
+            return contract.solved(solver, local, start, ball, parts.iterations, parts.norm)
         start = local.both(theta)
         if not start.sound(local.geometry):  # the others may find a step without this one
             return Answer(torch.zeros_like(theta), 0.0, start, non_finite=1)
         if parts.consistency:
             local = Consistent(local, start, wanted)
             start = local.start
-        return solver.solve(local, start, ball, parts.iterations)
+        return contract.solved(solver, local, start, ball, parts.iterations, parts.norm)
+
+    def _split(self, problem: Problem) -> list[Subdomain]:
+        """The subdomains; as many, and as large, as in the first iteration."""
+        assert self.parts.preconditioner is not None
+        decomposition, n = self.parts.preconditioner.decomposition, problem.layout.size
+        with contract.blamed(decomposition, "split()"):
+            found = decomposition.split(problem)
+        return contract.subdomains(decomposition, found, n, self._sizes)
+
+    def _combine(self, corrections: Corrections) -> Recombined:
+        """The recombined step; the first one is compared over the processes before it is tried."""
+        assert self.parts.preconditioner is not None
+        recombination, layout = self.parts.preconditioner.recombination, corrections.problem.layout
+        with contract.blamed(recombination, "combine()"):
+            found = recombination.combine(corrections)
+        recombined = contract.recombined(recombination, found, layout)
+        if not self._stepped and self.executor.size > 1:
+            facts = {"predicted decrease": repr(float(recombined.predicted))}
+            if recombined.step is not None and not corrections.problem.geometry.sharded:
+                facts["step"] = fingerprint(recombined.step)
+            name = type(recombination).__name__
+            self.executor.agree({f"{fact} of {name}": text for fact, text in facts.items()})
+        self._stepped = True
+        return recombined
 
     def _inspect(self, subdomains: list[Subdomain], problem: Problem) -> None:
         """Can the first subdomains be solved, and does somebody move every parameter?"""
         self._inspected = True
-        if isinstance(problem.geometry, Sharded):
+        assert self.parts.preconditioner is not None
+        decomposition = self.parts.preconditioner.decomposition
+        sharded = isinstance(problem.geometry, Sharded)
+        if not sharded:
+            left = ~contract.covered(decomposition, subdomains, problem)
+        if self.executor.size > 1:
+            name = type(decomposition).__name__
+            text = inventory(subdomains, problem.layout.size, parameters=not sharded)
+            self.executor.agree({f"subdomains of {name}": text})
+        self._sizes = [one.size(problem.layout.size) for one in subdomains]
+        if sharded:
             return  # stages: each process has its own parameters only
-        left = ~validate(subdomains, problem.layout.size)
         if self.parts.global_pass is None and bool(left.any()):
             some = left.nonzero().flatten().tolist()[:5]
             warn(
@@ -374,29 +452,17 @@ class Engine:
     ) -> Corrections:
         """Bring the numbers of all subdomains together; the vectors stay until they are needed."""
         executor = self._sharing(subdomains)
-        rows = executor.numbers(
+        rows = self.meter.gather(
+            executor,
             {
-                d: [
-                    answer.decrease,
-                    float(answer.accepted),
-                    float(answer.rejected),
-                    float(answer.non_finite),
-                    answer.evaluations
-                    + (
-                        0.0
-                        if self.solvers[d].stochastic
-                        else self._origin_cost(problem, subdomains[d])
-                    ),
-                ]
-                for d, answer in answers.items()
+                d: [a.decrease, float(a.accepted), float(a.rejected), float(a.non_finite)]
+                for d, a in answers.items()
             },
             len(subdomains),
         )
         report.local_accepted = int(sum(row[1] for row in rows))
         report.local_rejected = int(sum(row[2] for row in rows))
         report.non_finite += int(sum(row[3] for row in rows))
-        report.parallel += max(row[4] for row in rows)
-        report.total += sum(row[4] for row in rows)
         return Corrections(
             problem=problem,
             point=point,
@@ -405,7 +471,8 @@ class Engine:
             steps={d: answer.step for d, answer in answers.items()},
             decreases=[row[0] for row in rows],
             executor=executor,
-            blind=self._blind,
+            meter=self.meter,
+            blind=self.blind,
             norm=self._norm,
         )
 
@@ -413,34 +480,27 @@ class Engine:
         """Who shares the subdomains out; the whole problem is solved by all processes alike."""
         return Serial() if subdomains[0].whole else self.executor
 
-    @staticmethod
-    def _origin_cost(problem: Problem, subdomain: Subdomain) -> float:
-        """∇f_d(θ_k) costs one local gradient, where D_d is not D."""
-        if subdomain.samples is None or problem.samples is None:
-            return 0.0
-        return problem.cost * len(subdomain.samples) / len(problem.samples)
-
     def _improve(
         self, parts: GlobalPass, problem: Problem, point: Point, report: StepReport
     ) -> Point:
         """The global pass (step 5)."""
-        answer = parts.solver.solve(problem, point, math.inf, parts.iterations)
+        preconditioner = self.parts.preconditioner
+        one_radius = preconditioner is not None and preconditioner.one_radius
+        if one_radius:
+            parts.solver.resize(self.radius)
+        answer = contract.solved(parts.solver, problem, point, math.inf, parts.iterations)
+        if one_radius:
+            self.radius = getattr(parts.solver, "radius", None) or self.radius
         report.global_ratio = answer.ratio
         report.global_radius = getattr(parts.solver, "radius", None)
         report.global_accepted, report.global_rejected = answer.accepted, answer.rejected
         report.refuted += answer.refuted
         report.non_finite += answer.non_finite
-        report.parallel += answer.evaluations / self.shares
-        report.total += answer.evaluations
         if self.parts.preconditioner is None:
             report.ratio, report.radius = answer.ratio, report.global_radius or math.nan
             report.accepted = answer.accepted > 0
             report.step_norm = problem.geometry.norm(answer.step)
         return answer.end
-
-    def _charge(self, report: StepReport, problem: Problem) -> None:
-        report.parallel += problem.cost / self.shares
-        report.total += problem.cost
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on, keyed by subdomain."""
@@ -461,8 +521,7 @@ class Engine:
         if parts.global_pass is not None:
             state["global"] = parts.global_pass.solver.state_dict()
         if parts.preconditioner is not None:
-            state["acceptance"] = parts.preconditioner.acceptance.state_dict()
-            state["recombination"] = parts.preconditioner.recombination.state_dict()
+            state["parts"] = states(parts.preconditioner)
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -473,8 +532,7 @@ class Engine:
         self.radius, self.iteration = float(state["radius"]), int(state["iteration"])
         self.draw = int(state["draw"])
         if parts.preconditioner is not None:
-            parts.preconditioner.acceptance.load_state_dict(state["acceptance"])
-            parts.preconditioner.recombination.load_state_dict(state["recombination"])
+            restore(parts.preconditioner, state["parts"])
             missing = sorted(self.solvers.keys() - {int(d) for d in state["solvers"]})
             if missing:
                 raise ValueError(

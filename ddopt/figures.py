@@ -45,8 +45,10 @@ def figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError:
-        raise ValueError("figures need matplotlib: pip install 'ddopt[plot]'") from None
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"figures need matplotlib, but there is no {error.name!r}: pip install 'ddopt[plot]'"
+        ) from error
     made = Figure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(made)
     return made

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ddopt.component import Chosen, Settings, lookup
+from ddopt.limits import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,12 @@ EXPECTED = {  # what pydantic calls it, and what a person does
     **dict.fromkeys(("float_type", "float_parsing"), "a number is expected"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "true or false is expected"),
     **dict.fromkeys(("model_type", "dict_type", "model_attributes_type"), "a table is expected"),
+}
+BOUNDS = {
+    "greater_than": ("greater than", "gt"),
+    "greater_than_equal": ("greater than or equal to", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("less than or equal to", "le"),
 }
 
 
@@ -135,6 +142,10 @@ def _describe(problem: Any, path: list[str], options: type[BaseModel], table: An
     if kind == "missing":
         field = owner.model_fields.get(path[-1])
         return f"must be given: {(field and field.description) or 'it has no default'}."
+    if kind in BOUNDS:  # pydantic writes every zero of 1e-100
+        bound = problem["ctx"][BOUNDS[kind][1]]
+        text = f"Input should be {BOUNDS[kind][0]} {bound:.12g}"
+        return f"{text}, but it is {brief(problem['input'])}."
     if kind == "value_error":
         return str(problem["ctx"]["error"])
-    return f"{EXPECTED.get(kind, problem['msg'])}, but it is {problem['input']!r}."
+    return f"{EXPECTED.get(kind, problem['msg'])}, but it is {brief(problem['input'])}."

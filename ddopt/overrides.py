@@ -7,6 +7,8 @@ import re
 import tomllib
 from typing import Any
 
+from ddopt.limits import DEPTH, NESTED, brief, refuse_extremes
+
 KEY = re.compile(r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")
 
 
@@ -16,12 +18,17 @@ def parse(text: str) -> tuple[list[str], Any]:
     key, value = key.strip(), value.strip()
     if not equals or not KEY.match(key):
         raise ValueError(
-            f"an override is KEY=VALUE, for example strategy.subdomains=4, not {text!r}"
+            f"an override is KEY=VALUE, for example strategy.subdomains=4, not {brief(text)}"
         )
+    steps = key.split(".")
+    if len(steps) > DEPTH:
+        raise ValueError(f"{brief(key)}: {NESTED}")
     try:
-        return key.split("."), _value(value)
+        found = _value(value)
     except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
+        raise ValueError(f"{key[:60]}: {error}") from None
+    refuse_extremes({steps[-1]: found}, ".".join(steps[:-1]))
+    return steps, found
 
 
 def _value(text: str) -> Any:
@@ -31,8 +38,10 @@ def _value(text: str) -> Any:
         if not text:
             raise ValueError("there is no value behind the =") from None
         if text[:1] in "[{\"'":
-            raise ValueError(f"{text} is no TOML value: {error}") from None
+            raise ValueError(f"{brief(text)} is no TOML value: {error}") from None
         return text
+    except RecursionError:
+        raise ValueError(NESTED) from None
     return parsed["value"] if list(parsed) == ["value"] else text
 
 

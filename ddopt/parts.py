@@ -35,6 +35,7 @@ class Preconditioner:
     consistency: bool = True
     retries: int = 0  # of a rejected step, each shorter, before the subdomains are solved anew
     norm: str = "2"  # of the recombined step's radius and of the local balls; or "inf"
+    one_radius: bool = False  # local solves begin with Δ_d, the global pass with Δ, which it moves
     judged: float = 0.0  # the fraction of D set aside to judge by; 0: f is compared on all of D
 
 
@@ -72,6 +73,14 @@ class Parts:
     preconditioner: Preconditioner | None
     global_pass: GlobalPass | None
 
+    @property
+    def least_squares(self) -> bool:
+        """Whether one of its solvers works on residuals."""
+        solvers = [self.global_pass.solver] if self.global_pass is not None else []
+        if self.preconditioner is not None:
+            solvers.append(self.preconditioner.solver.build())
+        return any(solver.least_squares for solver in solvers)
+
 
 @dataclass
 class StepReport:
@@ -97,3 +106,9 @@ class StepReport:
     refuted: int = 0  # steps that independent samples have rejected
     non_finite: int = 0  # starts, models and trials that were not finite, of all solvers
     stuck: bool = False  # whether f or ∇f is not finite at θ_k, and θ_k cannot be left
+
+    @property
+    def tried(self) -> bool:
+        """Whether any solver found a step to try; a stationary point is where none does."""
+        local = self.local_accepted or self.local_rejected
+        return bool(local or self.global_accepted or self.global_rejected)

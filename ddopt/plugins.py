@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata
@@ -25,7 +26,7 @@ from ddopt.notice import warn
 from ddopt.registry import Registry, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ddopt.component import Component
 
@@ -51,6 +52,11 @@ class Plugin:
     def provider(self) -> str:
         """How messages call it."""
         return f"{self.name} ({self.distribution} {self.version})" if self.version else self.name
+
+    @property
+    def module(self) -> str:
+        """The name of its module, wherever a file of it lies."""
+        return self.name if self.distribution else Path(self.name).stem
 
     def runs(self, path: Path) -> bool:
         """Whether it is this file, loaded by its path or installed from where it lies."""
@@ -103,7 +109,10 @@ class PluginManager:
 
         Raises ``ValueError`` if it does not work: somebody has asked for it.
         """
-        path = path.resolve()
+        try:
+            path = path.resolve()
+        except (OSError, RuntimeError) as error:  # a loop of links is one or the other
+            raise ValueError(f"there is no plugin file {path}: {error}") from None
         known = next((p for p in self.plugins if p.runs(path)), None)
         plugin = known or Plugin(str(path))
         if known is None:
@@ -171,16 +180,47 @@ class PluginManager:
             if plugin.code is not None and not plugin.reason:
                 self._call_one(plugin, hook, arguments)
 
+    def states(self) -> dict[str, Any]:
+        """What plugins remember for their hooks, by module: for checkpoints."""
+        found: dict[str, Any] = {}
+        for plugin in self._mindful():
+            with self._walled(plugin, "state_dict"):
+                found[plugin.module] = plugin.code.state_dict()
+        return found
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Give plugins what ``states`` took from them; one that is new has nothing to restore."""
+        for plugin in self._mindful():
+            if plugin.module in saved:
+                with self._walled(plugin, "load_state_dict"):
+                    plugin.code.load_state_dict(saved[plugin.module])
+
+    def _mindful(self) -> list[Plugin]:
+        """The working plugins that have both functions."""
+        both = ("state_dict", "load_state_dict")
+        return [
+            plugin
+            for plugin in self.plugins
+            if not plugin.reason
+            and all(callable(getattr(plugin.code, name, None)) for name in both)
+        ]
+
+    @contextmanager
+    def _walled(self, plugin: Plugin, what: str) -> Iterator[None]:
+        """A plugin that raises is broken from then on, and stops nothing else."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            self._break(plugin, f"{what} raised {_reason(error)}", error)
+
     def _call_one(self, plugin: Plugin, hook: str, arguments: dict[str, Any]) -> None:
         caller = self._callers.get((plugin.name, hook))
         if caller is None:
             others = [code for code in self._pluggy.get_plugins() if code is not plugin.code]
             caller = self._pluggy.subset_hook_caller(hook, others)
             self._callers[plugin.name, hook] = caller
-        try:
+        with self._walled(plugin, hook):
             caller(**arguments)
-        except (Exception, SystemExit) as error:
-            self._break(plugin, f"{hook} raised {_reason(error)}", error)
 
     def find(self, seam: str, name: str) -> type[Component]:
         """The component of a name; an unknown one is told with the plugins that are broken."""

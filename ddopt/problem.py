@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import torch
 
-from ddopt.space import Indices, Layout, prolong, restrict
+from ddopt.captured import digest
+from ddopt.jacobian import Dense, Gramian
+from ddopt.jacobian import Operator as Operator
+from ddopt.space import Indices, Layout
 from ddopt.vectors import LOCAL, Geometry, fingerprint
 
-Operator = Callable[[torch.Tensor], torch.Tensor]
+Kind = TypeVar("Kind", bound="Problem")
 JACOBIAN_ROWS = 128  # residuals differentiated at once; bounds the memory of a Jacobian
 
 
@@ -57,6 +63,10 @@ class Point:
         if not isinstance(self._gradient, torch.Tensor):
             self._gradient = self._gradient()
         return self._gradient
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickles, which cannot hold a gradient that is still to be computed."""
+        return Point, (self.theta, self.value, self.gradient, self.epsilon)
 
     def sound(self, geometry: Geometry = LOCAL) -> bool:
         """Whether f and ∇f are finite here, so that a step can lead on; asks for the gradient.
@@ -126,11 +136,18 @@ class Problem(ABC):
     samples: Samples | None = None  # D, where f is a mean over samples
     cost: float = 1.0  # of one evaluation, in full gradients of the problem that is solved
     geometry: Geometry = LOCAL  # inner products; over processes where each holds a piece
+    charged: Mapping[str, float] = MappingProxyType({})  # own methods that evaluate, and prices
     draw: int = 0  # which samples and random numbers were drawn; one draw is one function
     extra: Problem | None = None  # the loss on independent samples that test its steps
     additive: bool = True  # whether shares add up to f however they are cut, but for round-off
     vouches: bool = False  # whether its value is nan wherever its gradient is not finite
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
+    jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
+
+    @property
+    def path(self) -> float:
+        """The longest path of one evaluation: ``cost``, unless several processes share it."""
+        return self.cost
 
     @abstractmethod
     def at(self, theta: torch.Tensor) -> Point:
@@ -153,6 +170,13 @@ class Problem(ABC):
         """The contribution of ``samples`` to f: over a partition of D the shares add up to f."""
         raise self._missing("be split into shares of its samples", "share")
 
+    def own_share(self, d: int, count: int) -> Problem | None:
+        """The d-th of ``count`` shares of f, where the problem cuts itself; they add up to f.
+
+        None, as here: the samples are dealt out, and ``share`` is asked for each deal.
+        """
+        return None
+
     def drawn(self, number: int) -> Problem:
         """f with its random numbers (augmentation, dropout) drawn for the ``number``-th time.
 
@@ -164,8 +188,18 @@ class Problem(ABC):
         """Where the samples of a term lie in space (and time), shape (samples, dimensions)."""
         raise self._missing("say where its samples lie", "coordinates")
 
+    def ability(self, kind: type[Kind]) -> Kind | None:
+        """This problem as a ``kind``, where it is one or stands for one; None otherwise.
+
+        For components that go with problems of their own: what such a problem can do beside this
+        class. Methods that evaluate f are named in its ``charged``, each with its price.
+        """
+        return self if isinstance(self, kind) else None
+
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """f as a function of the parameters in ``indices`` alone, the others held at ``point``."""
+        from ddopt.derived import Frozen  # which derives from this class
+
         return self if indices is None else Frozen(self, point.theta, indices)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
@@ -202,12 +236,22 @@ class Problem(ABC):
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()
             r = self.residuals(leaf)
-            dual = torch.zeros_like(r).requires_grad_()
-            (pulled,) = torch.autograd.grad(r, leaf, dual, create_graph=True)
-        return (
-            lambda v: torch.autograd.grad(pulled, dual, v, retain_graph=True)[0],
-            lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0],
-        )
+
+        @cache
+        def dual() -> tuple[torch.Tensor, torch.Tensor]:
+            """w, and the graph of Jᵀw; made for the first J v."""
+            w = torch.zeros_like(r).requires_grad_()
+            return w, torch.autograd.grad(r, leaf, w, create_graph=True)[0]
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            w, pulled = dual()
+            return torch.autograd.grad(pulled, w, v, retain_graph=True)[0]
+
+        return product, lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0]
+
+    def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
+        """``jacobian`` as a linear map; its rows may lie on several processes."""
+        return Dense(self.jacobian(theta, dtype))
 
     def stages(self) -> list[slice]:
         """Where each stage of a pipeline lies in a vector; empty for another process's stage."""
@@ -220,7 +264,16 @@ class Problem(ABC):
             "parameters": f"{self.layout.dtype} " + ", ".join(f"{n} {s}" for n, s in names),
             "initial values": fingerprint(theta),
             "sample counts": str(self.samples.counts if self.samples else "none"),
+            "data": digest(self.sources()),
         }
+
+    def sources(self) -> list[Any]:
+        """What f is made from, the same on every process: functions, arrays, what holds them.
+
+        Processes compare the arrays that are found in there (:func:`ddopt.captured.digest`).
+        """
+        own = vars(self).items()
+        return [part for name, part in own if name not in ("samples", "extra")]
 
     def _missing(self, ability: str, method: str) -> ValueError:
         return ValueError(
@@ -246,96 +299,3 @@ class Blank(Problem):
             "a closure evaluates the whole network at once and cannot be cut into stages; choose "
             "variant 'P', which decomposes layers, or a run file with strategy = 'sapts_ip'"
         )
-
-
-class Frozen(Problem):
-    """f restricted to the parameters in C, the others held at θ_k; works for every problem."""
-
-    def __init__(self, problem: Problem, theta: torch.Tensor, indices: Indices) -> None:
-        self.problem, self.theta, self.indices = problem, theta, indices
-        self.layout = problem.layout.restricted(indices)
-        self.samples, self.cost = problem.samples, problem.cost
-        self.tilt = None if problem.tilt is None else restrict(problem.tilt, indices)
-
-    def _full(self, part: torch.Tensor) -> torch.Tensor:
-        theta = self.theta.clone()
-        theta[self.indices] = part
-        return theta
-
-    def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate at the restricted ``theta`` (|C|,)."""
-        return self._restricted(theta, self.problem.at(self._full(theta)))
-
-    def both(self, theta: torch.Tensor) -> Point:
-        """The same, where the gradient will be asked for."""
-        return self._restricted(theta, self.problem.both(self._full(theta)))
-
-    def _restricted(self, theta: torch.Tensor, point: Point) -> Point:
-        return point.seen(theta, point.value, lambda: restrict(point.gradient, self.indices))
-
-    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """Those of f, shape (m,)."""
-        return self.problem.residuals(self._full(theta))
-
-    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The columns of J that belong to C, shape (m, |C|)."""
-        return self.problem.jacobian(self._full(theta), dtype)[:, self.indices]
-
-    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
-        """v ↦ J Rᵀ v and w ↦ R Jᵀw."""
-        product, pullback = self.problem.differential(self._full(theta))
-        n = self.problem.layout.size
-        return (
-            lambda v: product(prolong(v, self.indices, n)),
-            lambda w: restrict(pullback(w), self.indices),
-        )
-
-    def curvature(self, theta: torch.Tensor) -> Operator:
-        """v ↦ R ∇²f Rᵀ v."""
-        full, n = self.problem.curvature(self._full(theta)), self.problem.layout.size
-        return lambda v: restrict(full(prolong(v, self.indices, n)), self.indices)
-
-
-class Consistent(Problem):
-    """f̃(θ) = f_d(θ) + <r, θ − θ_0>, so that ∇f̃(θ_0) is the restricted global gradient.
-
-    ``wanted`` is R_d g_k, shape (n_d,). Source: arXiv 2502.05133, equations 3 and 4. The value and
-    the gradient carry the same term; a local solver never knows that it is local.
-    """
-
-    def __init__(self, problem: Problem, origin: Point, wanted: torch.Tensor) -> None:
-        self.problem, self.origin = problem, origin
-        self.residual = wanted - origin.gradient  # r_d, shape (n_d,)
-        below = problem.tilt
-        self.tilt = self.residual if below is None else self.residual + below
-        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.start = origin.seen(origin.theta, origin.value, wanted)
-        self.geometry = problem.geometry
-
-    def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate f̃ at ``theta`` (n_d,)."""
-        return self._tilted(theta, self.problem.at(theta))
-
-    def both(self, theta: torch.Tensor) -> Point:
-        """The same, where the gradient will be asked for."""
-        return self._tilted(theta, self.problem.both(theta))
-
-    def _tilted(self, theta: torch.Tensor, point: Point) -> Point:
-        tilt = self.geometry.dot(self.residual, theta - self.origin.theta)
-        return point.seen(theta, point.value + tilt, lambda: point.gradient + self.residual)
-
-    def curvature(self, theta: torch.Tensor) -> Operator:
-        """The linear term has no curvature."""
-        return self.problem.curvature(theta)
-
-    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """Those of f_d: the linear term has none."""
-        return self.problem.residuals(theta)
-
-    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """That of f_d's residuals."""
-        return self.problem.jacobian(theta, dtype)
-
-    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
-        """That of f_d's residuals."""
-        return self.problem.differential(theta)

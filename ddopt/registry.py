@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from ddopt.limits import brief
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -136,4 +138,4 @@ def unknown(kind: str, name: str, names: list[str]) -> str:
     there = ", ".join(names) if names else "none"
     limit = os.environ.get("DDOPT_PLUGINS")
     loaded = f" Loaded are the plugins of DDOPT_PLUGINS={limit} only." if limit is not None else ""
-    return f"no {kind} named {name!r}.{nearest(name, names)} Installed: {there}.{loaded}"
+    return f"no {kind} named {brief(name)}.{nearest(name, names)} Installed: {there}.{loaded}"

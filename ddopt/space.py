@@ -117,6 +117,12 @@ class Parameters:
         self.tensors: list[torch.Tensor] = [tensor for _, tensor in pairs]
         if not self.tensors:
             raise ValueError("there are no parameters to train; expected at least one")
+        if any(hasattr(t, "placements") or hasattr(t, "_sharded_size") for t in self.tensors):
+            raise ValueError(
+                "the parameters are pieces of sharded tensors (DTensor, as fully_shard makes them, "
+                "or FullyShardedDataParallel's), and a trust region needs whole ones; train the "
+                "model in DistributedDataParallel, or from a run file on several processes"
+            )
         kinds = sorted({f"{tensor.dtype} on {tensor.device}" for tensor in self.tensors})
         if len(kinds) > 1:
             raise ValueError(

@@ -69,16 +69,10 @@ class Task(Component):
 
         ``self.problem`` is then the new one, on which f and g are evaluated anew; acceptance
         forgets the old values. It must depend on nothing but the seed, θ (n,), the ``status`` of
-        the run, and the task's own state. Returns what it has cost, in full gradients.
+        the run, and the task's own state, after whose ``load_state_dict`` ``self.problem`` is as it
+        was. Returns what it has cost, in full gradients.
         """
         return None
-
-    def state_dict(self) -> dict[str, Any]:
-        """What ``renew`` has changed: tensors and plain numbers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave; ``self.problem`` is then as it was."""
 
     def measure(self, theta: torch.Tensor) -> dict[str, float]:
         """Figures of merit at ``theta``: ``error`` (relative L2), ``accuracy``, ..."""

@@ -18,6 +18,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+LEAST = 1e-250  # a sum of squares below this, or above its inverse, may have lost terms
 CHUNK = 1 << 16  # float64 copies of float32 vectors stay in cache, and need no extra vector
 
 
@@ -41,8 +42,8 @@ def total(terms: Iterable[float]) -> float:
 
 
 def norm(a: torch.Tensor) -> float:
-    """The 2-norm of a vector (n,), accumulated in float64."""
-    return math.sqrt(dot(a, a))
+    """The 2-norm of a vector (n,), accumulated in float64; right wherever it is a number."""
+    return LOCAL.norm(a)
 
 
 def max_norm(a: torch.Tensor) -> float:
@@ -65,8 +66,16 @@ class Geometry:
         return dot(a, b)
 
     def norm(self, a: torch.Tensor) -> float:
-        """The 2-norm of a vector (n,)."""
-        return math.sqrt(self.dot(a, a))
+        """The 2-norm of a vector (n,); right where its square is no number, too."""
+        square = self.dot(a, a)
+        if LEAST <= square <= 1.0 / LEAST:
+            return math.sqrt(square)
+        largest = self._largest(a)
+        if largest == 0.0 or not math.isfinite(largest):
+            return largest
+        unit = math.ldexp(0.5, math.frexp(largest)[1])  # a power of two: no digit is lost
+        scaled = a.double() / unit
+        return unit * math.sqrt(self.dot(scaled, scaled))
 
     def length(self, a: torch.Tensor, norm: str = "2") -> float:
         """The length of a vector (n,) in the 2-norm or the ∞-norm, "inf"."""

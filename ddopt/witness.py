@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ddopt.closure import Closure
 from ddopt.notice import warn
-
-if TYPE_CHECKING:
-    from ddopt.space import Parameters
 
 _KINDS = ("arrays", "tuples", "functions")
 
@@ -46,8 +43,8 @@ class Witness:
         self._watched |= dict.fromkeys(self._other, False)
         self._other = []
 
-    def hears(self, closure: Closure, parameters: Parameters) -> Closure:
-        """The closure, its first loss searched for trainable numbers that nobody moves."""
+    def hears(self, closure: Closure, known: Sequence[torch.Tensor]) -> Closure:
+        """The closure, its first loss searched for trainable numbers that are not ``known``."""
         if self._asked:
             return closure
 
@@ -56,7 +53,7 @@ class Witness:
             if not self._asked:
                 self._asked = True
                 if isinstance(loss, torch.Tensor):  # a number has no graph to search
-                    warn_of_strangers(loss, parameters.tensors)
+                    warn_of_strangers(loss, known)
             return loss
 
         return heard

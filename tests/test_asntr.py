@@ -5,6 +5,9 @@ import torch
 
 from ddopt.acceptance.asntr import ASNTR
 from ddopt.acceptance.monotone import Monotone
+from ddopt.decomposition.data import Data
+from ddopt.decomposition.layers import Layers
+from ddopt.decomposition.product import Product
 from ddopt.engine import Engine
 from ddopt.executor import Serial, Split
 from ddopt.parts import StepReport
@@ -13,6 +16,10 @@ from ddopt.sampling.adaptive import Adaptive
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.space import Layout
 from ddopt.testing.problems import rotated_quadratic
+from ddopt_sapts.data import SaptsD
+from ddopt_sapts.hybrid import Hybrid
+from ddopt_sapts.layers import SaptsP
+from ddopt_sapts.sapts import Sapts
 from ddopt_sapts.trust_region import TrustRegion as Plain
 
 ONE = torch.ones(1, dtype=torch.float64)
@@ -59,12 +66,11 @@ def test_the_additional_samples_decide(extra_slope, accepted):
     verdict = judged(policy, -1.0, extra_slope, 0.5)
     assert verdict.ratio == 1.0
     assert (verdict.accepted, verdict.refuted) == (accepted, not accepted)
-    assert verdict.cost == 0.5  # both points of a problem that costs a quarter
 
 
 def test_a_trial_that_the_batch_refuses_is_not_shown_to_the_additional_samples():
     verdict = judged(ASNTR(slack=0.0), 1.0, -1.0, 0.5)
-    assert (verdict.accepted, verdict.refuted, verdict.cost) == (False, False, 0.0)
+    assert (verdict.accepted, verdict.refuted) == (False, False)
 
 
 def test_the_forgiven_rise_on_the_additional_samples_is_summable():
@@ -89,15 +95,16 @@ def test_its_count_is_its_state():
     assert judged(policy, 1.0, None, 0.2) == judged(other, 1.0, None, 0.2)
 
 
-def test_additional_samples_are_new_in_every_iteration_and_end_with_the_full_batch(
+def test_additional_samples_are_new_in_every_draw_and_end_with_the_full_batch(
     small_regression,
 ):
     problem, _ = small_regression
     sampling = Adaptive(size=10, extra=7, iterations=2)
     sampling.prepare(3)
-    first, second = (sampling.problem(problem, k) for k in (0, 1))
+    first, second, third = (sampling.problem(problem, k) for k in range(3))
     assert torch.equal(first.samples.terms[0], second.samples.terms[0])
-    assert not torch.equal(first.extra.samples.terms[0], second.extra.samples.terms[0])
+    assert torch.equal(first.extra.samples.terms[0], second.extra.samples.terms[0])
+    assert not torch.equal(first.extra.samples.terms[0], third.extra.samples.terms[0])
     again = sampling.problem(problem, 0).extra.samples.terms[0]
     assert torch.equal(first.extra.samples.terms[0], again)
     assert len(again) == len(again.unique()) == 7
@@ -142,3 +149,40 @@ def test_a_run_with_additional_samples_pays_for_them_and_improves(small_regressi
             assert report.total == pytest.approx(fresh + trials * part.cost + 2 * part.extra.cost)
     assert refuted > 0
     assert problem.at(engine.point.theta).value < 0.3 * before
+
+
+LOCAL = {
+    "layers": SaptsP(subdomains=2),
+    "layers, Frozen": Sapts(
+        decomposition=Product(parameters=Layers(subdomains=2), samples=Data(subdomains=1))
+    ),
+    "parts": SaptsD(subdomains=2, overlap=0.0),
+    "pairs": Hybrid(),
+}
+
+
+@pytest.mark.parametrize("strategy", LOCAL)
+def test_local_problems_have_no_additional_samples(small_regression, strategy):
+    problem, theta = small_regression
+    problem.extra = problem.part(Samples((torch.arange(5),)))
+    parts = LOCAL[strategy].parts(TrustRegion.Config(acceptance="asntr"))
+    subdomains = parts.preconditioner.decomposition.split(problem)
+    point = problem.both(theta)
+    assert [s.objective(problem, point).extra for s in subdomains] == [None] * len(subdomains)
+    engine = Engine(parts, Serial(), 2)
+    engine.start(problem, theta)
+    assert [engine.step(problem).accepted for _ in range(3)].count(True) > 0
+    assert problem.extra is not None  # that of f is where it was
+
+
+def test_a_refuted_mini_batch_keeps_its_samples_until_the_next_draw():
+    full = Samples.all(1000)
+    sampling = Adaptive(size=100, iterations=3, growth=2.0)
+    drawn = [sampling.samples(full, 0)]
+    for k in range(6):
+        sampling.observe(StepReport(iteration=k, refuted=int(k == 0)))
+        drawn.append(sampling.samples(full, k + 1))
+    assert [sampling.draw(k) for k in range(7)] == [0, 0, 0, 1, 1, 1, 2]
+    for k in (1, 2):
+        assert torch.equal(drawn[k].terms[0], drawn[0].terms[0])
+    assert [len(samples) for samples in drawn] == [100, 100, 100, 200, 200, 200, 210]

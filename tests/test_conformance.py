@@ -198,8 +198,11 @@ class Given(Decomposition):
 @pytest.mark.parametrize(
     ("subdomains", "message"),
     [
-        ([], r"must give a list of subdomains that are numbered 0..N-1; it gave \[\]"),
-        (None, "it gave None"),
+        (
+            [],
+            r"must (give|return) a list of .*numbered 0..N-1; it (gave \[\]|returned a list of 0)",
+        ),
+        (None, "it (gave|returned) None"),
         ([Subdomain(1), Subdomain(0)], r"the numbers \[1, 0\]"),
         ([Subdomain(0, torch.arange(10**6))], "subdomain 0: its indices must be"),
         ([Subdomain(0), Subdomain(1, torch.tensor([3, 3]))], "subdomain 1: .*distinct integers"),

@@ -3,7 +3,10 @@
 import math
 import os
 import signal
+import subprocess
 import time
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import torch
@@ -11,14 +14,16 @@ import torch
 from ddopt.acceptance import Verdict
 from ddopt.acceptance.monotone import Monotone
 from ddopt.autograd import AutogradProblem
+from ddopt.decomposition import Subdomain
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.engine import Engine
-from ddopt.executor import Serial, Split, pulse
+from ddopt.executor import Serial, Split, distributed, pulse
 from ddopt.hessian.none import NoCurvature
 from ddopt.parts import GlobalPass, Parts, Preconditioner
 from ddopt.problem import Samples
 from ddopt.radius.stepwise import Stepwise
+from ddopt.recombination import Recombined
 from ddopt.recombination.best import Best
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum
@@ -85,10 +90,10 @@ LAYOUT = Layout(
 N = LAYOUT.size
 
 
-def regression(samples=21, poison=None):
+def regression(samples=21, poison=None, phase=0.0):
     x = torch.linspace(-1.0, 1.0, samples, dtype=torch.float64)
     x = torch.stack([x, x.cos()], dim=1)
-    y = (3.0 * x[:, 0]).sin()
+    y = (3.0 * x[:, 0]).sin() + phase
 
     def losses(p, chosen):
         (i,) = chosen.terms
@@ -251,10 +256,42 @@ def test_nan_on_one_rank_is_a_rejected_step_on_all(where):
         assert outcomes[0][:4] == (False, -math.inf, True, True)
 
 
+class Uneven(Layers):
+    """Two groups of coordinates, that differ where one asks for it."""
+
+    name = "uneven"
+
+    def __init__(self, shifted=False, more=False):
+        super().__init__()
+        self.cut, self.count = N // 2 + shifted, 2 + more
+
+    def split(self, problem):
+        edges = [0, self.cut, N] if self.count == 2 else [0, 1, self.cut, N]
+        return [Subdomain(d, slice(*edges[d : d + 2])) for d in range(self.count)]
+
+
+class Longer(Sum):
+    """A sum that is longer by a bit, where one asks for it."""
+
+    name = "longer"
+
+    def __init__(self, odd=False):
+        super().__init__()
+        self.factor = 1.0 + 1e-12 * odd
+
+    def combine(self, corrections):
+        found = super().combine(corrections)
+        return Recombined(self.factor * found.step, found.predicted)
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
         ("samples", "sample counts of rank 1"),
+        ("data", "data of rank 1"),
+        ("subdomains", "subdomains of Uneven of rank 1"),
+        ("number", "subdomains of Uneven of rank 1"),
+        ("step", "step of Longer of rank 1"),
         ("model", "parameters of rank 1"),
         ("theta", "initial values of rank 1"),
         ("method", "method of rank 1"),
@@ -263,13 +300,29 @@ def test_nan_on_one_rank_is_a_rejected_step_on_all(where):
 def test_ranks_that_were_given_different_things_are_told_apart(changed, named):
     def mismatched(executor):
         odd = executor.rank == 1
+        before = initial()
         running = engine(executor, "layers" if odd and changed == "method" else "data")
-        problem = Split(regression(22 if odd and changed == "samples" else 21), 4, executor)
+        if changed in ("subdomains", "number", "step"):
+            cut = Uneven(odd and changed == "subdomains", odd and changed == "number")
+            made = replace(
+                running.parts.preconditioner,
+                decomposition=cut,
+                recombination=Longer(odd and changed == "step"),
+            )
+            running = Engine(Parts(made, None), executor, shares=4)
+        data = odd and changed == "data"
+        count = 22 if odd and changed == "samples" else 21
+        inner = regression(count, phase=1e-15 if data else 0.0)
         theta = initial() + (1e-15 if odd and changed == "theta" else 0.0)
         if odd and changed == "model":
             theta = torch.zeros(5, dtype=torch.float64)
-            problem.layout = Layout(("only",), (torch.Size([5]),))
+            inner.layout = Layout(("only",), (torch.Size([5]),))
+        problem = Split(inner, 4, executor)
         running.start(problem, theta)
+        try:
+            running.step(problem)
+        finally:
+            assert torch.equal(running.point.theta, before), "no step may have been taken"
 
     for outcome in gather_ranks(mismatched, 3):
         assert isinstance(outcome, RankFailedError)
@@ -306,3 +359,53 @@ def test_a_rank_that_hangs_ends_the_test():
 
     with pytest.raises(RankFailedError, match="not done after 2 s"):
         run_ranks(hanging, 2, timeout=2.0)
+
+
+def relayed(executor, delay):
+    """Each rank is sent a vector by the one before it, and waits for one that is late."""
+    rank, others = executor.rank, executor.size
+    found = []
+    for number in range(4):
+        tensors = (torch.full((300_000,), float(10 * rank + number)), torch.arange(3))
+        if rank == 1 and number == 1:
+            delay()
+        executor.send(tensors, rank, (rank + 1) % others)
+        floats, numbers = executor.receive((rank - 1) % others, rank, torch.device("cpu"))
+        executor.settle()
+        found.append((float(floats[0]), numbers.tolist()))
+    total = executor.numbers({rank: [float(rank)]}, others)
+    return found, total
+
+
+def late():
+    time.sleep(1.5)
+
+
+def stopped():
+    """Stop this process, as a debugger or a job system does, until another one lets it go on."""
+    subprocess.Popen(["sh", "-c", f"sleep 1.5; kill -CONT {os.getpid()}"])
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("delay", [late, stopped])
+def test_a_message_is_waited_for_beyond_every_look_at_the_others(delay, monkeypatch):
+    monkeypatch.setattr(distributed, "LOOK", timedelta(seconds=0.1))
+    ranks = run_ranks(relayed, 3, delay)
+    for rank, (found, total) in enumerate(ranks):
+        assert found == [(10.0 * ((rank - 1) % 3) + k, [0, 1, 2]) for k in range(4)]
+        assert total == [[0.0], [1.0], [2.0]]
+
+
+def test_a_rank_that_dies_is_named_by_those_that_wait_for_its_message(monkeypatch):
+    monkeypatch.setattr(pulse, "BROKEN", 3.0)
+    outcomes = gather_ranks(relayed, 3, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    for rank in (0, 2):
+        assert "rank 1 " in str(outcomes[rank])
+        assert "RankLostError" in str(outcomes[rank])
+
+
+def test_a_rank_that_stays_silent_is_named(monkeypatch):
+    monkeypatch.setattr(distributed, "STUCK", 4.0)
+    outcomes = gather_ranks(relayed, 3, lambda: os.kill(os.getpid(), signal.SIGSTOP), timeout=14.0)
+    for rank in (0, 2):
+        assert "rank 1 gave no sign of life for 4 s" in str(outcomes[rank])

@@ -18,6 +18,7 @@ from ddopt.recombination import Corrections
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum
 from ddopt.solver.adam import Adam
+from ddopt.solver.lssr1 import LSSR1
 from ddopt.solver.sgd import SGD
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.vectors import norm
@@ -274,3 +275,47 @@ def test_split_evaluation_changes_nothing_but_round_off(small_regression):
     whole, _ = run(problem, theta, Plain(), steps=8)
     split, _ = run(Split(problem, 4, Serial()), theta, Plain(subdomains=4), steps=8)
     assert split.point.value == pytest.approx(whole.point.value, rel=1e-6)
+
+
+@pytest.mark.parametrize("solver", [TrustRegion, LSSR1])
+def test_a_box_that_sticks_out_of_the_ball_is_refused(solver):
+    box = {"name": "cauchy", "norm": "inf"}
+    with pytest.raises(ValueError, match=r"fills a box .* give the solver norm = 'inf' too"):
+        solver(hessian="none", subproblem=box)
+    assert solver(hessian="none", subproblem=box, norm="inf").config.norm == "inf"
+    assert solver(hessian="none", subproblem="cauchy", norm="inf").config.norm == "inf"
+
+
+@pytest.mark.parametrize("iterations", [0, 1])
+def test_apts_has_one_radius_as_published(small_regression, iterations):
+    problem, theta = small_regression
+    strategy = APTS(subdomains=4, first_radius=0.5, global_iterations=iterations)
+    engine = Engine(strategy.parts(LSR1), Serial(), 4)
+    engine.start(problem, theta)
+    bounds = engine.parts.preconditioner.solver.radius
+    assert (bounds.smallest, bounds.largest) == (1e-12 / 4, 1e6 / 4)  # line 5 of Algorithm 1
+    for _ in range(12):
+        radius, begun = engine.radius, []
+        watch = [engine.parts.global_pass.solver] if iterations else []
+        for solver in [*engine.solvers.values(), *watch]:
+            note_radius(solver, begun)
+        report = engine.step(problem)
+        if len(begun) == 4 + iterations:
+            assert begun[:4] == [radius / 4] * 4
+        grown, shrunk = report.ratio > 0.75, report.ratio < 0.1
+        assert report.radius == radius * (2.0 if grown else 0.5 if shrunk else 1.0)  # equation 7
+        assert report.accepted == (report.ratio >= 0.1)
+        assert begun[4:] in ([], [report.radius])  # line 9: the global pass takes it ...
+        assert engine.radius == (report.global_radius if iterations else report.radius)  # and gives
+    assert engine.point.value < 0.5 * problem.at(theta).value
+
+
+def note_radius(solver, begun):
+    """Let a solver write down the radius that each call begins with."""
+    own = type(solver).solve
+
+    def noted(problem, start, ball, iterations):
+        begun.append(solver.radius)
+        return own(solver, problem, start, ball, iterations)
+
+    solver.solve = noted

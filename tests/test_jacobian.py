@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ddopt.problem import Consistent, Frozen, Problem
+from ddopt.derived import Consistent, Frozen
+from ddopt.problem import Problem
 from ddopt.scaled import Scaled
 from ddopt.space import Layout
 from ddopt.testing.problems import CurvedLeastSquares

@@ -299,7 +299,7 @@ def test_a_line_search_goes_back_from_where_the_gradient_is_not_finite():
         return Point(theta, (x - 1.0) ** 2, 2.0 * (theta - 1.0) * (math.nan if x > 0.4 else 1.0))
 
     start = visit(0.0 * one)
-    _, end, _ = wolfe(visit, start, Candidate(one, 1.0, 1.0), LOCAL, 5)
+    _, end = wolfe(visit, start, Candidate(one, 1.0, 1.0), LOCAL, 5)
     assert 0.0 < float(end.theta) <= 0.4
 
 

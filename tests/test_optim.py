@@ -14,6 +14,8 @@ from torch.nn.functional import cross_entropy
 from torch.optim import lr_scheduler
 
 from ddopt.optim import SAPTS, TrustRegion
+from ddopt.optim.changes import Changes, misfit
+from ddopt.problem import Point
 from ddopt.testing.problems import classification
 
 
@@ -152,6 +154,20 @@ def test_a_step_costs_one_evaluation_when_the_closure_is_one_function():
     assert len(calls) == 11 == optimizer.evaluations
 
 
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_iterations_on_one_batch_share_the_evaluation_where_it_begins(iterations):
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters(), iterations=iterations)
+    calls = []
+    closure = trainer(model, x, y, optimizer)
+    for k in range(6):
+        pick = torch.arange(k % 3, len(x), 3)
+        optimizer.step(lambda part: calls.append(0) or closure(part), (x[pick], y[pick]))
+    assert len(calls) == optimizer.evaluations == 6 * (1 + iterations) + 1  # asked twice at first
+    with pytest.raises(ValueError, match="iterations = 0; a step takes at least one"):
+        TrustRegion(model.parameters(), iterations=0)
+
+
 @pytest.mark.parametrize(("variant", "subdomains"), [("D", 3), ("M", 2)])
 def test_evaluations_are_the_samples_that_the_closure_has_seen(variant, subdomains):
     model, x, y = classification()
@@ -206,7 +222,12 @@ def test_what_comes_anew_with_every_closure_is_looked_at_once():
     for _ in range(8):
         part, loss = (x, y.clone()), lambda *pair: cross_entropy(*pair)
         optimizer.step(remade(model, part, loss, optimizer))
-    assert optimizer.evaluations == 9 + 3  # after 1, 2 and 4 steps, as with one closure for all
+    twin_model = classification()[0]
+    twin = TrustRegion(twin_model.parameters())
+    closure = remade(twin_model, (x, y), cross_entropy, twin)
+    for _ in range(8):
+        twin.step(closure)
+    assert optimizer.evaluations <= twin.evaluations + 1
 
 
 def test_schedulers_groups_and_hooks_run():
@@ -323,7 +344,7 @@ def test_errors_say_what_to_do():
     model, x, y = classification()
     optimizer = SAPTS(model.parameters(), variant="D", subdomains=2)
     with pytest.raises(ValueError, match="step\\(\\) needs a closure"):
-        optimizer.step()
+        optimizer.step(None)
     with pytest.raises(ValueError, match=r"call step\(closure, batch\)"):
         optimizer.step(trainer(model, x, y, optimizer))
     with pytest.raises(ValueError, match="a trust region that exists"):
@@ -593,14 +614,40 @@ def test_what_a_closure_lacks_is_said():
     for returned, message in (
         (lambda: None, "returned None"),
         (lambda: torch.ones(2), r"shape \(2,\)"),
+        (lambda: True, "returned bool"),
+        (lambda: torch.tensor(True), "torch.bool; it has to return the loss"),
         (lambda: cross_entropy(model(x), y), "loss.backward"),
     ):
         with pytest.raises(ValueError, match=message):
             optimizer.step(returned)
-    with pytest.raises(ValueError, match="another optimizer"):
-        optimizer.load_state_dict(torch.optim.Adam(model.parameters()).state_dict())
     with pytest.raises(ValueError, match=r"Did you mean 'solver.norm'"):
         TrustRegion(model.parameters(), nrm="inf")
+
+
+@pytest.mark.parametrize("retain", [False, True])
+def test_a_forward_pass_outside_the_closure_is_told(retain):
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    outside = model(x)
+
+    def closure():
+        loss = cross_entropy(outside, y)
+        loss.backward(retain_graph=retain)
+        return loss
+
+    if retain:
+        closure()  # the graph survives this one
+    else:
+        outside.sum().backward()
+    with pytest.raises(ValueError, match="put the whole forward pass inside the closure"):
+        optimizer.step(closure)
+
+
+def test_an_error_inside_a_closure_is_its_own():
+    model, x, y = classification()
+    optimizer = TrustRegion(model.parameters())
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        optimizer.step(lambda: cross_entropy(model(x[:, :1]), y))
 
 
 def test_what_it_shows_of_itself_is_short():
@@ -615,3 +662,68 @@ def test_a_closure_cannot_be_cut_into_stages():
     model, _, _ = classification()
     with pytest.raises(ValueError, match="choose variant 'P'"):
         SAPTS(model.named_parameters(), variant="IP", subdomains=2)
+
+
+def looks(steps, lengths, **options):
+    """After which steps a deterministic loss is looked at again; ``lengths`` are the steps'."""
+    changes, found = Changes(options.get("stochastic")), []
+    for k in range(steps):
+        if changes.due(k):
+            found.append(k)
+            assert changes.compared(1.0, 1.0, 2.0**-52)
+        changes.stepped(lengths(k))
+    return found
+
+
+def test_a_loss_is_looked_at_again_where_something_asks_for_it():
+    assert looks(300, lambda k: 1.0) == [64, 128, 256]
+    # Nothing succeeds from the tenth step on: after 3, 6, 12, 24 rejections in a row.
+    assert looks(40, lambda k: 1.0 if k < 10 else 0.0) == [13, 16, 22, 34]
+    assert looks(300, lambda k: 0.0, stochastic=False) == []
+    changes = Changes(None)
+    assert not changes.compared(1.0, 1.1, 2.0**-52)
+    assert changes.due(7)  # the next step tells new points from mini-batches
+    assert not changes.compared(1.0, 1.1, 2.0**-52)
+    assert changes.stochastic
+
+
+def test_values_that_do_not_fit_the_slopes_ask_for_a_look():
+    one = torch.ones(2, dtype=torch.float64)
+    here, there = Point(0.0 * one, 1.0, -one), Point(0.5 * one, 0.25, -0.5 * one)
+    assert misfit(here, there) == pytest.approx(0.0)  # of a quadratic, 1 − Σx + ½ Σx²
+    other = Point(0.5 * one, 0.6, -0.5 * one)  # of another function
+    assert misfit(here, other) > 0.5
+    changes = Changes(None)
+    changes.stepped(1.0, here, there)
+    assert not changes.due(5)
+    changes.stepped(1.0, here, other)
+    assert changes.due(5)
+    assert not changes.due(9)  # it was the same function: less is to be thought of the next misfit
+    assert changes.due(10)
+
+
+@pytest.mark.parametrize("draw", ["numpy", "next"])
+def test_samples_that_a_closure_draws_by_itself_are_noticed(draw):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2048, 8, generator=generator)
+    y = x.sin().sum(1, keepdim=True)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+    optimizer, drawing = TrustRegion(model.parameters()), np.random.default_rng(0)
+    batches = iter([torch.randint(0, 2048, (256,), generator=generator) for _ in range(200)])
+
+    def closure():
+        index = (
+            torch.as_tensor(drawing.integers(0, 2048, 256)) if draw == "numpy" else next(batches)
+        )
+        loss = (model(x[index]) - y[index]).square().mean()
+        loss.backward()
+        return loss
+
+    def train():
+        for _ in range(20):
+            optimizer.step(closure)
+
+    with pytest.warns(UserWarning, match="it draws elsewhere"):
+        train()
+    assert optimizer.state_dict()["param_groups"][0]["steps"] == 20
+    assert optimizer._changes.stochastic

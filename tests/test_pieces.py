@@ -24,7 +24,9 @@ SOLVERS = {
     "lbfgs, dogleg": TrustRegion.Config(hessian="lbfgs", subproblem="dogleg"),
     "lsr1, steihaug": TrustRegion.Config(subproblem="steihaug"),
     "lssr1": LSSR1.Config(),
-    "first order": TrustRegion.Config(hessian="none", subproblem={"name": "cauchy", "norm": "inf"}),
+    "first order": TrustRegion.Config(
+        norm="inf", hessian="none", subproblem={"name": "cauchy", "norm": "inf"}
+    ),
     "additional samples": TrustRegion.Config(acceptance="asntr", hessian="lsr1"),
     "trust-region Adam": TrustRegionAdam.Config(),
     "adam": Adam.Config(),

@@ -5,8 +5,9 @@ import torch
 
 from ddopt.decomposition.data import Data, deal, widen
 from ddopt.decomposition.layers import Layers, balanced
+from ddopt.derived import Consistent, Frozen
 from ddopt.executor import Serial, Split
-from ddopt.problem import Blank, Consistent, Frozen, Samples
+from ddopt.problem import Blank, Samples
 from ddopt.space import Layout, Parameters, prolong, restrict
 
 

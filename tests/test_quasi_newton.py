@@ -21,16 +21,22 @@ from ddopt_sapts.trust_region import TrustRegion as Plain
 @pytest.mark.parametrize(
     ("n", "options", "kind"),
     [
-        (100, {}, LSR1),  # the pairs span the whole space
-        (101, {}, SSBroyden),
+        (200, {}, LSR1),
+        (201, {}, SSBroyden),
+        (100, {"small": 99}, SSBroyden),
         (6_001, {}, LSR1),
-        (200, {"dense": 199}, LSR1),
+        (300, {"dense": 299}, LSR1),
         (200, {"memory": 7}, LSR1),
     ],
 )
 def test_the_number_of_parameters_decides(n, options, kind):
-    chosen = QuasiNewton(**options).chosen(n)
+    hessian = QuasiNewton(**options)
+    chosen = hessian.chosen(n)
     assert type(chosen) is kind
+    assert getattr(chosen.config, "adaptive", False) == (n <= 200 and not options)
+    again = QuasiNewton(**options)
+    again.load_state_dict(hessian.state_dict())
+    assert repr(again.chosen(n)) == repr(chosen)
     if "memory" in options:
         assert chosen.config.memory == 7
 
@@ -79,5 +85,5 @@ def test_a_small_quadratic_is_solved_in_few_evaluations():
 
 
 def test_the_optimizer_takes_the_dense_matrix():
-    optimizer = ddopt.TrustRegion([torch.nn.Parameter(torch.zeros(150, dtype=torch.float64))])
+    optimizer = ddopt.TrustRegion([torch.nn.Parameter(torch.zeros(300, dtype=torch.float64))])
     assert "ssbroyden" in optimizer.state_dict()["param_groups"][0]["engine"]

@@ -10,10 +10,11 @@ from torch.nn.functional import cross_entropy
 from ddopt.acceptance.monotone import Monotone
 from ddopt.autograd import AutogradProblem
 from ddopt.closure import ClosureProblem, Stillness
+from ddopt.derived import Consistent, Frozen
 from ddopt.executor import Serial, Split
 from ddopt.optim import SAPTS, TrustRegion
 from ddopt.optim.changes import Changes
-from ddopt.problem import Consistent, Frozen, Point, Samples
+from ddopt.problem import Point, Samples
 from ddopt.scaled import Scaled
 from ddopt.solver.pieces import Cut, Pieces
 from ddopt.space import Layout, Parameters

@@ -150,6 +150,9 @@ def test_a_plugin_can_ask_a_run_to_stop(run_file, tmp_path, monkeypatch):
             if hook == "ddopt_after_step" and arguments["report"].iteration == 2:
                 arguments["run"].request_stop()
 
+        def states(self):
+            return {}
+
     monkeypatch.setattr("ddopt.run.running.manager", Impatient)
     assert manager() is not None
     reason, lines, _ = run(run_file, tmp_path / "out")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -27,7 +27,6 @@ class Verdict:
     accepted: bool
     ratio: float
     refuted: bool = False  # taken by the samples of the problem, rejected by independent ones
-    cost: float = 0.0  # of the judgement itself, in full gradients
     non_finite: bool = False  # rejected since f or its gradient is not finite there
 
 
@@ -99,10 +98,3 @@ class Acceptance(Component):
     def reset(self) -> None:
         """Forget earlier values: they are of another function."""
         self.load_state_dict(type(self)(self.config).state_dict())
-
-    def state_dict(self) -> dict[str, Any]:
-        """What the policy remembers, as plain numbers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""

@@ -63,7 +63,7 @@ class ASNTR(Acceptance):
         gain = here.value + self.config.sample_slack * summable - extra.at(trial.theta).value
         needed = self.config.sample_threshold * problem.geometry.norm(here.gradient) ** 2
         agreed = gain >= needed  # false for NaN
-        return replace(verdict, accepted=agreed, refuted=not agreed, cost=2.0 * extra.cost)
+        return replace(verdict, accepted=agreed, refuted=not agreed)
 
     def ratio(self, value: float, trial: float, predicted: float) -> float:
         """ρ = (f_k + t_k Δ_k − f⁺) / pred."""

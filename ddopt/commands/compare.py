@@ -10,6 +10,7 @@ import click
 
 from ddopt.commands import options
 from ddopt.commands.errors import INTERRUPTED, courteous
+from ddopt.limits import brief
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ddopt.config import Stop
 
 RATES = "1e-4:1:13"
+MOST_RATES = 1000
 
 
 @click.command("compare")
@@ -37,11 +39,9 @@ RATES = "1e-4:1:13"
     metavar="NAMES",
     help="More strategies; NAME:N is one with N subdomains, for example sapts_d:4.",
 )
-@click.option(
-    "--evaluations", type=click.FloatRange(min=0, min_open=True), help="Budget of each run."
-)
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Budget in seconds.")
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--evaluations", type=options.Amount(), help="Budget of each run.")
+@click.option("--seconds", type=options.Amount(), help="Budget in seconds.")
+@click.option("--seeds", type=click.IntRange(min=1, max=10_000), default=3, show_default=True)
 @click.option(
     "--rates",
     default=RATES,
@@ -51,7 +51,7 @@ RATES = "1e-4:1:13"
 )
 @click.option(
     "--every",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Amount(),
     help="Evaluations between two measurements; by default 1 % of the budget, or 10.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder.")
@@ -88,8 +88,8 @@ def command(
         every = every or (stop.evaluations or 1000.0) / 100
         folder = out or Path("comparisons") / config.stem
         contest = Contest(folder, stop, seeds, learning_rates(rates), every, click.echo)
+        warm(ours[0].config)  # first: what cannot run leaves no folder behind
         contest.claim(ours[0].config)
-        warm(ours[0].config)
         rows: list[Row] = []
         for one in ours:
             row = contest.strategy(one)
@@ -136,11 +136,13 @@ def learning_rates(text: str) -> Sequence[float]:
     try:
         if ":" in text:
             first, last, count = text.split(":")
+            if int(count) > MOST_RATES:
+                raise ValueError(f"{count} rates")
             found = np.geomspace(float(first), float(last), int(count)).tolist()
         else:
             found = [float(one) for one in split(text)]
     except ValueError:
         found = []
     if not found or not all(0.0 < rate < float("inf") for rate in found):
-        raise ValueError(f"--rates is FIRST:LAST:COUNT, like {RATES}, or a list, not {text!r}")
+        raise ValueError(f"--rates is FIRST:LAST:COUNT, like {RATES}, or a list, not {brief(text)}")
     return found

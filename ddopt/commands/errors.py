@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130  # the exit code that shells give to Ctrl-C
 NOT_FINITE = 3  # of a run that ends since the loss, or a derivative of it, is not finite
 TRACEBACK = "DDOPT_TRACEBACK"  # set it to 1 to see where a message comes from
+LINE = 200  # characters of another library's message
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REMEDY = "; make room, then continue: ddopt resume, or the same ddopt compare"
 
@@ -31,11 +32,12 @@ def courteous() -> Iterator[None]:
     """Turn what a user can mend into a message.
 
     That is a ``ValueError``, a package that is missing, a file that cannot be read or written, a
-    disk that is full, and the death of another process, which says more itself.
+    disk that is full, what does not fit into memory, and the death of another process, which says
+    more itself.
     """
     try:
         yield
-    except (ValueError, ModuleNotFoundError, OSError, RuntimeError) as error:
+    except (ValueError, ModuleNotFoundError, OSError, RuntimeError, MemoryError) as error:
         if os.environ.get(TRACEBACK, "") not in ("", "0") or not _mendable(error):
             raise
         raise _message(error) from error
@@ -47,14 +49,30 @@ def _mendable(error: Exception) -> bool:
     if isinstance(error, RuntimeError):
         from ddopt.executor.pulse import RankLostError
 
-        return isinstance(error, RankLostError)
+        return isinstance(error, RankLostError) or _too_large(error)
     return True
+
+
+def _too_large(error: Exception) -> bool:
+    """Whether memory has run out, as Python, NumPy and torch say it, on any device."""
+    if isinstance(error, MemoryError):
+        return True
+    words = ("allocate memory", "out of memory", "size calculation overflowed", "multiplication ov")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _message(error: Exception) -> click.ClickException:
     text = str(error)
+    if _too_large(error):
+        first = text.partition("\n")[0][:LINE] or "out of memory"
+        return UserError(
+            f"this does not fit into memory ({first}); make the network, the samples of one "
+            "evaluation, or the memory of the curvature smaller"
+        )
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename is not None else ""
+        name = str(error.filename)
+        name = name if len(name) <= LINE else f"{name[:LINE]}..."
+        place = f"{name}: " if error.filename is not None else ""
         return UserError(f"{place}{error.strerror}{REMEDY if error.errno in FULL else ''}")
     if isinstance(error, RuntimeError):
         return click.ClickException(text)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ddopt.plugins import PluginManager
+
+
+class Amount(click.FloatRange):
+    """A number above zero that an end can be compared with: not nan, and not without end."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; nan passes every comparison of click's."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"a finite number is expected, not {value}.", param, ctx)
+        return number
+
 
 plugin_files = click.option(
     "--plugin",
@@ -23,7 +39,7 @@ plugin_files = click.option(
 )
 processes = click.option(
     "--processes",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=1024),
     default=1,
     metavar="W",
     help="Processes that share the subdomains.",

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from ddopt.config import Stop
 
 COUNTING = (
-    "An evaluation is one loss with its gradient on all samples; a trial of a line search and a "
-    "product with the Hessian count whole. Evaluations are those on the longest path, one process "
-    "for each of the N subdomains; *in all* is what the N processes did together. All processes "
-    "run here one after the other, so seconds are those of one process, measuring included."
+    "An evaluation is one loss with its gradient on all samples; a trial of a line search counts "
+    "whole, a product with the Hessian twice, the Jacobian of a physics-informed loss three times. "
+    "Evaluations are those on the longest path, one process for each of the N subdomains; *in all* "
+    "is what the N processes did together. All processes run here one after the other, so seconds "
+    "are those of one process, measuring included."
 )
 
 

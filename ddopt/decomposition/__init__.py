@@ -1,5 +1,5 @@
 """Decompositions of the samples and of the parameters."""
 
-from ddopt.decomposition.decomposition import Decomposition, Subdomain, validate
+from ddopt.decomposition.decomposition import Decomposition, Subdomain, inventory, validate
 
-__all__ = ["Decomposition", "Subdomain", "validate"]
+__all__ = ["Decomposition", "Subdomain", "inventory", "validate"]

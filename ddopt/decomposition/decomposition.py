@@ -11,6 +11,7 @@ import torch
 from ddopt.component import Component
 from ddopt.scaled import Scaled
 from ddopt.space import Indices, extent, prolong, restrict
+from ddopt.vectors import fingerprint
 
 if TYPE_CHECKING:
     from ddopt.problem import Point, Problem, Samples
@@ -49,14 +50,21 @@ class Subdomain:
         return n if self.indices is None else extent(self.indices)
 
     def objective(self, problem: Problem, point: Point) -> Problem:
-        """f_d: the loss over D_d as a function of the parameters in C_d, around θ_k = ``point``."""
+        """f_d: the loss over D_d as a function of the parameters in C_d, around θ_k = ``point``.
+
+        It has no additional samples: they judge steps of f, in vectors of all parameters.
+        """
+        whole = problem
         if self.samples is not None and self.proportional:
             assert problem.samples is not None
             share = problem.share(self.samples)
             problem = Scaled(share, len(problem.samples) / len(self.samples))
         elif self.samples is not None:
             problem = problem.part(self.samples)
-        return problem.frozen(point, self.indices)
+        local = problem.frozen(point, self.indices)
+        if local is not whole:
+            local.extra = None  # a problem that is a changed copy has those of the original
+        return local
 
 
 def validate(subdomains: list[Subdomain], n: int) -> torch.Tensor:
@@ -87,6 +95,24 @@ def validate(subdomains: list[Subdomain], n: int) -> torch.Tensor:
             )
         moved |= own
     return moved
+
+
+def inventory(subdomains: list[Subdomain], n: int, *, parameters: bool = True) -> str:
+    """Subdomains in a line that differs where one of them does; of ``n`` parameters.
+
+    Without ``parameters`` it is silent about those: of stages every process sees its own.
+    """
+    marks = []
+    for one in subdomains:
+        terms = one.samples.terms if one.samples is not None else ()
+        marks += [fingerprint(term) for term in terms]
+        if parameters and one.indices is not None:
+            marks += [fingerprint(torch.arange(n)[one.indices])]
+    sizes = f" of {[one.size(n) for one in subdomains]} parameters" if parameters else ""
+    samples = [None if one.samples is None else one.samples.counts for one in subdomains]
+    weights = [one.weight for one in subdomains]
+    mark = fingerprint(torch.tensor(list("".join(marks).encode()), dtype=torch.uint8))
+    return f"{len(subdomains)}{sizes}, samples {samples}, weights {weights}, indices {mark}"
 
 
 def _described(indices: object) -> str:

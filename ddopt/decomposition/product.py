@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -30,13 +30,17 @@ class Product(Decomposition):
             "layers", validate_default=True, description="how parameters are cut into N_P groups"
         )
 
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.samples: Any = self.config.samples.build()
+        self.parameters: Any = self.config.parameters.build()
+
     def split(self, problem: Problem) -> list[Subdomain]:
         """All pairs of a part and a group; a single pair is the problem itself.
 
         Raises ``ValueError`` if a factor cuts what the other one is there for.
         """
-        parts = self._factor("samples").split(problem)
-        groups = self._factor("parameters").split(problem)
+        parts, groups = self.samples.split(problem), self.parameters.split(problem)
         if any(part.indices is not None for part in parts):
             raise self._misplaced("samples", "parameters")
         if any(group.samples is not None for group in groups):
@@ -46,10 +50,6 @@ class Product(Decomposition):
             Subdomain(d, group.indices, part.samples, part.weight, part.proportional)
             for d, (part, group) in enumerate(pairs)
         ]
-
-    def _factor(self, key: str) -> Decomposition:
-        built: Decomposition = getattr(self.config, key).build()
-        return built
 
     def _misplaced(self, key: str, cut: str) -> ValueError:
         name = getattr(self.config, key).component.name

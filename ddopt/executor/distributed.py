@@ -18,11 +18,14 @@ from pydantic import Field
 from ddopt.component import Settings
 from ddopt.executor.collectives import all_gather_single
 from ddopt.executor.executor import Executor, fold, tree_sum
+from ddopt.executor.facts import differences
+from ddopt.executor.messenger import Messenger
 from ddopt.executor.pulse import STUCK, Pulse, RankLostError
 from ddopt.executor.serial import Serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
 SHORT = 15  # numbers per process that travel in one collective; more take a second one
 HEADER = 12  # numbers that describe a tensor on its way: how many there are, dtype, shape
@@ -35,7 +38,7 @@ DTYPES = (
     torch.int32,
     torch.bool,
 )
-LOOK = timedelta(seconds=5)  # how often a waiting process looks whether the others live
+LOOK = timedelta(seconds=1)  # how often a waiting process looks whether the others live
 POLL = 1e-4  # seconds; NCCL aborts what is waited for with a timeout, so it is polled
 
 
@@ -70,6 +73,7 @@ class Distributed(Executor):
         self._leaving: list[tuple[dist.Work | None, torch.Tensor]] = []
         self._polled = "nccl" in str(dist.get_backend_config())
         store = dist.distributed_c10d._get_default_store()
+        self._messenger = Messenger()
         self.pulse = Pulse(dist.PrefixStore("ddopt", store), self.rank, self.size)
 
     def grid(self, columns: int) -> tuple[Executor, Executor]:
@@ -238,13 +242,16 @@ class Distributed(Executor):
         return tuple(found)
 
     def _fill(self, tensor: torch.Tensor, source: int, target: int) -> None:
-        self._run(lambda: dist.irecv(tensor, self._members[self.owner(source)], tag=target))
+        self._head.collectives += 1
+        self._wait(
+            lambda: dist.irecv(tensor, self._members[self.owner(source)], tag=target), tensor
+        )
 
     def settle(self) -> None:
         """Wait for the sends."""
         leaving, self._leaving = self._leaving, []
-        for work, _ in leaving:
-            self._wait(lambda work=work: work)  # type: ignore[misc]
+        for work, message in leaving:
+            self._wait(lambda work=work: work, message)  # type: ignore[misc]
 
     def agree(self, facts: dict[str, str]) -> None:
         """Compare with what rank 0 was given."""
@@ -259,16 +266,11 @@ class Distributed(Executor):
             json.loads(bytes(row[:length].tolist()))
             for row, length in zip(rows, lengths, strict=True)
         ]
-        differences = [
-            f"{fact} of rank {rank} differs from that of rank 0: {_apart(theirs, wanted)}"
-            for rank, facts in enumerate(given)
-            for fact in {**given[0], **facts}
-            if (theirs := facts.get(fact, "none")) != (wanted := given[0].get(fact, "none"))
-        ]
-        if differences:
+        found = differences(given)
+        if found:
             raise ValueError(
                 "the processes were not given the same problem. "
-                + "; ".join(differences[:4])
+                + "; ".join(found[:4])
                 + ". Every process must build the same model, data and configuration"
             )
 
@@ -276,6 +278,7 @@ class Distributed(Executor):
         """Leave the process group, after a success: all processes must get here."""
         self._run(lambda: dist.barrier(group=self._group, async_op=True))
         self.pulse.stop()
+        self._messenger.stop()
         dist.destroy_process_group()
         # A group's threads end with the last reference to it. One that still drops a tensor while
         # the interpreter shuts down aborts the process.
@@ -287,16 +290,29 @@ class Distributed(Executor):
         self._head.collectives += 1
         self._wait(collective)
 
-    def _wait(self, collective: Callable[[], dist.Work | None]) -> None:
+    def _wait(
+        self, collective: Callable[[], dist.Work | None], message: torch.Tensor | None = None
+    ) -> None:
+        """Wait for a collective, or for a ``message`` from or to one other process."""
         try:
             work = collective()
             assert work is not None
-            while not self._finished(work):
-                self.pulse.check(STUCK)
+            if message is None or (self._polled and message.is_cuda):
+                while not self._finished(work):
+                    self.pulse.check(STUCK)
+            else:
+                self._await(self._messenger.arrival(work))
         except RankLostError:
             raise
         except RuntimeError as error:
             self.pulse.diagnose(error)
+
+    def _await(self, arrived: Future[None]) -> None:
+        while True:
+            try:
+                return arrived.result(LOOK.total_seconds())
+            except TimeoutError:
+                self.pulse.check(STUCK)
 
     def _finished(self, work: dist.Work) -> bool:
         """Wait for a while; a collective that is merely late can still be waited for."""
@@ -318,13 +334,3 @@ class Distributed(Executor):
 
     def _count(self, elements: int, like: torch.Tensor) -> None:
         self._head.bytes_sent += elements * like.element_size()
-
-
-def _apart(theirs: str, wanted: str) -> str:
-    """Both texts, from a little before where they part."""
-    start = next(
-        (i for i, (a, b) in enumerate(zip(theirs, wanted, strict=False)) if a != b),
-        min(len(theirs), len(wanted)),
-    )
-    start = max(0, start - 30)
-    return f"{theirs[start : start + 80]!r} against {wanted[start : start + 80]!r}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddopt.component import Component
 
@@ -87,6 +87,13 @@ class Executor(Component):
 
     def settle(self) -> None:
         """Wait until everything that this process sent has left."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: what comes out does not depend on who did it."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """There is nothing to restore, on whatever number of processes."""
 
     @cached_property
     def _posted(self) -> dict[tuple[int, int], deque[tuple[torch.Tensor, ...]]]:

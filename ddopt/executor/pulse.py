@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch.distributed as dist
 
 BEAT = 1.0  # seconds between two signs of life
-BROKEN = 10.0  # silence, in seconds, that explains a collective that failed
+BROKEN = 6.0  # silence, in seconds, that explains a collective that failed
 STUCK = 40.0  # silence that ends the wait for one that has not: a busy process may miss a few beats
 CAUSE = "cause"
 LAUNCHER = "DDOPT_LAUNCHER"  # the id of the process that started this one and takes it along

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from ddopt.decomposition.data import deal
+from ddopt.derived import Derived, Frozen
+from ddopt.executor.rows import Rows
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
-from ddopt.problem import Frozen, Operator, Point, Problem, Samples
+from ddopt.problem import Operator, Point, Problem, Samples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ddopt.executor.executor import Executor
     from ddopt.space import Indices
 
+T = TypeVar("T")
+JACOBIAN = 3.0  # evaluations, for what shares do by themselves at one θ
 
-class Split(Problem):
+
+class Split(Derived):
     """A problem whose value and gradient are summed over N shares of its samples.
 
     The shares are dealt once, by N and not by the number of processes, and summed in subdomain
@@ -27,17 +35,38 @@ class Split(Problem):
 
     def __init__(self, problem: Problem, shares: int, executor: Executor) -> None:
         assert problem.samples is not None
-        self.problem, self.executor, self.count = problem, executor, shares
-        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.draw, self.geometry = problem.draw, problem.geometry
+        super().__init__(problem)
+        self.executor, self.count = executor, shares
         self.extra = problem.extra  # few samples: every process evaluates all of them
-        self.additive, self.vouches = problem.additive, problem.vouches
         dealt = deal(problem.samples.counts, shares)
+        self._longest = max(sum(map(len, share.terms)) for share in dealt)
         self._shares: dict[int, Problem] = {}
         for d in executor.owned(shares):
             picked = zip(problem.samples.terms, dealt[d].terms, strict=True)
             own = Samples(tuple(term[pick] for term, pick in picked))
-            self._shares[d] = problem.share(own)
+            self._shares[d] = problem.own_share(d, shares) or problem.share(own)
+
+    charged = MappingProxyType({"answers": JACOBIAN})
+
+    def answers(self, ask: Callable[[Problem], T]) -> dict[int, T]:
+        """What each share of this process answers, by its number, at the price of a Jacobian.
+
+        For components that work on the shares where they are, such as a factorisation by regions.
+        """
+        return {d: ask(share) for d, share in self._shares.items()}
+
+    @property
+    def path(self) -> float:
+        """The cost of the largest share."""
+        assert self.samples is not None
+        return self.cost * self._longest / len(self.samples)
+
+    def _around(self, problem: Problem) -> Problem:
+        """A subdomain's own loss is evaluated where the subdomain is: not split."""
+        return problem
+
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        return point
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate every share, and add them up in order."""
@@ -69,14 +98,6 @@ class Split(Problem):
         here = self.executor.size == 1
         return self if here else Split(self.problem.alone, self.count, Serial())
 
-    def part(self, samples: Samples) -> Problem:
-        """A subdomain's own loss is evaluated where the subdomain is: not split."""
-        return self.problem.part(samples)
-
-    def share(self, samples: Samples) -> Problem:
-        """So is its share."""
-        return self.problem.share(samples)
-
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """A subdomain's own loss is evaluated where the subdomain is.
 
@@ -99,17 +120,43 @@ class Split(Problem):
 
         return product
 
-    def stages(self) -> list[slice]:
-        """Where the stages lie."""
-        return self.problem.stages()
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """Those of all shares, share after share, gathered: shape (m,)."""
+        own = {d: share.residuals(theta).detach() for d, share in self._shares.items()}
+        return torch.cat(self.executor.each(own, self._sizes(own), theta))
 
-    def facts(self, theta: torch.Tensor) -> dict[str, str]:
-        """What all must agree on."""
-        return self.problem.facts(theta) if self.geometry.sharded else super().facts(theta)
+    def _sizes(self, own: dict[int, torch.Tensor]) -> list[int]:
+        """How many rows each share has."""
+        rows = self.executor.numbers({d: [float(len(r))] for d, r in own.items()}, self.count)
+        return [int(number) for (number,) in rows]
 
-    def coordinates(self, term: int) -> torch.Tensor:
-        """Where the samples lie."""
-        return self.problem.coordinates(term)
+    def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Rows:
+        """The rows of the shares, each where it is evaluated."""
+        own = {d: share.jacobian(theta, dtype) for d, share in self._shares.items()}
+        return Rows(own, self._sizes(own), self.executor, theta.to(dtype or theta.dtype))
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ J v and w ↦ Jᵀw share by share, so that the graph of one share is in memory."""
+        sizes = self._sizes({d: s.residuals(theta) for d, s in self._shares.items()})
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            own = {d: share.differential(theta)[0](v) for d, share in self._shares.items()}
+            return torch.cat(self.executor.each(own, sizes, v))
+
+        def pullback(w: torch.Tensor) -> torch.Tensor:
+            pieces = w.split(sizes)
+            own = {d: s.differential(theta)[1](pieces[d]) for d, s in self._shares.items()}
+            return self.executor.sum(own, self.count, theta)
+
+        return product, pullback
+
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The rows of all shares on every process: m n numbers; ``linearised`` leaves them."""
+        own = {d: share.jacobian(theta, dtype) for d, share in self._shares.items()}
+        n, like = len(theta), theta.to(dtype or theta.dtype)
+        sizes = [size * n for size in self._sizes(own)]
+        flat = {d: rows.reshape(-1) for d, rows in own.items()}
+        return torch.cat(self.executor.each(flat, sizes, like)).view(-1, n)
 
 
 def shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:

@@ -29,7 +29,7 @@ class OperatorModel(Model):
 class Exact(Hessian):
     """∇²f(θ), for problems that can differentiate twice; goes with the subproblem ``steihaug``.
 
-    A product costs about two gradients, and they are not counted as evaluations of f.
+    A product is charged as two evaluations, the gradient that they are made from as one.
     """
 
     name = "exact"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -66,6 +66,14 @@ class Ellipsoidal(Model):
         """The step p (n,) with ‖p‖ <= radius, the decrease −m(p), and ‖p‖."""
 
 
+class Regularised(Model):
+    """A positive semidefinite model that is minimised by solves with B + σI, for a few σ."""
+
+    @abstractmethod
+    def minimise(self, radius: float) -> tuple[torch.Tensor, float, float]:
+        """The step p (n,) with ‖p‖ <= radius, the decrease −m(p), and ‖p‖."""
+
+
 class Hessian(Component):
     """Makes models, and learns from the gradients of visited points.
 
@@ -73,6 +81,7 @@ class Hessian(Component):
     """
 
     seam = "hessian"
+    least_squares = False  # made from residuals
     learns = True  # from pairs; otherwise the gradients of rejected trials are not asked for
 
     @abstractmethod
@@ -102,10 +111,3 @@ class Hessian(Component):
 
     def reset(self) -> None:
         """Forget everything: the problem has changed."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What it remembers: tensors and plain numbers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave, bit for bit."""

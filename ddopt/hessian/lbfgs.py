@@ -51,9 +51,9 @@ class LBFGS(LimitedMemory):
         return Spectral(gradient, self.pairs, gamma, values, from_s, from_y)
 
     def gamma(self) -> float:
-        """yᵀy / sᵀy of the last pair, the usual seed; 1 before there is one."""
+        """yᵀy / sᵀy of the last pair, the usual seed; 0, a linear model, before there is one."""
         if not len(self.pairs):
-            return 1.0
+            return 0.0
         return float(self.pairs.yy[-1, -1] / self.pairs.sy[-1, -1])
 
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:

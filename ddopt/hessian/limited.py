@@ -22,7 +22,7 @@ class LimitedMemory(Hessian):
     class Config(Settings):
         """Size of the memory."""
 
-        memory: int = Field(100, ge=1, description="number of secant pairs m")
+        memory: int = Field(100, ge=1, le=100_000, description="number of secant pairs m")
 
     def __init__(self, config: Any = None, **options: Any) -> None:
         super().__init__(config, **options)

@@ -49,12 +49,16 @@ class LSR1(LimitedMemory):
         fraction: float = Field(
             0.01, gt=0.0, description="γ as a fraction of the smallest positive sᵀy/sᵀs in memory"
         )
+        adaptive: bool = Field(
+            False,
+            description="take a larger fraction, the root of smallest/largest sᵀy/sᵀs in memory, "
+            "where these differ little",
+        )
         eigenvalues: Literal["absolute", "signed"] = Field(
             "absolute",
             description="absolute: |λ| for λ, which damps steps along stale negative curvature; "
             "signed: the SR1 matrix as it is",
         )
-        first_gamma: float = Field(1e-4, gt=0.0, description="γ before any pair has sᵀy > 0")
 
     def model(self, problem: Problem, point: Point) -> Spectral:
         """The quadratic model at ``point``."""
@@ -65,12 +69,23 @@ class LSR1(LimitedMemory):
         return Spectral(point.gradient, self.pairs, gamma, values, -gamma * basis, basis)
 
     def gamma(self) -> float:
-        """The seed: the curvature that is assumed where no pair has looked."""
+        """The seed: the curvature that is assumed where no pair has looked.
+
+        0 before there are pairs: the model is linear, and no unit of f or θ enters it.
+        """
         curvatures = self.pairs.curvatures()
         positive = curvatures[curvatures > 0.0]
-        if not len(positive):
-            return float(self.config.first_gamma)
-        return float(self.config.fraction * positive.min())
+        if len(positive):
+            return self._share(positive) * float(positive.min())
+        negative = curvatures[curvatures < 0.0]
+        return float(-self.config.fraction * negative.max()) if len(negative) else 0.0
+
+    def _share(self, positive: torch.Tensor) -> float:
+        """γ as a fraction of the least of some curvatures, (k,)."""
+        share = float(self.config.fraction)
+        if not self.config.adaptive:
+            return share
+        return max(share, float(positive.min() / positive.max()) ** 0.5)
 
 
 @one_thread()

@@ -22,8 +22,9 @@ class QuasiNewton(Hessian):
     """A dense matrix for some hundreds or thousands of parameters, otherwise secant pairs.
 
     Up to some thousand parameters the matrix costs no more than a hundred pairs, and it forgets
-    nothing (docs/design/curvature.md). Where a hundred pairs span the whole space they are exact on
-    a quadratic after as many steps; where vectors lie in pieces, pairs are all there is.
+    nothing. On small problems pairs with an adaptive seed take fewer evaluations, and where they
+    span the whole space they are exact on a quadratic after as many steps; where vectors lie in
+    pieces, pairs are all there is. What was compared: docs/design/curvature.md.
     """
 
     name = "quasi_newton"
@@ -31,11 +32,17 @@ class QuasiNewton(Hessian):
     class Config(Settings):
         """Where the one ends and the other begins."""
 
+        small: int = Field(
+            200, ge=0, description="the most parameters with pairs, 'lsr1', and an adaptive seed"
+        )
         dense: int = Field(
             6_000, ge=0, description="the most parameters with a dense matrix, 'ssbroyden'"
         )
         memory: int | None = Field(
-            None, ge=1, description="secant pairs of 'lsr1'; given, there is no dense matrix"
+            None,
+            ge=1,
+            le=100_000,
+            description="secant pairs of 'lsr1'; given, there is no dense matrix",
         )
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
@@ -47,16 +54,23 @@ class QuasiNewton(Hessian):
         """The approximation for ``n`` parameters."""
         if self._chosen is None:
             whole = self._geometry is None or not self._geometry.sharded
-            dense = self.config.memory is None and LSR1.Config().memory < n <= self.config.dense
-            self._choose(whole and dense)
+            own = whole and self.config.memory is None
+            if own and n <= self.config.small:
+                self._choose(LSR1(adaptive=True))
+            elif own and n <= self.config.dense:
+                self._choose(SSBroyden(largest=self.config.dense))
+            else:
+                self._choose(self._pairs())
         assert self._chosen is not None
         return self._chosen
 
-    def _choose(self, dense: bool) -> None:
-        pairs = {} if self.config.memory is None else {"memory": self.config.memory}
-        self._chosen = SSBroyden(largest=self.config.dense) if dense else LSR1(**pairs)
+    def _pairs(self) -> LSR1:
+        return LSR1() if self.config.memory is None else LSR1(memory=self.config.memory)
+
+    def _choose(self, hessian: Hessian) -> None:
+        self._chosen = hessian
         if self._geometry is not None:
-            self._chosen.measure(self._geometry)
+            hessian.measure(self._geometry)
 
     def prepare(self, like: torch.Tensor) -> None:
         """Choose, and allocate the memory."""
@@ -91,14 +105,21 @@ class QuasiNewton(Hessian):
         """The state of what was chosen, and which it is."""
         if self._chosen is None:
             return {}
-        return {"name": self._chosen.name, **self._chosen.state_dict()}
+        return {
+            "name": self._chosen.name,
+            "adaptive": bool(getattr(self._chosen.config, "adaptive", False)),
+            **self._chosen.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         if not state:
             self._chosen = None
             return
-        if self._chosen is None or self._chosen.name != state["name"]:
-            self._choose(state["name"] == SSBroyden.name)
+        own = ("name", "adaptive")
+        if self._chosen is None or any(self.state_dict()[key] != state[key] for key in own):
+            dense = state["name"] == SSBroyden.name
+            pairs = LSR1(adaptive=True) if state["adaptive"] else self._pairs()
+            self._choose(SSBroyden(largest=self.config.dense) if dense else pairs)
         assert self._chosen is not None
-        self._chosen.load_state_dict({key: state[key] for key in state if key != "name"})
+        self._chosen.load_state_dict({key: state[key] for key in state if key not in own})

@@ -40,7 +40,7 @@ class Spectral(Diagonalised):
     Args:
         gradient: g, shape (n,).
         pairs: the memory; it must not change while the model is in use.
-        gamma: γ > 0, the curvature outside the pairs' span.
+        gamma: γ >= 0, the curvature outside the pairs' span.
         eigenvalues: λ, shape (r,).
         from_s, from_y: C_s and C_y, each of shape (k, r).
     """

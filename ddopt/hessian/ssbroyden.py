@@ -25,6 +25,7 @@ from pydantic import Field
 from ddopt.component import Settings
 from ddopt.executor.sharded import Sharded
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
+from ddopt.hessian.none import Linear
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,16 +158,23 @@ class SSBroyden(Hessian):
                 "choose hessian 'lsr1' for the global solver"
             )
 
-    def model(self, problem: Problem, point: Point) -> NewtonDirection:
-        """The convex model at ``point``; steepest descent where round-off has made it useless."""
+    def model(self, problem: Problem, point: Point) -> Ellipsoidal:
+        """The convex model at ``point``.
+
+        Linear before there is a pair, and where round-off has made the matrix useless: the identity
+        would mean another step in other units of f or θ.
+        """
         g = point.gradient
         of = self._at(g)
+        if not self._updates:
+            self._last = None
+            return Linear(g)
         if not (self._known and torch.equal(of.gradient, g)):
             self._know(g, self._product(g.double()))
         self._last = NewtonDirection(g, self.inverse, -of.product)
         if not self._last.slope < 0.0 and bool(g.any()):
             self.reset()
-            self._last = NewtonDirection(g, self.inverse, -g.double())
+            return Linear(g)
         return self._last
 
     def _know(self, gradient: torch.Tensor, product: torch.Tensor) -> None:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import torch
 from pydantic import ValidationError, create_model
 
+from ddopt import contract
 from ddopt.component import Chosen, Settings, lookup
+from ddopt.limits import brief
+from ddopt.optim import groups
 from ddopt.optim.optimizer import EngineOptimizer
 from ddopt.options import explain
 from ddopt.parts import GlobalPass, Parts
@@ -22,23 +25,59 @@ if TYPE_CHECKING:
 class TrustRegion(EngineOptimizer):
     """The undecomposed trust region: quasi-Newton curvature, no learning rate.
 
+    With ``hessian="gauss_newton"`` the closure returns the vector of residuals, without backward,
+    and f is the mean of their squares.
     ``options`` are those of the solver, for example ``hessian={"name": "lsr1", "memory": 50}``;
-    the others are :class:`EngineOptimizer`'s. ``step(closure)`` and ``step(closure, batch)`` both
-    work. One step costs one evaluation of the closure.
+    the others are :class:`EngineOptimizer`'s, and ``lr`` has no effect. ``step(closure)`` and
+    ``step(closure, batch)`` both work. A step costs ``iterations`` evaluations of the closure, and
+    one more where f is another function than in the last step (mini-batches, functions drawn anew):
+    several iterations share its cost. Raises ``ValueError`` for less than one iteration.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        *,
+        iterations: int = 1,
+        buffers: Iterable[torch.Tensor] = (),
+        stochastic: bool | None = None,
+        **options: Any,
+    ) -> None:
+        if iterations < 1:
+            raise ValueError(f"iterations = {iterations}; a step takes at least one")
+        chosen: Any = _options("solver", "trust_region", options)
+        solver = chosen.with_curvature("quasi_newton").build()
+        parts = Parts(None, GlobalPass(solver, iterations))
+        super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
+
+
+class LevenbergMarquardt(EngineOptimizer):
+    """Nonlinear least squares: f is the mean of the squares of what the closure returns.
+
+    The closure returns the residuals, a tensor of any shape, and calls no backward::
+
+        optimizer = ddopt.LevenbergMarquardt(net.parameters())
+        for _ in range(100):
+            loss = optimizer.step(lambda: net(x) - y)
+
+    A weight w of a term of the loss is a factor √w on its residuals; terms that are means of their
+    own are concatenated with √(m/m_t) on term t, m residuals in all and m_t in the term. A complex
+    residual is two real ones (``torch.view_as_real``). ``options`` are those of the solver, for
+    example ``corrections=0``; the others are :class:`EngineOptimizer`'s.
     """
 
     def __init__(
         self,
         params: Iterable[Any],
         *,
-        lr: float = 1.0,
         buffers: Iterable[torch.Tensor] = (),
         stochastic: bool | None = None,
         **options: Any,
     ) -> None:
-        chosen: Any = _options("solver", "trust_region", options)
-        parts = Parts(None, GlobalPass(chosen.with_curvature("quasi_newton").build()))
-        super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
+        chosen: Any = _options("solver", "levenberg_marquardt", options)
+        parts = Parts(None, GlobalPass(chosen.build()))
+        super().__init__(params, parts, buffers=buffers, stochastic=stochastic)
 
 
 class SAPTS(EngineOptimizer):
@@ -70,6 +109,11 @@ class SAPTS(EngineOptimizer):
         stochastic: bool | None = None,
         **options: Any,
     ) -> None:
+        if not isinstance(variant, str):
+            raise ValueError(
+                f"the second argument is the variant, 'P' or 'D' for example, and "
+                f"{brief(variant)} was given; there is no learning rate to give"
+            )
         short = len(variant) <= 2 or variant.upper() == "PINN"  # of sapts_d, sapts_p, ...
         name = f"sapts_{variant.lower()}" if short else variant
         chosen = _options("strategy", name, {**_counted(name, subdomains, options), **options})
@@ -78,7 +122,7 @@ class SAPTS(EngineOptimizer):
             strategy = cast("Strategy", strategy.suited(Batches.Config()).build())
         super().__init__(
             params,
-            strategy.parts(strategy.settled(_options("solver", solver))),
+            contract.parts(strategy, strategy.parts(strategy.settled(_options("solver", solver)))),
             lr=lr,
             shares=strategy.shares,
             executor=executor,
@@ -91,16 +135,22 @@ def _counted(strategy: str, subdomains: int | None, options: dict[str, Any]) -> 
     """The number of subdomains as an option; none for a strategy that counts in another way."""
     if subdomains is not None:
         return {"subdomains": subdomains}
-    try:
-        counts = "subdomains" in lookup("strategy", strategy).Config.model_fields
-    except ValueError:
-        return {}  # an unknown name is explained with the options
+    counts = "subdomains" in _own("strategy", strategy)
     return {"subdomains": 2} if counts and not {"splits", "patterns"} & options.keys() else {}
+
+
+def _own(seam: str, name: Any) -> list[str]:
+    """The options of a component; none for an unknown name, which is explained with them."""
+    try:
+        return list(lookup(seam, name).Config.model_fields)
+    except ValueError:
+        return []
 
 
 def _options(seam: str, value: Any, options: dict[str, Any] | None = None) -> Settings:
     """Options of a component from its name, a table, or an object."""
     if options:
+        options = groups.without_foreign(options, _own(seam, value))
         value = {"name": value, **options}
     field: Any = (Annotated[Settings, Chosen(seam)], ...)
     model = create_model("Options", **{seam: field})

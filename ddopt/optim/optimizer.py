@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.closure import Closure, ClosureProblem, Stillness, batch_size, refuse_other_arguments
+from ddopt.closure import Closure, ClosureProblem, Stillness, refuse_other_arguments
 from ddopt.engine import Engine
 from ddopt.executor import Executor, Serial, Split, shared
 from ddopt.notice import warn
-from ddopt.optim.changes import Changes
+from ddopt.optim import groups, saved
+from ddopt.optim.changes import SELDOM, Changes
+from ddopt.optim.idleness import Idleness
+from ddopt.optim.replicas import Replicas
 from ddopt.parts import Parts, StepReport
-from ddopt.problem import Problem, Samples
+from ddopt.probe import first_look, look_again
+from ddopt.problem import Problem
+from ddopt.residual_closure import ResidualProblem, Way
 from ddopt.space import Parameters
-from ddopt.state import Pieces, pack, unpack
+from ddopt.state import pack, unpack
 from ddopt.witness import Witness
 
 if TYPE_CHECKING:
@@ -24,12 +28,10 @@ if TYPE_CHECKING:
 
 Source = Callable[[Parameters], Problem]
 
-# What schedulers and recipes look for in a group, and the value at which nobody has asked for it.
-INERT = {"lr": 1.0, "momentum": 0.0, "weight_decay": 0.0}
-
 _COPIED = {
     *("_parameters", "_buffers", "_engine", "_source", "evaluations", "report"),
-    *("_changes", "_steps", "_told"),
+    *("_changes", "_steps", "_told", "_asked", "_held", "_idle"),
+    "_replicas",
 }
 
 
@@ -38,8 +40,14 @@ class EngineOptimizer(torch.optim.Optimizer):
 
     The closure is torch's: zero the gradients, compute the loss, call backward, return the loss.
     The gradients are cleared before every call, so that a closure which forgets it is right, too.
+    Where a solver works on residuals (``hessian="gauss_newton"``, ``LevenbergMarquardt``) the
+    closure returns the vector of residuals, without backward, and f is the mean of their squares.
     ``lr``, ``momentum`` and ``weight_decay`` stand in every group so that schedulers run, but have
-    no effect, and a warning says so once: lengths are the trust region's business.
+    no effect, and a warning says so once: lengths are the trust region's business. A group whose
+    ``lr`` is 0 where others have another one is held still.
+
+    Inside ``DistributedDataParallel`` the loss is averaged over the processes, as the gradient is,
+    and ``step`` returns that mean; every process takes the same steps.
 
     Args:
         params: tensors, named tensors (their names define the layers), or groups of either.
@@ -51,7 +59,7 @@ class EngineOptimizer(torch.optim.Optimizer):
             around trial evaluations, as the random state is.
         stochastic: whether the closure may be another function at the next step (mini-batches).
             ``False`` reuses the accepted trial's gradient as the next step's first one, ``True``
-            evaluates anew, ``None`` finds out by looking twice now and then. The curvature is kept
+            evaluates anew, ``None`` looks twice where something asks for it. The curvature is kept
             where f changes (docs/design/resampling.md); ``reset`` forgets it.
     """
 
@@ -73,8 +81,9 @@ class EngineOptimizer(torch.optim.Optimizer):
                 f"{type(self).__name__}(model.parameters())"
             )
         blank = {"radius": None, "ratio": None, "accepted": None, "steps": 0, "engine": ""}
-        super().__init__(params, {**INERT, "lr": lr, **blank})
-        self._parameters = Parameters(self._named())
+        super().__init__(params, {**groups.INERT, "lr": lr, **blank})
+        self._held = groups.held(self.param_groups)
+        self._parameters = Parameters(groups.moving(self.param_groups, self._held))
         self._buffers = list(buffers)
         self._engine = Engine(parts, executor or Serial(), shares)
         self._engine.prepare(self._parameters.layout)
@@ -88,18 +97,15 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._source: Source | None = None
         self._made: Problem | None = None  # by the source, for the last step
         self._witness = Witness()
+        self._way = Way()  # how the Jacobian of closures that return residuals is computed
+        self._idle = Idleness()
+        self._replicas = Replicas(self._parameters, self._engine.executor.size == 1)
+        self._asked = False  # whether f is the same at a second call
         self._told = False  # that a scheduler has no effect
         self.evaluations = 0.0  # closure calls, as multiples of one over the whole batch
         self.report: StepReport | None = None  # of the last step: ratio, radius, accepted, ...
         self._publish()
         self.state_dict()  # fills self.state, so that a checkpoint can be loaded in place
-
-    def _named(self) -> Iterable[tuple[str, torch.Tensor]]:
-        for number, group in enumerate(self.param_groups):
-            names = group.get("param_names", _names(number, group["params"]))
-            for name, tensor in zip(names, group["params"], strict=True):
-                if tensor.requires_grad:
-                    yield name, tensor
 
     def __repr__(self) -> str:
         """The class and what happened last, without the state that the groups carry."""
@@ -126,30 +132,44 @@ class EngineOptimizer(torch.optim.Optimizer):
         """
         self._source = source
 
-    def step(self, closure: Closure | None = None, batch: Any = None) -> torch.Tensor:  # type: ignore[override]
+    @property
+    def converged(self) -> bool:
+        """Whether no step brings anything any more: the point is stationary, or as good as it gets.
+
+        ``step`` then calls the closure only to see whether f has become another function, after 1,
+        2, 4, ... steps, or not at all with ``stochastic=False``. Never where each step has a batch.
+        """
+        return self._idle.long
+
+    def step(self, closure: Closure, batch: Any = None) -> torch.Tensor:  # type: ignore[override]
         """One outer iteration; returns the loss where it began, detached.
 
         Args:
             closure: evaluates the loss and its gradient; with a ``batch`` it is called as
-                ``closure(part)`` and returns the mean loss over the part.
+                ``closure(part)`` and returns the mean loss over the part. It has no default, as in
+                ``torch.optim.LBFGS``: libraries tell by that whether an optimizer needs one.
             batch: tensors whose first dimension is the samples: one, or a tuple, list or dict.
 
         Raises:
             ValueError: no closure, a loss or a gradient that is not finite at the start, a batch
-                where the method needs none or none where it needs one, or a parameter that was
-                frozen since.
+                where the method needs none or none where it needs one, a parameter that was frozen
+                since, or a sum over samples where parts of a batch are compared.
         """
         if closure is None:
             raise ValueError(
                 "step() needs a closure that computes the loss, calls backward and returns the "
                 "loss: a trust region compares losses at several points"
             )
-        self._refuse_frozen()
+        groups.refuse_changed(self.param_groups, self._held, self._parameters.tensors)
         still = Stillness(self._buffers, self._parameters.layout.device)
         try:
-            problem = self._begin(closure, batch, still)
+            problem, anew = self._begin(closure, batch, still)
             point = self._engine.point
             assert point is not None
+            loss = torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
+            if self.converged:
+                self._idle.rested()
+                return loss
             try:
                 report = self._engine.step(problem)
             finally:
@@ -160,35 +180,41 @@ class EngineOptimizer(torch.optim.Optimizer):
         self.report = report
         self.evaluations += report.total
         self._steps += 1
-        self._changes.stepped(report.step_norm)
+        watched = self._source is None and self._changes.stochastic is None and batch is None
+        seen = watched and self._steps < SELDOM and not self._engine.blind
+        self._changes.stepped(report.step_norm, *((point, self._engine.point) if seen else ()))
+        if not (anew or self._changes.stochastic):  # what holds of one batch holds of no other
+            self._idle.stepped(report, self._engine.current_radius)
         self._publish()
-        return torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
+        return loss
 
-    def _begin(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
-        """What this step minimises, evaluated where it begins."""
-        if self._source is None:
-            refuse_other_arguments(closure, batch)
-            problem = self._problem(self._witness.hears(closure, self._parameters), batch, still)
-            anew = batch is not None or self._changes.stochastic is True
-            self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
-            return problem
-        problem, other = self._minimised()
-        self._start(problem, anew=other, look=self._engine.iteration > 0 and self._made is None)
-        self._made = problem
-        return problem
+    def _begin(self, closure: Closure, batch: Any, still: Stillness) -> tuple[Problem, bool]:
+        """The problem of this step, evaluated where it starts, and whether f is another one now."""
+        if self._source is not None:
+            problem, anew = self._minimised()
+            self._start(problem, anew=anew, look=self._engine.iteration > 0 and self._made is None)
+            self._made = problem
+            return problem, anew
+        refuse_other_arguments(closure, batch)
+        known = [tensor for group in self.param_groups for tensor in group["params"]]
+        heard = self._witness.hears(closure, known)
+        problem, _ = shared(
+            self._called(heard, batch, still), self._engine.shares, self._engine.executor
+        )
+        anew = batch is not None or self._changes.stochastic is True
+        self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
+        if anew and self._steps == 0:
+            assert self._engine.point is not None
+            parts = self._engine.parts.preconditioner is not None
+            self.evaluations += first_look(problem, self._engine.point, parts=parts)
+        return problem, anew
 
-    def _refuse_frozen(self) -> None:
-        """The space is that of the parameters that had ``requires_grad`` at the beginning."""
-        moving = [t for group in self.param_groups for t in group["params"] if t.requires_grad]
-        known = self._parameters.tensors
-        if len(moving) != len(known) or any(a is not b for a, b in zip(moving, known, strict=True)):
-            raise ValueError(
-                f"the {len(moving)} parameters that have requires_grad are not the {len(known)} "
-                "that had it when the optimizer was made, to which its radius and its curvature "
-                "belong; make a new optimizer after freezing or unfreezing. Where a library "
-                "unfreezes them on its own (DeepXDE does whenever it shows a loss), give the "
-                "optimizer only the parameters that shall move"
-            )
+    def _called(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
+        """f as the closure gives it: by its residuals, where a solver works on them."""
+        if self._engine.parts.least_squares:
+            return ResidualProblem.over(batch, self._parameters, closure, still, self._way)
+        averaged = self._replicas.averaged(closure)
+        return ClosureProblem.over(batch, self._parameters, averaged, still)
 
     def _minimised(self) -> tuple[Problem, bool]:
         """The source's problem, and whether it is another one than in the last step."""
@@ -202,30 +228,22 @@ class EngineOptimizer(torch.optim.Optimizer):
         problem, _ = shared(made, engine.shares, engine.executor)
         return problem, last is not None
 
-    def _problem(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
-        if batch is None:
-            return ClosureProblem(self._parameters, closure, still)
-        size = batch_size(batch)
-        if not size:
-            raise ValueError(
-                "the batch is empty: the first dimension of its tensors is 0, and f is a mean over "
-                "samples; leave this step out"
-            )
-        samples = Samples.all(size)
-        problem = ClosureProblem(self._parameters, closure, still, batch, samples)
-        return shared(problem, self._engine.shares, self._engine.executor)[0]
-
     def _start(self, problem: Problem, *, anew: bool, look: bool) -> None:
         """Evaluate where the step begins, unless the last step has done it.
 
         ``anew``: f is another function now. ``look``: it may be one; compare the values.
         """
-        engine = self._engine
-        before = engine.point
+        engine, before = self._engine, self._engine.point
         theta = self._parameters.read(None if before is None else before.theta)
         moved = before is None or theta is not before.theta
+        size = len(problem.samples) if problem.samples is not None else 0
+        moved, look = self._replicas.any(
+            moved, look, steps=self._steps, evaluations=self.evaluations, samples=size
+        )
+        if moved or anew:
+            self._idle.over()
         compare = not (moved or anew)
-        due = self._source is None and self._changes.due(self._steps)
+        due = self._source is None and self._due()
         if compare and not look and not due:
             return
         self.evaluations += engine.start(problem, theta)
@@ -233,6 +251,8 @@ class EngineOptimizer(torch.optim.Optimizer):
         value = engine.point.value
         if not engine.begins(problem):
             engine.point = before  # nothing is known of this one that a later step could use
+            if compare and self._changes.lost():
+                return
             raise ValueError(
                 f"the loss, or its gradient, is not finite where this step begins ({value}); a "
                 "trust region can only start where both are: look at the parameters and the data"
@@ -242,19 +262,32 @@ class EngineOptimizer(torch.optim.Optimizer):
         if anew:
             self._changes.evaluated_anew()
             return
+        unknown = self._changes.stochastic is None and not self._changes.lately
         if self._changes.compared(before.value, value, engine.point.epsilon):
             engine.point = before  # its bits may depend on who evaluated it
             if look:
                 self._witness.false_alarm()
-        elif not self._changes.stochastic:  # mini-batches are what acceptance windows are for
+            return
+        self._idle.over()
+        if unknown and not self._asked:
+            self._asked = True
+            self.evaluations += look_again(problem, theta, value)
+        if not self._changes.stochastic:  # mini-batches are what acceptance windows are for
             engine.renew()
+
+    def _due(self) -> bool:
+        """Whether to see if f is still the same function."""
+        if self.converged:
+            return self._changes.stochastic is not False and self._idle.due
+        return self._changes.due(self._steps)
 
     def reset(self) -> None:
         """Forget the curvature: the loss has nothing to do with the last one's."""
         self._engine.reset()
+        self._idle.over()
 
     def _publish(self) -> None:
-        """Show the numbers of the last step in every group."""
+        """Show the numbers of the last step in every group, and say once which do nothing."""
         report = self.report
         shown = {
             "radius": self._engine.current_radius,
@@ -264,23 +297,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         }
         for group in self.param_groups:
             group.update(shown)
-        self._tell_of_inert_options()
-
-    def _tell_of_inert_options(self) -> None:
-        """Say once that a number in the groups does nothing; a scheduler may have put it there."""
-        found = {
-            f"{key} = {float(group[key]):g}"
-            for group in self.param_groups
-            for key, idle in INERT.items()
-            if group.get(key, idle) != idle
-        }
-        if found and not self._told:
-            self._told = True
-            warn(
-                f"{', '.join(sorted(found))} in the parameter groups has no effect: a trust region "
-                "finds its own step lengths, so a scheduler can go; weight decay belongs in the "
-                "loss. This is said once"
-            )
+        self._told = self._told or groups.warned_of_inert(self.param_groups, self._held)
 
     def state_dict(self) -> dict[str, Any]:
         """The state, tensors by parameter; plain containers that ``weights_only`` loading reads."""
@@ -288,6 +305,7 @@ class EngineOptimizer(torch.optim.Optimizer):
             "engine": self._engine.state_dict(),
             **self._changes.state_dict(),
             "evaluations": self.evaluations,
+            "idle": self._idle.state_dict(),
         }
         text, pieces = pack(tree, self._parameters.layout, self._index_sets())
         for group in self.param_groups:
@@ -300,17 +318,22 @@ class EngineOptimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore a state; the next step is bit-identical to the one that would have followed.
 
+        A state that another optimizer has saved holds no curvature: a warning says that it begins
+        anew, from the parameters as they are. Scripts restore a model together with its optimizer.
+
         Raises:
-            ValueError: the state is another optimizer's or method's, or of other parameters.
+            ValueError: the state is another method's, or of other parameters.
         """
-        if any("engine" not in group for group in state_dict["param_groups"]):
-            raise ValueError(
-                f"this state was not saved by {type(self).__name__}, but by another optimizer; "
-                "load one that a ddopt optimizer has saved, or begin without"
+        if saved.foreign(state_dict):
+            warn(
+                f"this state was not saved by {type(self).__name__}, but by another optimizer: it "
+                "is left out, and the curvature begins anew from the parameters as they are"
             )
+            self.reset()
+            return
         super().load_state_dict(state_dict)
-        pieces = _uncast(state_dict, [t.device for t in self._parameters.tensors])
-        self._refuse_other_shapes(pieces)
+        pieces = saved.uncast(state_dict, [t.device for t in self._parameters.tensors])
+        saved.refuse_other_shapes(pieces, self._parameters.layout)
         text = self.param_groups[0]["engine"]
         try:
             tree = unpack(text, pieces, self._parameters.layout, self._index_sets())
@@ -321,20 +344,10 @@ class EngineOptimizer(torch.optim.Optimizer):
                 "with the options of the one that was saved"
             ) from error
         self._changes.load_state_dict(tree)
+        self._idle.load_state_dict(tree["idle"])
         self.evaluations = tree["evaluations"]
         self._steps = self.param_groups[0]["steps"]
         self._made = None  # the points may be others than when the state was saved
-
-    def _refuse_other_shapes(self, pieces: Pieces) -> None:
-        """θ is in every state, in the shapes of the parameters that it was saved with."""
-        layout = self._parameters.layout
-        for i, (name, shape) in enumerate(zip(layout.names, layout.shapes, strict=True)):
-            saved = pieces[i].get("/engine/point/theta")
-            if saved is not None and saved.shape != shape:
-                raise ValueError(
-                    f"parameter {name!r} has the shape {tuple(shape)}, and {tuple(saved.shape)} in "
-                    "this state: it was saved with another model"
-                )
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: torch keeps its own attributes only.
@@ -342,33 +355,13 @@ class EngineOptimizer(torch.optim.Optimizer):
         What was seen of closures stays behind: a copied array is not the one that a closure holds.
         """
         own = {key: value for key, value in self.__dict__.items() if key in _COPIED}
-        return {**super().__getstate__(), **own, "_made": None, "_witness": Witness()}
+        return {
+            **super().__getstate__(),
+            **own,
+            "_made": None,
+            "_witness": Witness(),
+            "_way": Way(),
+        }
 
     def _index_sets(self) -> dict[str, Indices]:
         return {f"/engine/solvers/{d}/": c for d, c in self._engine.index_sets.items()}
-
-
-def _uncast(state_dict: dict[str, Any], devices: list[torch.device]) -> Pieces:
-    """The saved tensors on their parameters' devices, in their own dtype.
-
-    torch casts every state tensor to its parameter's dtype, which would cut float64 Gram matrices
-    of a float32 model.
-    """
-    order = [number for group in state_dict["param_groups"] for number in group["params"]]
-    saved = state_dict["state"]
-    present = [saved[number] for number in order if number in saved]
-    if len(present) != len(devices):
-        raise ValueError(
-            f"{len(present)} parameters had requires_grad when this state was saved, and now "
-            f"{len(devices)} have it; freeze the same ones before the optimizer is made"
-        )
-    return {
-        i: {key: tensor.to(device) for key, tensor in entry.items()}
-        for i, (entry, device) in enumerate(zip(present, devices, strict=True))
-    }
-
-
-def _names(number: int, tensors: list[torch.Tensor]) -> list[str]:
-    """Names of tensors without any: a matrix begins a layer, the vectors after it belong to it."""
-    layers = accumulate(tensor.dim() > 1 for tensor in tensors)
-    return [f"{number}.{layer:d}.{i}" for i, layer in enumerate(layers)]

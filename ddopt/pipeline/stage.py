@@ -107,7 +107,7 @@ class StageObjective(Problem):
 
     At θ_k its value is f_k and its gradient R_d g_k; away from it the stages before are frozen and
     those after linearised, so it may have no lower bound and only the trust region bounds a step.
-    Nothing is sent.
+    Nothing is sent. ``origin`` is θ_k where making the objective has evaluated it there.
     """
 
     def __init__(
@@ -116,12 +116,16 @@ class StageObjective(Problem):
         values: Sequence[Callable[[torch.Tensor], torch.Tensor]],
         offset: float,
         cost: float,
+        origin: Point | None = None,
     ) -> None:
         self.layout, self.cost = layout, cost
         self._values, self._offset = values, offset  # θ_d ↦ what a chunk contributes
+        self._origin = origin
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate, chunk by chunk; the graph is kept until the gradient is taken."""
+        if self._origin is not None and torch.equal(theta, self._origin.theta):
+            return self._origin
         leaf = theta.detach().requires_grad_()
         with torch.enable_grad():
             chunks = [value(leaf) for value in self._values]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.captured import digest
 from ddopt.dropout import Dropout, dropping
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
@@ -89,7 +90,7 @@ class StagedProblem(Problem):
         drops = [sum(m.uses for m in s.modules() if isinstance(m, Dropout)) for s in stages]
         self._drops = [sum(drops[:d]) for d in range(self.count)]  # before each stage
         self.samples = samples
-        self._total = len(samples)  # f is the sum of the losses over this
+        self._total: float = len(samples)  # f is the sum of the losses over this
 
     def copied(self, copies: Executor) -> None:
         """Let the processes of ``copies`` hold the same stages as this one, for other samples."""
@@ -111,7 +112,12 @@ class StagedProblem(Problem):
             "stages": f"{self.sizes} in {self._chunks} chunks, {self.layout.dtype}",
             "sample counts": str(self.samples.counts),
             "samples": fingerprint(self.samples.terms[0]),
+            "data": digest(self.sources()),
         }
+
+    def sources(self) -> list[Any]:
+        """What feeds the first stage, and what judges the last."""
+        return [self._feed, self._loss, self._redraw]
 
     def part(self, samples: Samples) -> StagedProblem:
         """The mean loss over other samples; the same object for the same ones.
@@ -119,7 +125,8 @@ class StagedProblem(Problem):
         All stages on one part of the samples then share its activations.
         """
         if self._last is None or self._last.samples is not samples:
-            self._last = self._over(samples, len(samples))
+            assert self.samples is not None
+            self._last = self._over(samples, self._total * len(samples) / len(self.samples))
         return self._last
 
     def share(self, samples: Samples) -> StagedProblem:
@@ -128,7 +135,7 @@ class StagedProblem(Problem):
 
     _last: StagedProblem | None = None
 
-    def _over(self, samples: Samples, total: int) -> StagedProblem:
+    def _over(self, samples: Samples, total: float) -> StagedProblem:
         assert self.samples is not None
         other = copy.copy(self)
         other.samples, other._total = samples, total
@@ -172,8 +179,11 @@ class StagedProblem(Problem):
         if indices is None:
             return self
         (d,) = (d for d, block in self._blocks.items() if block == indices)
+        origin = None
         if not isinstance(point, StagedPoint) or point.problem is not self:
             point = self._revisit(point.theta)
+            gradient = self.piece(point.gradient, d)
+            origin = point.seen(self.piece(point.theta, d), point.value, gradient)
         seen, last = point, d == self.count - 1
 
         def value(m: int, theta: torch.Tensor) -> torch.Tensor:
@@ -185,7 +195,7 @@ class StagedProblem(Problem):
         values = [partial(value, m) for m in range(self._chunks)]
         cost = self.cost * self.sizes[d] / sum(self.sizes)
         offset = 0.0 if last else point.value
-        return StageObjective(self._stages[d].layout, values, offset, cost)
+        return StageObjective(self._stages[d].layout, values, offset, cost, origin)
 
     _revisited: StagedPoint | None = None
 

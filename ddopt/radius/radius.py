@@ -20,9 +20,12 @@ class Trial:
     predicted: float  # the decrease that was promised; < 0 where local walks have ended higher
     slope: float  # <∇f(θ), s>; nan where it is not known
     change: float  # f(θ + s) − f(θ); inf where there was no trial
+    first: float = 1.0  # Δ_0, the length that the problem began with
 
 
-def unusable(radius: float, predicted: float, change: float = math.inf) -> Trial:
+def unusable(
+    radius: float, predicted: float, change: float = math.inf, first: float = 1.0
+) -> Trial:
     """A rejected trial of which nothing is known but that it was no good."""
     return Trial(
         radius=radius,
@@ -32,6 +35,7 @@ def unusable(radius: float, predicted: float, change: float = math.inf) -> Trial
         predicted=predicted,
         slope=math.nan,
         change=change,
+        first=first,
     )
 
 

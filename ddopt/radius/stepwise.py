@@ -9,10 +9,11 @@ from ddopt.radius.radius import RadiusRule, Trial
 
 
 class Stepwise(RadiusRule):
-    """Δ⁺ = min(βΔ, Δmax) if ρ > η2, max(αΔ, Δmin) if ρ < η1, Δ otherwise (2502.05133, eq. 7).
+    """Δ⁺ = min(βΔ, Δmax) if ρ > η2, max(α min(Δ, ‖s‖), Δmin) if ρ < η1, Δ otherwise.
 
-    The radius grows only where the step reached the boundary: a larger ball would not have
-    changed the others (Nocedal and Wright, Numerical Optimization, Algorithm 4.1).
+    The radius grows only where the step reached the boundary, and shrinks from the length of the
+    step: a ball that the step did not fill had no part in it (Nocedal and Wright, Numerical
+    Optimization, Algorithm 4.1). ``by_ratio`` is the rule of arXiv 2502.05133, equation 7.
     """
 
     name = "stepwise"
@@ -24,8 +25,12 @@ class Stepwise(RadiusRule):
         shrink: float = Field(0.5, gt=0.0, lt=1.0, description="factor α after a bad step")
         good: float = Field(0.75, gt=0.0, lt=1.0, description="very good above this ratio (η2)")
         bad: float = Field(0.1, ge=0.0, lt=1.0, description="bad below this ratio (η1)")
-        smallest: float = Field(1e-12, ge=0.0, description="the radius never falls below (Δmin)")
-        largest: float = Field(1e6, gt=0.0, description="the radius never exceeds this (Δmax)")
+        smallest: float = Field(
+            1e-12,
+            gt=0.0,
+            description="the radius never falls below this share of the first one (Δmin/Δ0)",
+        )
+        largest: float = Field(1e300, gt=0.0, description="the radius never exceeds this (Δmax)")
 
     def update(self, trial: Trial) -> float:
         """Apply the rule to one trial."""
@@ -33,5 +38,6 @@ class Stepwise(RadiusRule):
         if trial.ratio > options.good and trial.step_norm >= 0.8 * trial.radius:
             return min(options.grow * trial.radius, options.largest)
         if trial.ratio < options.bad:
-            return max(options.shrink * min(trial.radius, trial.step_norm), options.smallest)
+            shorter = options.shrink * min(trial.radius, trial.step_norm)
+            return max(shorter, options.smallest * trial.first)
         return trial.radius

@@ -10,11 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
 from ddopt.problem import Point
 from ddopt.recombination.recombination import Corrections, Found, Recombination, Recombined
+
+if TYPE_CHECKING:
+    from ddopt.decomposition import Subdomain
+    from ddopt.problem import Problem
 
 
 class Distant(Point):
@@ -42,7 +47,7 @@ class Best(Recombination):
     """s = R_dᵀ s_d of the d whose end has the smallest f(·; D); pred = its own decrease.
 
     Needs problems that every process can evaluate on all of D, in the shares in which f(θ_k; D) was
-    evaluated. One synchronisation: 3 N numbers,
+    evaluated. One synchronisation: 4 N numbers,
     and once it is accepted the end and its gradient. A rejection moves no vector.
     """
 
@@ -50,30 +55,28 @@ class Best(Recombination):
 
     def combine(self, corrections: Corrections) -> Recombined:
         """Evaluate all ends, each where it is, and hand the best one round."""
-        problem, count = corrections.problem.alone, len(corrections.subdomains)
-        if problem.geometry.sharded:
+        measure = corrections.problem.geometry
+        if measure.sharded:
             raise ValueError(
                 "the recombination 'best' compares whole models, and this one lies in pieces on "
                 "several processes; choose 'sum'"
             )
         theta, executor = corrections.point.theta, corrections.executor
         own = {
-            d: problem.at(theta + corrections.subdomains[d].prolong(step, theta.numel()))
+            d: corrections.alone(d).at(theta + corrections.subdomains[d].prolong(step, len(theta)))
             for d, step in corrections.steps.items()
         }
-        measure = problem.geometry
 
         def slope_to(end: torch.Tensor) -> float:
             if corrections.blind:
                 return math.nan
             return measure.dot(corrections.point.gradient, end - theta)
 
-        rows = executor.numbers(
+        rows = corrections.numbers(
             {
                 d: [p.value, measure.length(p.theta - theta, corrections.norm), slope_to(p.theta)]
                 for d, p in own.items()
-            },
-            count,
+            }
         )
         ranked = [
             row[0] if math.isfinite(row[0]) and decrease > 0.0 else math.inf
@@ -94,6 +97,10 @@ class Best(Recombination):
             step=None,
             predicted=corrections.decreases[winner],
             found=Found(trial, length, slope),
-            parallel=problem.cost,
-            total=problem.cost * count,
         )
+
+    def ball(
+        self, radius: float, subdomains: list[Subdomain], problem: Problem, norm: str = "2"
+    ) -> float:
+        """Δ: the step is one of the local ones."""
+        return radius

@@ -19,6 +19,9 @@ from ddopt.vectors import LOCAL, Geometry, dot
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ddopt.decomposition import Subdomain
+    from ddopt.problem import Problem
+
 DEPENDENT = 1e-10  # columns whose part outside the others is below this share of them are dropped
 
 
@@ -77,8 +80,7 @@ class Coarse(Recombination):
     """Minimises the quadratic model over span{R_1ᵀs_1, .., R_Nᵀs_N, −g, last step} in the ball.
 
     Never worse in the model than the sum, the mean or the Cauchy step, since it contains them all.
-    B is exact where the problem multiplies with its Hessian (N + 2 products, not counted as
-    evaluations).
+    B is exact: N + 2 products with the Hessian, each charged as two evaluations (ddopt/meter.py).
     """
 
     name = "coarse"
@@ -101,6 +103,12 @@ class Coarse(Recombination):
         if decrease > 0.0:
             self._last = step
         return Recombined(step, decrease)
+
+    def ball(
+        self, radius: float, subdomains: list[Subdomain], problem: Problem, norm: str = "2"
+    ) -> float:
+        """Δ: the step is cut to it, whatever the columns are."""
+        return radius
 
     def state_dict(self) -> dict[str, Any]:
         """The last step, where there is one."""

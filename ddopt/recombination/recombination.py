@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from ddopt.component import Component
+from ddopt.decomposition.decomposition import Subdomain
 from ddopt.executor.sharded import Sharded
+from ddopt.meter import Meter, Metered
 
 if TYPE_CHECKING:
-    from ddopt.decomposition import Subdomain
     from ddopt.executor import Executor
     from ddopt.problem import Point, Problem
 
@@ -33,8 +34,21 @@ class Corrections:
     steps: dict[int, torch.Tensor]  # s_d of the subdomains of this process, shape (n_d,)
     decreases: list[float]  # f̃_d(θ_{d,0}) − f̃_d(θ_{d,0} + s_d) of all subdomains
     executor: Executor
+    meter: Meter = field(default_factory=Meter)  # what evaluations are charged to
     blind: bool = False  # whether nobody asks for ∇f
     norm: str = "2"  # of the radius
+
+    def alone(self, d: int) -> Problem:
+        """f on all of D, evaluated by the process of subdomain ``d`` alone, and charged to it."""
+        here, own = self.problem.alone, self.meter.of(d)
+        return here.on(own) if isinstance(here, Metered) else Metered(here, own)
+
+    def numbers(self, values: dict[int, list[float]]) -> list[list[float]]:
+        """The numbers of all subdomains, in order, from those of this process; a collective.
+
+        It comes after every use of ``alone``: what was evaluated there travels with them.
+        """
+        return self.meter.gather(self.executor, values, len(self.subdomains))
 
     def sum(self, weights: list[float] | None = None) -> torch.Tensor:
         """Σ_d w_d R_dᵀ s_d, shape (n,); all weights are 1 where none are given."""
@@ -88,7 +102,9 @@ class Corrections:
 
     @cached_property
     def _disjoint(self) -> bool:
-        return len(self.subdomains) > 1 and cover(self.subdomains, self.problem)[0] == 1
+        """Whether each part has a place of its own, which no ``prolong`` of an author's changes."""
+        own = all(type(one).prolong is Subdomain.prolong for one in self.subdomains)
+        return own and len(self.subdomains) > 1 and cover(self.subdomains, self.problem)[0] == 1
 
     def movers(self, weights: list[float]) -> torch.Tensor | float:
         """The weights of the subdomains that move each parameter: (n,), or one number for all."""
@@ -120,8 +136,6 @@ class Recombined:
     step: torch.Tensor | None  # shape: (n,); None where one process has it
     predicted: float
     found: Found | None = None  # where one process has evaluated θ_k + s already
-    parallel: float = 0.0  # what that has cost, in full gradients on the longest path
-    total: float = 0.0  # and over all processes
 
 
 class Recombination(Component):
@@ -136,19 +150,20 @@ class Recombination(Component):
     def ball(
         self, radius: float, subdomains: list[Subdomain], problem: Problem, norm: str = "2"
     ) -> float:
-        """Δ_d, the radius that keeps the recombined step within ``radius``, "2" or "inf" norm."""
-        return radius
+        """Δ_d: how far each subdomain may go so that ``combine`` stays within ``radius``.
+
+        It belongs to ``combine``: a longer step is an error. Here it is that of a sum, which is
+        safe for every combination with weights of at most 1: Δ/√(mN), where at most m subdomains
+        move one parameter. That is Δ/N for parts of the samples, Δ/√N for disjoint parameters,
+        Δ/(N_D √N_P) for a product: by Cauchy and Schwarz, ‖s‖² <= m Σ_d ‖s_d‖². In the norm "inf"
+        it is Δ/m: disjoint boxes nest in Δ's. What averages, or picks, may allow more.
+        """
+        most, _ = cover(subdomains, problem)
+        return radius / (most if norm == "inf" else math.sqrt(most * len(subdomains)))
 
     def reset(self) -> None:
         """Forget earlier iterations: the problem has changed."""
         self.load_state_dict(type(self)(self.config).state_dict())
-
-    def state_dict(self) -> dict[str, Any]:
-        """What it remembers of earlier iterations: tensors and plain numbers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
 
 
 def cover(subdomains: list[Subdomain], problem: Problem) -> tuple[int, float]:

@@ -31,7 +31,7 @@ def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -
             run.folder.open(config, state["tally"]["iterations"] if state else -1)
         try:
             reason = run.train(state)
-        except ValueError:  # what the user can mend, and then run again with the same --out
+        except Exception:  # what the user can mend, and then run again with the same --out
             if run.folder is not None and state is None and run.tally.iterations == 0:
                 run.folder.discard()
             raise

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from ddopt import contract
+from ddopt.component import restore, states
 from ddopt.engine import Engine
 from ddopt.executor import shared
 from ddopt.plugins import manager
 from ddopt.run import chance, checkpoint, record, shards
 from ddopt.run.interrupt import Interrupt
-from ddopt.run.stopping import StopReason, why
+from ddopt.run.stopping import StopReason, seen, why
 from ddopt.run.tally import Tally
 from ddopt.task import Setting, Status, Task, prepare
 
@@ -43,14 +45,16 @@ class Run:
         chance.seed(config.seed)
         self.task = cast("Task", config.problem.build())
         prepare(self.task, setting(config))
-        strategy = cast("Strategy", config.strategy.build())
+        self.strategy = strategy = cast("Strategy", config.strategy.build())
         self.subdomains, self._shares = strategy.subdomains, strategy.shares
         self.sampling = cast("Sampling", config.sampling.build())
         self.sampling.prepare(config.seed)
         self.whole, self.initial = strategy.place(self.task, executor)
         first = self.sampling.problem(self.whole, 0)
         self.problem, shares = shared(first, strategy.shares, executor)
-        self.engine = Engine(strategy.parts(config.solver), executor, shares)
+        with contract.blamed(strategy, "parts()"):
+            parts = strategy.parts(config.solver)
+        self.engine = Engine(contract.parts(strategy, parts), executor, shares)
         self.tally = Tally()
         self._before = (0, 0)  # bytes and collectives of the sessions that this one continues
         self.measured: dict[str, float] = {}  # figures of merit, as last measured
@@ -83,8 +87,9 @@ class Run:
 
     def _begin(self) -> StopReason | None:
         self._origin = perf_counter()
-        cost = self.engine.start(self.problem, self.initial)
-        self.tally.parallel, self.tally.total = cost / self.engine.shares, cost
+        self.engine.start(self.problem, self.initial)
+        spent = self.engine.meter
+        self.tally.parallel, self.tally.total = spent.parallel, spent.total
         self.tally.loss = self.theta_value
         self._note_best()
         self._measure()
@@ -108,7 +113,9 @@ class Run:
         due = self._due()
         if due:
             self._measure()
-        reason = why(self.config.stop, self.tally, report, self._due_error()) or outside
+        reason = why(self.config.stop, self.tally, report, self._due_error())
+        assert self.engine.point is not None
+        reason = seen(reason, self.engine.point, self.problem.geometry) or outside
         if reason is not None and not due:
             self._measure()
         # An interruption is no iteration's property: a resumed run has the same lines without it.
@@ -143,9 +150,9 @@ class Run:
             self.engine.renew()
         else:
             self.engine.reset()
-        again = self.engine.start(self.problem, self.theta)
-        tally.parallel += cost + again / self.engine.shares
-        tally.total += cost + again
+        self.engine.start(self.problem, self.theta)
+        tally.parallel += cost + self.engine.meter.parallel
+        tally.total += cost + self.engine.meter.total
         tally.loss, tally.idle, tally.stalled = self.theta_value, 0, 0
         self.best = {}
         self._note_best()
@@ -229,8 +236,7 @@ class Run:
         state = self.engine.state_dict()
         state["point"] = {**state["point"], "theta": state["point"]["theta"].detach()}
         bundle = {"engine": state, "tally": asdict(self.tally), "random": chance.state()}
-        bundle |= {"best": self.best, "sampling": self.sampling.state_dict()}
-        bundle["task"] = self.task.state_dict()
+        bundle |= {"best": self.best, "components": states(self), "plugins": manager().states()}
         folder = self.folder.path if self.folder is not None else None
         if self.problem.geometry.sharded or self.engine.memory is not None:
             shards.save(folder, self, bundle)
@@ -249,9 +255,9 @@ class Run:
         self.engine.load_state_dict({**state, "solvers": own})
         self.tally = Tally(**bundle["tally"])
         self._before = (self.tally.bytes_sent, self.tally.collectives)
-        self.sampling.load_state_dict(bundle["sampling"])
         self.best = bundle["best"]
-        self.task.load_state_dict(bundle["task"])
+        restore(self, bundle["components"])
+        manager().restore(bundle["plugins"])
         if self.task.problem is not before:
             self._take(self.task.problem)
         self._measure()

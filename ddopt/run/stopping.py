@@ -6,10 +6,14 @@ import math
 from enum import Enum
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from ddopt.config import Stop
     from ddopt.parts import StepReport
+    from ddopt.problem import Point
     from ddopt.run.tally import Tally
+    from ddopt.vectors import Geometry
 
 PATIENCE = 20  # idle iterations; local radii may still be shrinking while nothing else changes
 
@@ -30,6 +34,11 @@ class StopReason(Enum):
         "the radius is at its lower bound and steps are still rejected: usually the loss is as low "
         "as its round-off lets one see (in float32, dtype = 'float64' goes further); otherwise it "
         "is random or not smooth"
+    )
+    UNDERFLOW = (
+        "the loss, or its gradient, is smaller than the smallest number that has all its digits: "
+        "nothing can be said about the point; multiply the loss by a constant, or set "
+        "dtype = 'float64'"
     )
     NON_FINITE = (
         "the loss is not finite at the iterate: look at the data and the first parameters, and at "
@@ -66,7 +75,7 @@ def why(
     if stop.error is not None and error is not None and error <= stop.error:
         return StopReason.ERROR
     non_finite = report is not None and report.non_finite > 0
-    if report is not None and _nothing_tried(report) and not non_finite:
+    if report is not None and not report.tried and not non_finite:
         return StopReason.STATIONARY
     if (report is not None and report.stuck) or (tally.idle >= PATIENCE and non_finite):
         return StopReason.NO_FINITE_STEP
@@ -82,6 +91,15 @@ def why(
     return None
 
 
-def _nothing_tried(report: StepReport) -> bool:
-    tried = (report.local_accepted, report.local_rejected)
-    return not any((*tried, report.global_accepted, report.global_rejected))
+def seen(reason: StopReason | None, point: Point, geometry: Geometry) -> StopReason | None:
+    """The reason, or that the numbers at ``point`` are too small to give one.
+
+    A collective in stages, where the method has come to an end by itself.
+    """
+    if reason not in (StopReason.STATIONARY, StopReason.RADIUS_TOO_SMALL):
+        return reason
+    number = torch.finfo(point.theta.dtype)
+    value, largest = abs(point.value), geometry.length(point.gradient, "inf")
+    # A gradient that is 0 beside a loss of a few digits more may have been rounded to it.
+    lost = 0.0 < value < number.tiny / number.eps if largest == 0.0 else largest < number.tiny
+    return StopReason.UNDERFLOW if lost else reason

@@ -108,15 +108,21 @@ class Batches(Sampling):
             return
         patience = self.config.patience
         self._losses = [*self._losses, report.loss][-2 * patience :]
-        last = (report.iteration + 1) % self.config.iterations == 0  # of its mini-batch
-        if not last or len(self._losses) < 2 * patience:
+        if not self._last_of_draw(report.iteration) or len(self._losses) < 2 * patience:
             return
         before, lately = self._losses[:patience], self._losses[patience:]
         if math.fsum(lately) < math.fsum(before):
             return
-        self.size *= self.config.growth
-        self._since = self.draw(report.iteration) + 1
+        self._grow(report.iteration)
         self._losses = []
+
+    def _last_of_draw(self, iteration: int) -> bool:
+        """Whether the next iteration has other samples: what is learned has an effect then only."""
+        return self.draw(iteration + 1) != self.draw(iteration)
+
+    def _grow(self, iteration: int) -> None:
+        self.size *= self.config.growth
+        self._since = self.draw(iteration) + 1
 
     def state_dict(self) -> dict[str, Any]:
         """How far the batches have grown, and the losses that decide when they grow next."""

@@ -1,6 +1,7 @@
 """Samplings: which samples are D in each outer iteration.
 
-A sampling is a function of the iteration: a resumed run sees the batches that it would have seen.
+The samples follow from the number of the draw and from what was observed before it: iterations that
+share a draw share its samples, and a resumed run sees the batches that it would have seen.
 An engine that is given a problem of another draw evaluates f and g at θ_k anew, so inside one
 iteration all values, ratios and secant pairs belong to the same samples. Across iterations,
 
@@ -14,7 +15,7 @@ iteration all values, ratios and secant pairs belong to the same samples. Across
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ddopt.component import Component
 
@@ -57,11 +58,4 @@ class Sampling(Component):
         return part
 
     def observe(self, report: StepReport) -> None:
-        """Learn how an iteration went; the next one's samples may depend on it."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What was learned from the reports: plain numbers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
+        """Learn how an iteration went; the samples of the next *draw* may depend on it."""

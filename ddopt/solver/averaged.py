@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 
 from ddopt.component import Settings
+from ddopt.meter import Meter, Metered
 from ddopt.solver.distance import Distance, copied
 from ddopt.solver.micro import micro_batches
 from ddopt.solver.solver import Answer, Solver
@@ -73,11 +74,12 @@ class AveragedWalk(Solver):
     def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
         """Walk; length, momentum and fast iterate are kept for the next call."""
         x = start.theta if self.ahead is None else start.theta + self.ahead
-        theta, promised, spent, taken = start.theta, 0.0, 0.0, 0
+        meter = Meter()
+        problem = Metered(problem, meter)
+        theta, promised, taken = start.theta, 0.0, 0
         self.lost = False
         for f in self._functions(problem, iterations):
             point = f.at(x)
-            spent += f.cost
             if not math.isfinite(point.value):
                 self.lost = True
                 break
@@ -96,7 +98,8 @@ class AveragedWalk(Solver):
         if math.isfinite(ball) and (length := problem.geometry.norm(step)) > ball:
             step = step * (ball / length)
         # Nobody has evaluated the end; the judge will.
-        return Answer(step, max(promised, math.ulp(0.0)), start, taken, evaluations=spent)
+        least = math.ulp(0.0)
+        return Answer(step, max(promised, least), start, taken, evaluations=meter.total)
 
     def _functions(self, problem: Problem, iterations: int) -> Iterator[Problem]:
         for _ in range(iterations):

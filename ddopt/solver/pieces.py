@@ -143,6 +143,10 @@ class InPieces(Solver):
                 "holding that of its own; set memory_pieces = 1"
             )
 
+    def resize(self, radius: float) -> None:
+        """Begin the next call with this radius."""
+        self.solver.resize(radius)
+
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Take in this process's pieces of a secant pair."""
         cut = self.cut(len(s))

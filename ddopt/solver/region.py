@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import torch
 from pydantic import Field
 
+from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.component import Chosen, Norm, Settings
+from ddopt.component import Chosen, Norm, Settings, restore, states
+from ddopt.credible import Credence
+from ddopt.meter import Meter, Metered
 from ddopt.radius import Trial, unusable
 from ddopt.solver.solver import Answer
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from ddopt.vectors import Geometry
 
 BLIND = 20  # steps in a row whose promise is lost in the round-off of f, before it is enough
+LONGEST = 1e100  # of a step, where the radius is infinite and the model has no minimiser
 REACHED = 1e-3  # the ball counts as reached when less than this fraction of it is left
 
 
@@ -35,10 +40,10 @@ class Proposer(Protocol):
         """Whether it takes the gradient of every trial, or of accepted ones only."""
 
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
-        """Learn from a trial whose value is finite."""
+        """Learn from a trial whose value is finite and whose gradient can be believed."""
 
 
-Searched = tuple["Candidate", "Point", int]  # the step to judge, its end, and the points visited
+Searched = tuple["Candidate", "Point"]  # the step to judge, and its end
 Visit = Callable[["torch.Tensor"], "Point"]
 Search = Callable[[Visit, "Point", "Candidate", "Geometry"], Searched]
 
@@ -54,7 +59,11 @@ class RegionSettings(Settings):
     )
     norm: Norm = Field("2", description="norm of the ball that the accumulated step stays in")
     first_radius: float | None = Field(
-        None, gt=0.0, description="the radius of the first iteration; by default min(1, |f|/‖g‖)"
+        None,
+        ge=1e-100,
+        allow_inf_nan=True,
+        description="the radius of the first iteration; by default min(‖θ‖, |f|/‖g‖); inf: steps "
+        "have no bound until one is rejected",
     )
 
 
@@ -68,22 +77,24 @@ class Region:
         self.norm: str = config.norm
         # Kept from call to call; NaN until the first point is known.
         self.radius: float = config.first_radius or math.nan
+        self._first = self.radius
         self.room = math.inf  # from the current point to the boundary of the ball of this call
+        self._credence = Credence()
         self._blind = 0  # steps in a row that promised less than f can show
 
     def solve(
         self, problem: Problem, start: Point, ball: float, iterations: int, proposer: Proposer
     ) -> Answer:
         """Run at most ``iterations`` iterations; the accumulated step stays within ``ball``."""
+        meter = Meter()
+        problem = Metered(problem, meter)
         if math.isnan(self.radius):
-            self.radius = first_radius(start, problem.geometry.norm(start.gradient))
+            self.radius = self._first = first_radius(start, problem.geometry)
         point, self.room = start, ball
-        accepted = rejected = refuted = non_finite = visits = 0
-        beside = 0.0  # full gradients that steps and judgements took beside the trials
+        accepted = rejected = refuted = non_finite = 0
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
-            candidate = proposer.propose(problem, point, min(self.radius, self.room))
-            beside += candidate.cost
+            candidate = proposer.propose(problem, point, min(self.radius, self.room, LONGEST))
             if math.isnan(candidate.predicted):  # the curvature is not finite at this point
                 self._refuse()
                 ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
@@ -93,12 +104,9 @@ class Region:
             if self._gone_blind(point, candidate):
                 break
             visit = problem.both if asked else problem.at
-            candidate, trial, visited = self._search(visit, point, candidate, problem.geometry)
-            verdict = self.acceptance.consider(
-                problem, point, trial, candidate.predicted, min(self.radius, self.room)
-            )
+            candidate, trial = self._search(visit, point, candidate, problem.geometry)
+            verdict = self._judge(problem, point, trial, candidate, proposer)
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
-            visits, beside = visits + visited, beside + verdict.cost
             non_finite += verdict.non_finite
             if not verdict.non_finite:
                 proposer.observe(point, trial, candidate, verdict.accepted)
@@ -119,11 +127,34 @@ class Region:
             end=point,
             accepted=accepted,
             rejected=rejected,
-            evaluations=visits * problem.cost + beside,
+            evaluations=meter.total,
             ratio=ratio,
             refuted=refuted,
             non_finite=non_finite,
         )
+
+    def _judge(
+        self,
+        problem: Problem,
+        point: Point,
+        trial: Point,
+        candidate: Candidate,
+        proposer: Proposer,
+    ) -> Verdict:
+        """The verdict on a trial.
+
+        One whose gradient cannot be believed is rejected whatever its value is, and forgotten.
+        """
+        memory = self.acceptance.state_dict()
+        verdict = self.acceptance.consider(
+            problem, point, trial, candidate.predicted, min(self.radius, self.room)
+        )
+        contract.verdict(self.acceptance, verdict)
+        wanted = verdict.accepted or (proposer.learns_always and not verdict.non_finite)
+        if not wanted or self._credence.believes(point, trial, candidate.norm, problem.geometry):
+            return verdict
+        self.acceptance.load_state_dict(memory)
+        return replace(verdict, accepted=False, ratio=-math.inf, non_finite=True)
 
     def _gone_blind(self, point: Point, candidate: Candidate) -> bool:
         """Whether f has long been unable to tell steps apart; a few may still improve ∇f."""
@@ -134,7 +165,8 @@ class Region:
     def _refuse(self) -> None:
         """There is no step to be judged, since no model promises anything: a smaller ball."""
         radius = min(self.radius, self.room)
-        self.radius = self.rule.update(unusable(radius, 0.0))
+        trial = unusable(radius, 0.0, first=self._first)
+        self.radius = contract.radius(self.rule, self.rule.update(trial), radius)
 
     def _adapt(
         self,
@@ -145,6 +177,8 @@ class Region:
         geometry: Geometry,
     ) -> None:
         """Let the radius follow the trial; a step cut short by the ball is no reason to shrink."""
+        if math.isinf(self._first):  # without a bound the first step is the length to begin with
+            self._first = candidate.norm
         updated = self.rule.update(
             Trial(
                 radius=min(self.radius, self.room),
@@ -154,31 +188,36 @@ class Region:
                 predicted=candidate.predicted,
                 slope=geometry.dot(point.gradient, candidate.step),
                 change=trial.value - point.value,
+                first=self._first,
             )
         )
+        updated = contract.radius(self.rule, updated, self.radius)
         cut = verdict.accepted and self.room < self.radius
         self.radius = max(updated, self.radius) if cut else updated
 
     def state_dict(self) -> dict[str, Any]:
-        """The radius, and the acceptance policy's memory."""
-        return {
-            "radius": self.radius,
-            "blind": self._blind,
-            "acceptance": self.acceptance.state_dict(),
-        }
+        """The radius, and what the acceptance policy and the radius rule remember."""
+        own = {"radius": self.radius, "first": self._first, "blind": self._blind}
+        return {**own, **states(self)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-        self.radius, self._blind = float(state["radius"]), int(state["blind"])
-        self.acceptance.load_state_dict(state["acceptance"])
+        self.radius, self._first = float(state["radius"]), float(state["first"])
+        self._blind = int(state["blind"])
+        restore(self, state)
 
 
 def whole_step(visit: Visit, point: Point, candidate: Candidate, geometry: Geometry) -> Searched:
     """Try the candidate as it is."""
-    return candidate, visit(point.theta + candidate.step), 1
+    return candidate, visit(point.theta + candidate.step)
 
 
-def first_radius(start: Point, slope: float) -> float:
-    """min(1, |f|/‖g‖): no further than where the linear model would bring f to zero."""
+def first_radius(start: Point, geometry: Geometry) -> float:
+    """min(‖θ‖, |f|/‖g‖): no further than where the linear model would bring f to zero.
+
+    Where one of them is 0 it is the other one, and 1 where both are.
+    """
+    slope = geometry.norm(start.gradient)
     reach = abs(start.value) / slope if slope > 0.0 else 0.0
-    return min(1.0, reach) if reach > 0.0 else 1.0
+    known = [length for length in (geometry.norm(start.theta), reach) if length > 0.0]
+    return min(known, default=1.0)

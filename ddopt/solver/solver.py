@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ddopt.component import Component
 
@@ -27,7 +27,7 @@ class Answer:
     end: Point
     accepted: int = 0  # iterations whose step was taken
     rejected: int = 0
-    evaluations: float = 0.0  # in full gradients of the problem that is solved
+    evaluations: float = 0.0  # what a meter read (ddopt/meter.py); the engine has its own
     ratio: float | None = None  # of the last iteration, where there is one
     refuted: int = 0  # steps that independent samples have rejected
     non_finite: int = 0  # rejected since f, a derivative of it, or the model was not finite
@@ -41,6 +41,7 @@ class Solver(Component):
     """
 
     seam = "solver"
+    least_squares: bool = False  # works on residuals
     stochastic: bool = False  # walks on micro-batches, and never looks at f as a whole
 
     @abstractmethod
@@ -56,6 +57,9 @@ class Solver(Component):
     def measure(self, geometry: Geometry) -> None:
         """Take inner products in ``geometry``: vectors may lie in pieces on several processes."""
 
+    def resize(self, radius: float) -> None:
+        """Begin the next call with this radius, where there is one: whoever calls has its own."""
+
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Take in a secant pair that somebody else paid for."""
 
@@ -67,10 +71,3 @@ class Solver(Component):
 
     def renew(self) -> None:
         """Forget earlier values of f, and keep the curvature: f has changed a little."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The memory of the solver: tensors and plain numbers."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave, bit for bit."""

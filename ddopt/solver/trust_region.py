@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ddopt import contract
 from ddopt.component import Chosen, Settings, chosen
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
+from ddopt.solver.unit import Unit
+from ddopt.vectors import LOCAL
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +41,20 @@ class TrustRegion(Solver):
             True, description="take the gradient of rejected trials too, and learn from it"
         )
 
+        @model_validator(mode="after")
+        def _nested(self) -> TrustRegion.Config:
+            """The steps lie in the ball.
+
+            Raises ``ValueError`` for a subproblem whose box sticks out of the ball of the 2-norm.
+            """
+            if self.norm == "2" and getattr(self.subproblem, "norm", "2") == "inf":
+                raise ValueError(
+                    f"the subproblem {self.subproblem.component.name!r} fills a box (norm = "
+                    "'inf'), which sticks out of the ball of the 2-norm by up to √n; give the "
+                    "solver norm = 'inf' too, or the subproblem norm = '2'"
+                )
+            return self
+
         def with_curvature(self, hessian: str | dict[str, Any]) -> TrustRegion.Config:
             """These options with that Hessian approximation, if none was given."""
             if "hessian" in self.model_fields_set:
@@ -48,10 +65,16 @@ class TrustRegion(Solver):
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
-        self.region = Region(self.config)
+        self.region, self.unit = Region(self.config), Unit()
+        self._geometry = LOCAL
         self.config = self.config.with_curvature("quasi_newton")
         self.hessian: Any = self.config.hessian.build()
         self.subproblem: Any = self.config.subproblem.build()
+
+    @property
+    def least_squares(self) -> bool:  # type: ignore[override]
+        """Whether its curvature is made from residuals."""
+        return bool(self.hessian.least_squares)
 
     @property
     def learns_always(self) -> bool:
@@ -65,11 +88,16 @@ class TrustRegion(Solver):
 
     def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
         """Iterate from ``start``; curvature and radius are kept for the next call."""
-        return self.region.solve(problem, start, ball, iterations, self)
+        if self.unit.settle(problem, start):  # what is remembered is in another unit
+            self.reset()
+        return self.unit.solve(
+            problem, start, lambda f, point: self.region.solve(f, point, ball, iterations, self)
+        )
 
     def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
         """The minimiser of the model in the ball, refined where the curvature knows how."""
-        candidate: Candidate = self.subproblem.solve(self.hessian.model(problem, point), radius)
+        found = self.subproblem.solve(self.hessian.model(problem, point), radius)
+        candidate = contract.candidate(self.subproblem, found, point.gradient, radius)
         candidate = self.hessian.refine(problem, point, candidate, self.region.room)
         return candidate
 
@@ -79,17 +107,25 @@ class TrustRegion(Solver):
             self.hessian.expect(trial.gradient if accepted else point.gradient)
             self.hessian.update(candidate.step, trial.gradient - point.gradient)
 
+    def resize(self, radius: float) -> None:
+        """Begin the next call with this radius."""
+        self.region.radius = radius
+
     def prepare(self, like: torch.Tensor) -> None:
         """Allocate the curvature memory."""
         self.hessian.prepare(like)
 
     def measure(self, geometry: Geometry) -> None:
         """Take inner products in ``geometry``."""
+        self._geometry = geometry
         self.hessian.measure(geometry)
 
     def learn(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Give a secant pair to the Hessian approximation."""
-        self.hessian.update(s, y)
+        if self.unit.fit(y, self._geometry):
+            self.reset()
+        c = self.unit.factor
+        self.hessian.update(s, y if c == 1.0 else c * y)
 
     def reset(self) -> None:
         """Forget the curvature and earlier values; the radius finds its way by itself."""
@@ -101,10 +137,12 @@ class TrustRegion(Solver):
         self.region.acceptance.reset()
 
     def state_dict(self) -> dict[str, Any]:
-        """The trust region's state and the curvature."""
-        return {"region": self.region.state_dict(), "hessian": self.hessian.state_dict()}
+        """The trust region's state, the curvature, and the unit of f that it is in."""
+        own = {"region": self.region.state_dict(), "unit": self.unit.state_dict()}
+        return {**own, **super().state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.region.load_state_dict(state["region"])
-        self.hessian.load_state_dict(state["hessian"])
+        self.unit.load_state_dict(state["unit"])
+        super().load_state_dict(state)

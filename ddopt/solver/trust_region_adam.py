@@ -60,6 +60,10 @@ class TrustRegionAdam(Solver):
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:
         """The moments have taken in the gradient already."""
 
+    def resize(self, radius: float) -> None:
+        """Begin the next call with this radius."""
+        self.region.radius = radius
+
     def prepare(self, like: torch.Tensor) -> None:
         """Allocate the moments."""
         self.moments.prepare(like)

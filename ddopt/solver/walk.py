@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ddopt.meter import Meter, Metered
 from ddopt.solver.solver import Answer
 
 if TYPE_CHECKING:
@@ -26,8 +27,10 @@ def walk(
 
     The step that would leave the ball is cut at its boundary and is the last one. A point where f
     or its gradient is not finite is not entered: ``direction`` never sees such a gradient. Each
-    step costs one evaluation.
+    step takes one evaluation.
     """
+    meter = Meter()
+    problem = Metered(problem, meter)
     point, tried, taken, non_finite = start, 0, 0, 0
     stopped = not start.sound(problem.geometry)
     for _ in range(0 if stopped else iterations):
@@ -51,6 +54,6 @@ def walk(
         end=point,
         accepted=taken,
         rejected=tried - taken,
-        evaluations=tried * problem.cost,
+        evaluations=meter.total,
         non_finite=non_finite,
     )

@@ -26,16 +26,14 @@ def wolfe(
     the middle (Nocedal and Wright, Algorithm 3.6). After ``most`` points the lowest is returned.
 
     Returns:
-        The step with its part of the predicted decrease, its end, and how many points it visited.
+        The step with its part of the predicted decrease, and its end.
     """
     p, dot = candidate.step, geometry.dot
     slope = dot(point.gradient, p)
     low, value, falling = 0.0, point.value, slope  # the best end of the interval, φ and φ' there
     high, alpha = 1.0, 1.0
     best: tuple[float, Point, bool] | None = None  # the last: whether it is finite there
-    visited = 0
-    while visited < most:
-        visited += 1
+    for _ in range(most):
         trial = visit(point.theta + alpha * p)
         enough = trial.value <= point.value + DECREASE * alpha * slope and trial.value <= value
         sound = trial.sound(geometry) if enough else math.isfinite(trial.value)
@@ -55,14 +53,11 @@ def wolfe(
     assert best is not None
     alpha, trial, _ = best
     if alpha == 1.0:
-        return candidate, trial, visited
+        return candidate, trial
     # −pred(α) = α gᵀp + ½ α² pᵀBp, and pred(1) is known.
     bend = -2.0 * (candidate.predicted + slope)
-    return (
-        Candidate(alpha * p, -alpha * slope - 0.5 * alpha**2 * bend, alpha * candidate.norm),
-        trial,
-        visited,
-    )
+    predicted = -alpha * slope - 0.5 * alpha**2 * bend
+    return Candidate(alpha * p, predicted, alpha * candidate.norm), trial
 
 
 def _between(low: float, high: float, value: float, falling: float, bent: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ddopt.subproblem.cauchy import Cauchy
@@ -11,7 +12,6 @@ from ddopt.subproblem.subproblem import Candidate, Subproblem
 if TYPE_CHECKING:
     from ddopt.hessian import Model
 
-FREE = 1e30  # a radius that never binds
 CAP = 10_000  # iterations; not of the vector's length, which depends on who holds which piece of it
 
 
@@ -28,8 +28,8 @@ class Dogleg(Subproblem):
         """The model's minimiser along the path of two legs."""
         cauchy = Cauchy().solve(model, radius)
         newton = Steihaug(iterations=CAP, tolerance=1e-10)
-        whole = newton.solve(model, FREE)
-        if cauchy.norm >= radius * (1.0 - 1e-12) or not whole.norm < 0.5 * FREE:
+        whole = newton.solve(model, math.inf)
+        if cauchy.norm >= radius * (1.0 - 1e-12) or not whole.norm < math.inf:
             return cauchy
         if whole.norm <= radius:
             return whole

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddopt.hessian.hessian import Diagonalised, Ellipsoidal
+from ddopt.hessian.hessian import Diagonalised, Ellipsoidal, Regularised
 from ddopt.subproblem.subproblem import Candidate, Subproblem
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ class OBS(Subproblem):
     def solve(self, model: Model, radius: float) -> Candidate:
         """The global minimiser, hard case included.
 
-        That of a dense model without eigenvalues is taken in its own norm. Raises ``ValueError``
-        for a model that cannot be minimised directly.
+        That of a dense model without eigenvalues is taken in its own norm, that of least squares by
+        the normal equations. Raises ``ValueError`` for a model that cannot be minimised directly.
         """
-        if isinstance(model, Ellipsoidal):
+        if isinstance(model, Ellipsoidal | Regularised):
             return Candidate(*model.minimise(radius))
         if not isinstance(model, Diagonalised):
             raise ValueError(

@@ -21,7 +21,6 @@ class Candidate:
     step: torch.Tensor  # shape: (n,)
     predicted: float
     norm: float
-    cost: float = 0.0  # full gradients that finding it took
 
 
 class Subproblem(Component):

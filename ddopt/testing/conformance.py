@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.decomposition import validate
-from ddopt.problem import Consistent, Point, Problem, Samples
+from ddopt.derived import Consistent
+from ddopt.meter import Meter, Metered
+from ddopt.problem import Point, Problem, Samples
 from ddopt.task import Setting, prepare
 from ddopt.testing.problems import regression
 from ddopt.vectors import norm
@@ -168,12 +170,13 @@ def check_walk(solver: Solver, problem: Problem | None = None) -> None:
     start = problem.at(theta)
     assert solver.stochastic, "a walk says stochastic = True, and the engine evaluates its end"
     for ball in (1e-2, math.inf):
-        answer = solver.solve(problem, start, ball, 10)
+        meter = Meter()
+        answer = solver.solve(Metered(problem, meter), start, ball, 10)
         assert norm(answer.step) <= ball * (1 + 1e-6), "the accumulated step must stay in the ball"
         assert answer.end is start, "the end of a walk is not evaluated: the answer gives its start"
         assert answer.decrease > 0.0, "what the gradients promised must be positive"
-        assert math.isclose(answer.evaluations, 10 * problem.cost), (
-            f"ten passes cost {10 * problem.cost:g} gradients, and {answer.evaluations:g} are said"
+        assert math.isclose(meter.total, 10 * problem.cost), (
+            f"ten passes cost {10 * problem.cost:g} gradients, and {meter.total:g} were evaluated"
         )
     end = problem.at(theta + answer.step).value
     assert end < start.value, f"twenty passes must learn: f went from {start.value:g} to {end:g}"

@@ -7,8 +7,8 @@ arXiv 2605.14860 claims for NAPTS a third of APTS's rejected steps and 0.7 of it
 accuracy. Rows: layer-wise APTS (monotone, sum of the steps), the same with only the window of
 NAPTS, with only its coarse space, NAPTS, and data-parallel APTS. All start from the same
 parameters, see the full batch, and stop at the last target or at the limit of CPU seconds. A
-rejected step is a recombined step that is not taken; Hessian products cost time, and are not
-counted as evaluations.
+rejected step is a recombined step that is not taken; a Hessian product is two evaluations, and
+their graph one.
 """
 
 import argparse

@@ -48,9 +48,15 @@ if TYPE_CHECKING:
 PARTS = {
     "acceptance": {"free_start": "ddopt_patches.free_start:FreeStart"},
     "decomposition": {"patches": "ddopt_patches.decomposition:ByPatches"},
-    "hessian": {"block_gauss_newton": "ddopt_patches.block_gauss_newton:BlockGaussNewton"},
+    "hessian": {
+        "block_gauss_newton": "ddopt_patches.block_gauss_newton:BlockGaussNewton",
+        "schwarz": "ddopt_patches.schwarz_gauss_newton:SchwarzGaussNewton",
+    },
     "problem": {"patches": "ddopt_patches.task:PatchTask"},
-    "strategy": {"patches": "ddopt_patches.strategy:OnPatches"},
+    "strategy": {
+        "patches": "ddopt_patches.strategy:OnPatches",
+        "schwarz": "ddopt_patches.strategy:OnRegions",
+    },
 }
 LAZY = {
     "compile": "ddopt_patches.model",

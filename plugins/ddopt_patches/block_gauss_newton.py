@@ -4,8 +4,7 @@
 
 The minimiser of the model is the Gauss-Newton step; in a smaller ball it is shortened along itself,
 which is the minimiser in the model's own norm (Conn, Gould and Toint, Trust-Region Methods, section
-6.7). Lengths are measured in the orthonormal bases of the patches, where a unit changes the
-residuals by about a unit, whatever scale the features have.
+6.7).
 """
 
 from __future__ import annotations
@@ -38,7 +37,8 @@ class BlockModel(Ellipsoidal):
         self.residuals, self.squares = problem.factorised(point.theta, drop, damping)
         self._size = problem.layout.size
         y = self.squares.solve_in_basis(self.residuals, REFINEMENTS)
-        self._newton, self._length = self._vector(y), float(y.norm())
+        self._newton = self._vector(y)
+        self._length = float(self._newton.norm())
         self._change = self.squares.product(y)  # J p of the whole step
 
     def _vector(self, y: torch.Tensor) -> torch.Tensor:
@@ -65,8 +65,8 @@ class BlockModel(Ellipsoidal):
 
     def correction(self, error: list[torch.Tensor]) -> tuple[torch.Tensor, float]:
         """What takes a change of the residuals away, (n,), and its length."""
-        y = self.squares.solve_in_basis(error, REFINEMENTS)
-        return self._vector(y), float(y.norm())
+        step = self._vector(self.squares.solve_in_basis(error, REFINEMENTS))
+        return step, float(step.norm())
 
     def share_of(self, length: float) -> float:
         """Which share of the Gauss-Newton step has this length."""
@@ -112,7 +112,8 @@ class BlockGaussNewton(Hessian):
 
         Raises ``ValueError`` for a problem without a Jacobian by blocks.
         """
-        if not isinstance(problem, Blocky):
+        blocky = problem.ability(Blocky)
+        if blocky is None:
             raise ValueError(
                 "hessian 'block_gauss_newton' needs a problem on patches (problem = 'patches', or "
                 f"ddopt_patches.compile), and not {type(problem).__name__}; choose 'gauss_newton'"
@@ -122,23 +123,23 @@ class BlockGaussNewton(Hessian):
             if abs(point.value - self._promised) <= self.config.exact * point.value:
                 return Reached(point)
             options = self.config
-            self._last = point, BlockModel(problem, point, options.drop, options.damping)
+            self._last = point, BlockModel(blocky, point, options.drop, options.damping)
         return self._last[1]
 
     def refine(
         self, problem: Problem, point: Point, candidate: Candidate, room: float
     ) -> Candidate:
         """Bend the step until the residuals are those that the linear model promised."""
-        if self._last is None or not isinstance(problem, Blocky):
+        blocky = problem.ability(Blocky)
+        if self._last is None or blocky is None:
             return candidate
         model = self._last[1]
         promised = model.promised(model.share_of(candidate.norm))
         self._promised = squares(promised) if model.squares.told else math.nan
         step, before, longest = candidate.step, candidate.step, LONGEST * candidate.norm
-        best, cost = math.inf, 0.0
+        best = math.inf
         for _ in range(self.config.corrections):
-            now = problem.groups(point.theta + step)
-            cost += problem.cost
+            now = blocky.groups(point.theta + step)
             error = [a - b for a, b in zip(now, promised, strict=True)]
             missed = squares(error)
             if not missed < best:  # the last correction made it worse
@@ -148,7 +149,7 @@ class BlockGaussNewton(Hessian):
             if not length < longest or candidate.norm + length > room:
                 break
             before, step, best, longest = step, step + bend, missed, length
-        return dataclasses.replace(candidate, step=step, cost=cost)
+        return dataclasses.replace(candidate, step=step)
 
     def reset(self) -> None:
         """Forget the last model: the problem has changed."""

@@ -70,16 +70,17 @@ class ByPatches(Decomposition):
         Raises ``ValueError`` for a problem that has none, and for more boxes along an axis than
         patches.
         """
-        if not isinstance(problem, PatchProblem):
+        whole = problem.ability(PatchProblem)
+        if whole is None:
             raise ValueError(
                 "the decomposition 'patches' needs a problem on patches (problem = 'patches', or "
                 f"ddopt_patches.compile), and not {type(problem).__name__}; choose 'boxes' or "
                 "'layers'"
             )
-        one = torch.arange(problem.system.patches.block)
+        one = torch.arange(whole.system.patches.block)
         return [
             Subdomain(index, (own[:, None] * len(one) + one).flatten())
-            for index, own in enumerate(self.groups(problem))
+            for index, own in enumerate(self.groups(whole))
         ]
 
     def groups(self, problem: PatchProblem) -> list[torch.Tensor]:

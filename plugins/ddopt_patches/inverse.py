@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.problem import Frozen, Point, Problem
+from ddopt.derived import Frozen
+from ddopt.problem import Point, Problem
 from ddopt.space import Layout
 from ddopt_patches.bordered import Bordered, columns, sensitivities
 from ddopt_patches.least_squares import LeastSquares

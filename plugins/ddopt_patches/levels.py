@@ -24,11 +24,11 @@ def level_of(grid: Grid, axis: int) -> torch.Tensor:
     return torch.minimum(place, n - place)
 
 
-def axis_of_least_work(grid: Grid) -> int:
+def axis_of_least_work(grid: Grid, active: torch.Tensor) -> int:
     """The axis across which the levels cost least: about Σ over levels of (patches in it)³."""
 
     def work(axis: int) -> float:
-        sizes = torch.bincount(level_of(grid, axis)).double()
+        sizes = torch.bincount(level_of(grid, axis)[active]).double()
         return float((sizes**3).sum())
 
     return min(range(grid.dimensions), key=work)
@@ -36,6 +36,6 @@ def axis_of_least_work(grid: Grid) -> int:
 
 def levels(grid: Grid, active: torch.Tensor) -> list[torch.Tensor]:
     """The active patches (S,) level by level."""
-    level = level_of(grid, axis_of_least_work(grid))
+    level = level_of(grid, axis_of_least_work(grid, active))
     found = [(active & (level == one)).nonzero().flatten() for one in range(int(level.max()) + 1)]
     return [one for one in found if len(one)]

@@ -9,44 +9,54 @@ from __future__ import annotations
 
 import math
 from copy import copy
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.problem import Frozen, Point, Problem, Samples
+from ddopt.derived import Frozen
+from ddopt.problem import Point, Problem, Samples
 from ddopt.space import Indices, Layout
 from ddopt_patches.least_squares import LeastSquares
+from ddopt_patches.regions import regions
 from ddopt_patches.rows import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ddopt_patches.bordered import Bordered
+    from ddopt_patches.regions import Region
     from ddopt_patches.rows import Rows
     from ddopt_patches.system import System
 
+JACOBIAN = 3.0  # evaluations: the derivatives of the features are at hand
 NAME = "weights"  # of the one tensor that moves
 
 
 class Blocky(Problem):
     """f = ‖r‖² with a Jacobian that is sparse by patches; what ``block_gauss_newton`` needs."""
 
+    charged = MappingProxyType({"by_cells": JACOBIAN, "groups": 1.0})
     levels: Sequence[torch.Tensor]  # an order of the patches, see ``levels``
     patches: int  # S; a vector (n,) is (S B,), patch by patch
 
-    def linearised(self, theta: torch.Tensor) -> tuple[list[torch.Tensor], list[Block]]:
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate f."""
+        raise self._missing("be evaluated", "at")
+
+    def by_cells(self, theta: torch.Tensor) -> tuple[list[torch.Tensor], list[Block]]:
         """The residuals of each group of rows and their Jacobian, new tensors at each call."""
-        raise NotImplementedError
+        raise self._missing("give its Jacobian by cells", "by_cells")
 
     def groups(self, theta: torch.Tensor) -> list[torch.Tensor]:
         """The residuals alone."""
-        raise NotImplementedError
+        raise self._missing("give its residuals by cells", "groups")
 
     def factorised(
         self, theta: torch.Tensor, drop: float, damping: float
     ) -> tuple[list[torch.Tensor], LeastSquares | Bordered]:
         """The residuals, and the linear least-squares problem that a step solves."""
-        residuals, blocks = self.linearised(theta)
+        residuals, blocks = self.by_cells(theta)
         return residuals, LeastSquares(blocks, self.levels, self.patches, drop, damping)
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
@@ -56,7 +66,7 @@ class Blocky(Problem):
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), dense: for few patches."""
         parts = []
-        for block in self.linearised(theta)[1]:
+        for block in self.by_cells(theta)[1]:
             G, C, rows, B = block.by_corner.shape
             full = block.by_corner.new_zeros(G, rows, self.patches, B)
             for k in range(C):
@@ -70,6 +80,7 @@ class PatchProblem(Blocky):
 
     def __init__(self, system: System, cost: float = 1.0) -> None:
         self.system, self.cost = system, cost
+        self._cut: dict[int, list[Region]] = {}  # by how many there are
         self._all = system  # whose points the samples number, also in parts of parts
         shape = torch.Size(system.zeros().shape)
         self.layout = Layout((NAME,), (shape,), torch.float64, torch.device("cpu"))
@@ -93,7 +104,7 @@ class PatchProblem(Blocky):
         """The residuals of each group of rows, (G, P E)."""
         return self.system.residuals(self._weights(theta))
 
-    def linearised(self, theta: torch.Tensor) -> tuple[list[torch.Tensor], list[Block]]:
+    def by_cells(self, theta: torch.Tensor) -> tuple[list[torch.Tensor], list[Block]]:
         """Residuals and Jacobians of each group."""
         return self.system.linearised(self._weights(theta))
 
@@ -127,6 +138,19 @@ class PatchProblem(Blocky):
         other.cost = self.cost * len(samples) / max(len(self.samples), 1)
         return other
 
+    def own_share(self, d: int, count: int) -> RegionProblem:
+        """The rows of the d-th of ``count`` boxes of cells (``regions``).
+
+        Raises ``ValueError`` for more boxes than cells.
+        """
+        if count not in self._cut:
+            work = torch.zeros(self.system.patches.grid.cells, dtype=torch.float64)
+            for rows in self.system.rows:
+                own = (rows.points.roots > 0).sum(1) * rows.equation.equations
+                work.index_add_(0, rows.points.cells, own.double())
+            self._cut[count] = regions(self.system.patches.grid, work, count)
+        return RegionProblem(self, self._cut[count], d)
+
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """f as a function of some parameters; whole patches see only the rows that touch them."""
         if indices is None:
@@ -146,6 +170,15 @@ class PatchProblem(Blocky):
         wanted = (first[:, None] + torch.arange(B)).flatten()
         whole = len(indices) % B == 0 and bool((first % B == 0).all())
         return first // B if whole and torch.equal(wanted, indices.cpu()) else None
+
+
+class RegionProblem(PatchProblem):
+    """What the rows of one region contribute to f."""
+
+    def __init__(self, whole: PatchProblem, regions: list[Region], d: int) -> None:
+        self.regions, self.region = regions, regions[d]
+        super().__init__(whole.system.among(self.region.cells))
+        self.cost = whole.cost * self.system.count / whole.system.count
 
 
 class LocalProblem(Blocky):
@@ -200,7 +233,7 @@ class LocalProblem(Blocky):
 
         return Point(theta, self._elsewhere + found.value, gradient)
 
-    def linearised(self, theta: torch.Tensor) -> tuple[list[torch.Tensor], list[Block]]:
+    def by_cells(self, theta: torch.Tensor) -> tuple[list[torch.Tensor], list[Block]]:
         """Residuals and Jacobians with respect to the moving patches, which are numbered anew."""
         found = [rows.linearised(self._weights(theta)) for rows in self._rows]
         blocks = []

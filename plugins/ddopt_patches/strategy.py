@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from ddopt.component import Settings, chosen
 from ddopt.parts import GlobalPass, Parts
 from ddopt.solver.trust_region import TrustRegion
@@ -41,3 +43,18 @@ class OnPatches(Strategy):
         """No decomposition of the iteration: the model is what is decomposed."""
         built: Solver = self.settled(solver).build()  # type: ignore[assignment]
         return Parts(None, GlobalPass(built))
+
+
+class OnRegions(OnPatches):
+    """The same on regions of the domain, each evaluated and solved on a process of its own.
+
+    ``subdomains`` is the number of regions; the numbers do not depend on that of the processes.
+    """
+
+    name = "schwarz"
+    curvature = "schwarz"
+
+    class Config(Settings):
+        """How the domain is cut."""
+
+        subdomains: int = Field(2, ge=1, description="regions: boxes of cells")

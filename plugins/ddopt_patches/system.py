@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,17 @@ class System:
                 "derivatives alone. Give its value at a point: "
                 f"dde.icbc.PointSetBC(np.array([[..]]), np.array([[0.0]]), component={o})"
             )
+
+    def among(self, cells: torch.Tensor) -> System:
+        """The rows of some cells (cells of the grid,); they need not fix the patches they touch."""
+        other = copy(self)
+        other.__dict__.pop("levels", None)
+        kept = [rows.among(cells[rows.points.cells]) for rows in self.rows]
+        other.rows = [rows for rows in kept if len(rows.points.cells)]
+        other.active = torch.zeros_like(self.active)
+        for rows in other.rows:
+            other.active[rows.touched.flatten()] = True
+        return other
 
     @cached_property
     def levels(self) -> list[torch.Tensor]:

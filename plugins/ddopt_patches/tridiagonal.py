@@ -10,10 +10,11 @@ summed when their level comes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 
-from ddopt_patches.rows import Block
+from ddopt_patches.rows import Block, Gram
 
 LARGEST_RIDGE = 1e-2  # of columns of length one; more would be another problem
 
@@ -22,7 +23,7 @@ class Tridiagonal:
     """Factorises at once, and solves as often as asked.
 
     Args:
-        blocks: the rows of J by cells, in a basis with columns of length about one.
+        blocks: the rows of J by cells, or their JᵀJ, in a basis with columns of length about one.
         levels: the patches of each level; every cell touches one level, or two neighbouring ones.
         damping: what is added to the diagonal, shape (S, B).
         ridge: a multiple of the identity in addition; raised tenfold until the factor exists.
@@ -32,7 +33,7 @@ class Tridiagonal:
 
     def __init__(
         self,
-        blocks: Sequence[Block],
+        blocks: Sequence[Block | Gram],
         levels: Sequence[torch.Tensor],
         damping: torch.Tensor,
         ridge: float,
@@ -99,33 +100,20 @@ class Tridiagonal:
             here = (slab == i).nonzero().flatten()
             if len(here) == 0:
                 continue
-            if int(here[-1] - here[0]) == len(here) - 1:
-                J = block.by_corner[int(here[0]) : int(here[-1]) + 1]  # a view
-            else:
-                J = block.by_corner[here]
-            level, place = self._level[block.patches[here]], self._place[block.patches[here]]
-            for a in range(J.shape[1]):
-                for b in range(J.shape[1]):
-                    ordered = place[:, a] >= place[:, b]
-                    for target, up, left in ((own, i, i), (after, i + 1, i + 1), (off, i + 1, i)):
-                        mask = (level[:, a] == up) & (level[:, b] == left)
-                        if up == left:
-                            mask &= ordered
-                        if target is not None and bool(mask.any()):
-                            self._add(target, J[:, a], J[:, b], place[:, [a, b]], mask)
-
-    @staticmethod
-    def _add(
-        target: torch.Tensor,
-        A: torch.Tensor,
-        B: torch.Tensor,
-        place: torch.Tensor,
-        mask: torch.Tensor,
-    ) -> None:
-        if not bool(mask.all()):
-            A, B, place = A[mask], B[mask], place[mask]
-        spot = place[:, 0] * target.shape[1] + place[:, 1]
-        target.flatten(0, 1).index_add_(0, spot, A.mT @ B)
+            adjacent = int(here[-1] - here[0]) == len(here) - 1
+            some = block.among(slice(int(here[0]), int(here[-1]) + 1) if adjacent else here)
+            level, place = self._level[some.patches], self._place[some.patches]
+            corners = range(some.patches.shape[1])
+            for a, b in product(corners, corners):
+                ordered = place[:, a] >= place[:, b]
+                for target, up, left in ((own, i, i), (after, i + 1, i + 1), (off, i + 1, i)):
+                    mask = (level[:, a] == up) & (level[:, b] == left)
+                    if up == left:
+                        mask &= ordered
+                    if target is not None and bool(mask.any()):
+                        chosen = some if bool(mask.all()) else some.among(mask)
+                        spot = place[mask, a] * target.shape[1] + place[mask, b]
+                        target.flatten(0, 1).index_add_(0, spot, chosen.product(a, b))
 
     def solve(self, b: torch.Tensor) -> torch.Tensor:
         """(JᵀJ + damping)⁻¹ b, shape (S, B); zero in patches that no level holds."""

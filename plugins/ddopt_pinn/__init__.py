@@ -3,7 +3,8 @@
 ``PDETask`` is what a problem of one's own derives from, ``DifferentialTask`` what represents
 solutions in another way, and ``dde`` is DeepXDE, imported when a problem is prepared and not
 before. ``compile`` is for DeepXDE scripts: ``model.compile`` with a loss that can be evaluated on
-parts of the points; ``ModelProblem`` is that loss.
+parts of the points; ``ModelProblem`` is that loss, and ``Converged`` a callback that ends
+``model.train``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ddopt.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from ddopt_pinn.callbacks import Converged as Converged
     from ddopt_pinn.differential import DifferentialTask as DifferentialTask
     from ddopt_pinn.library import dde as dde
     from ddopt_pinn.model import ModelProblem as ModelProblem
@@ -44,6 +46,7 @@ RESAMPLINGS = {
 }
 BASELINES = {"nncg": "ddopt_pinn.nncg:NNCG"}
 LAZY = {
+    "Converged": "ddopt_pinn.callbacks",
     "DifferentialTask": "ddopt_pinn.differential",
     "ModelProblem": "ddopt_pinn.model",
     "PDETask": "ddopt_pinn.task",

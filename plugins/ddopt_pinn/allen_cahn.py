@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 
 from ddopt_pinn.library import dde
-from ddopt_pinn.task import PDETask
+from ddopt_pinn.task import Depth, PDETask
 
 DIFFUSION, REACTION = 1e-3, 5.0
 CELLS = 4000  # of the method of lines; against 8,000 the solution changes by less than 1e-5
@@ -31,7 +31,7 @@ class AllenCahn(PDETask):
 
         interior: int = Field(8000, ge=0, description="points at which the equation is asked for")
         boundary: int = Field(0, ge=0, description="points on the boundary")
-        depth: int = Field(3, ge=1, description="number of hidden layers")
+        depth: Depth = Field(3, description="number of hidden layers")
 
     def geometry(self) -> Any:
         """(−1, 1) × (0, 1)."""
@@ -108,7 +108,7 @@ class AllenCahnSteady(PDETask):
 
         interior: int = Field(2000, ge=0, description="points at which the equation is asked for")
         boundary: int = Field(160, ge=0, description="points on the boundary")
-        depth: int = Field(4, ge=1, description="number of hidden layers")
+        depth: Depth = Field(4, description="number of hidden layers")
 
     def geometry(self) -> Any:
         """(−1, 1)²."""

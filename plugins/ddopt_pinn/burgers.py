@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ddopt_pinn.library import dde
 from ddopt_pinn.stack import Image
-from ddopt_pinn.task import PDETask
+from ddopt_pinn.task import Depth, PDETask
 
 VISCOSITY = 0.01 / np.pi
 NODES = 100  # of the Gauss-Hermite rule; the error is then below 1e-11
@@ -29,7 +29,7 @@ class Burgers(PDETask):
 
         interior: int = Field(2540, ge=0, description="points at which the equation is asked for")
         initial: int = Field(160, ge=0, description="points at the initial time")
-        depth: int = Field(4, ge=1, description="number of hidden layers")
+        depth: Depth = Field(4, description="number of hidden layers")
         exact: bool = Field(
             False,
             description="build the conditions into the network; false: terms of the loss",

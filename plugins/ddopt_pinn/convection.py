@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 
 from ddopt_pinn.library import dde
-from ddopt_pinn.task import PDETask
+from ddopt_pinn.task import Depth, PDETask, Width
 
 
 class Convection(PDETask):
@@ -32,8 +32,8 @@ class Convection(PDETask):
         interior: int = Field(2000, ge=0, description="points at which the equation is asked for")
         boundary: int = Field(100, ge=0, description="points on the boundary")
         initial: int = Field(256, ge=0, description="points at the initial time")
-        width: int = Field(30, ge=1, description="width of the hidden layers")
-        depth: int = Field(2, ge=1, description="number of hidden layers")
+        width: Width = Field(30, description="width of the hidden layers")
+        depth: Depth = Field(2, description="number of hidden layers")
         activation: str = Field("sin", description="activation function, by DeepXDE's name")
         speed: float = Field(30.0, gt=0.0, description="β, the speed of the wave")
         exact: bool = Field(

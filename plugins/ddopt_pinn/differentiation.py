@@ -28,6 +28,8 @@ from ddopt_pinn.jacobian import Copies, NotPerPointError, per_residual, rows_of
 from ddopt_pinn.propagation import ORDERS, OtherDerivativesError, Recorder, Selection, read
 from ddopt_pinn.stack import Named, stack_of
 
+# Of a Jacobian, in evaluations (docs/design/prices.md); per residual it is charged by its rows.
+PRICES = {"propagated": 3.0, "per point": 10.0}
 CHECKED = 3  # samples of each term at which the ways are compared
 ROUND_OFF = 1e4  # machine epsilons that they may differ by, relative to the largest entry
 AWAY = 0.1  # from where a run starts: a derivative that is zero there may be read all the same

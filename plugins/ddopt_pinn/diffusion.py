@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from ddopt_pinn.library import dde
-from ddopt_pinn.task import PDETask
+from ddopt_pinn.task import Depth, PDETask, Width
 
 # u = e^(−t) Σ a_k sin kx solves u_t = u_xx + e^(−t) Σ a_k (k² − 1) sin kx.
 AMPLITUDES = {1: 1.0, 2: 1 / 2, 3: 1 / 3, 4: 1 / 4, 8: 1 / 8}
@@ -27,8 +27,8 @@ class DiffusionReaction(PDETask):
 
         interior: int = Field(320, ge=0, description="points at which the equation is asked for")
         boundary: int = Field(0, ge=0, description="points on the boundary")
-        width: int = Field(30, ge=1, description="width of the hidden layers")
-        depth: int = Field(6, ge=1, description="number of hidden layers")
+        width: Width = Field(30, description="width of the hidden layers")
+        depth: Depth = Field(6, description="number of hidden layers")
 
     def geometry(self) -> Any:
         """(−π, π) × (0, 1)."""
@@ -78,8 +78,8 @@ class DiffusionInverse(PDETask):
         interior: int = Field(40, ge=0, description="points at which the equation is asked for")
         boundary: int = Field(20, ge=0, description="points on the boundary")
         initial: int = Field(10, ge=0, description="points at the initial time")
-        width: int = Field(32, ge=1, description="width of the hidden layers")
-        depth: int = Field(3, ge=1, description="number of hidden layers")
+        width: Width = Field(32, description="width of the hidden layers")
+        depth: Depth = Field(3, description="number of hidden layers")
         measurements: int = Field(10, ge=1, description="measured values at t = 1")
 
     def geometry(self) -> Any:

@@ -65,7 +65,7 @@ def matplotlib() -> tuple[Any, Any]:
         raise ModuleNotFoundError(
             f"figures need matplotlib, but there is no {error.name!r}. "
             "Install it with: pip install 'ddopt[plot]'"
-        ) from None
+        ) from error
 
     def make(**options: Any) -> Any:
         made = figure(**options)

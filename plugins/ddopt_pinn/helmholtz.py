@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from ddopt_pinn.library import dde
-from ddopt_pinn.task import PDETask
+from ddopt_pinn.task import Depth, PDETask, Width
 
 WAVE_NUMBER = 4.0 * math.pi
 
@@ -25,8 +25,8 @@ class Helmholtz2D(PDETask):
         """Sines as activation, as in DeepXDE's example; the boundary is built into the network."""
 
         boundary: int = Field(0, ge=0, description="points on the boundary")
-        width: int = Field(50, ge=1, description="width of the hidden layers")
-        depth: int = Field(3, ge=1, description="number of hidden layers")
+        width: Width = Field(50, description="width of the hidden layers")
+        depth: Depth = Field(3, description="number of hidden layers")
         activation: str = Field("sin", description="activation function, by DeepXDE's name")
 
     def geometry(self) -> Any:

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ddopt.limits import brief
+
 PRECISIONS = {torch.float64: "set_float64", torch.float32: "set_float32"}
 
 
@@ -52,7 +54,14 @@ def load() -> Any:
         raise ModuleNotFoundError(
             f"this problem is set up through DeepXDE, but there is no {error.name!r}. "
             "Install it with: pip install 'ddopt[pinn]'"
-        ) from None
+        ) from error
+    except ValueError as error:
+        if "MPLBACKEND" not in os.environ:
+            raise
+        raise ValueError(
+            f"DeepXDE imports matplotlib, which refuses MPLBACKEND={os.environ['MPLBACKEND']}: "
+            f"unset it, or set MPLBACKEND=agg ({brief(str(error), 200)})"
+        ) from error
     finally:
         if torch.get_default_device() != device:
             torch.set_default_device(None if device.type == "cpu" else device)
@@ -82,11 +91,12 @@ ACTIVATIONS = "elu, gelu, relu, selu, sigmoid, silu, sin, swish, tanh, and 'LAAF
 
 def check_activation(name: str) -> None:
     """Raise ``ValueError`` for a name that DeepXDE would answer with a ``KeyError``."""
+    find = load().nn.activations.get  # what prevents DeepXDE itself has a message of its own
     try:
-        load().nn.activations.get(name)
+        find(name)
     except (KeyError, IndexError, ValueError):
         raise ValueError(
-            f"problem.activation: DeepXDE has no activation {name!r}; it has {ACTIVATIONS}"
+            f"problem.activation: DeepXDE has no activation {brief(name)}; it has {ACTIVATIONS}"
         ) from None
 
 

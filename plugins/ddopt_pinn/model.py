@@ -10,18 +10,21 @@ until a step ends, and a value needs no backward pass until somebody asks for th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from ddopt.autograd import AutogradProblem, Named
+from ddopt.derived import Frozen
+from ddopt.graphs import built_inside
 from ddopt.notice import warn
 from ddopt.optim import EngineOptimizer
-from ddopt.problem import Frozen, Operator, Point, Problem, Samples
+from ddopt.problem import Operator, Point, Problem, Samples
 from ddopt.space import Indices, Parameters
 from ddopt_pinn.collocation import Collocation, network_at
-from ddopt_pinn.differentiation import Block, Differentiation
+from ddopt_pinn.differentiation import PRICES, Block, Differentiation
 from ddopt_pinn.library import dde, numbers
 
 
@@ -128,7 +131,8 @@ class ModelProblem(AutogradProblem):
         with torch.enable_grad():
             loss = self.loss(leaf)
         tensors = list(self._external.values())
-        inner, *outer = torch.autograd.grad(loss, [leaf, *tensors], materialize_grads=True)
+        with built_inside():
+            inner, *outer = torch.autograd.grad(loss, [leaf, *tensors], materialize_grads=True)
         for name, gradient in zip(self._external, outer, strict=True):
             piece = self.layout.slices[self.layout.names.index(name)]
             inner[piece] = gradient.reshape(-1)
@@ -153,6 +157,11 @@ class ModelProblem(AutogradProblem):
         with torch.enable_grad():
             found = self.blocks(self._network(self.named(theta)), {})
         return torch.cat([block.scale * block.values.reshape(-1) for block in found])
+
+    @property
+    def jacobian_price(self) -> float | None:  # type: ignore[override]
+        """That of the way in which it is made."""
+        return PRICES.get(self.differentiation.way or "")
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), in the way that suits the network and the equation best."""
@@ -280,8 +289,23 @@ class Source:
         self._loss_weights: list[float] | None = None
         self._problem: ModelProblem | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickles, which cannot hold a model: its conditions and its closures are functions."""
+        return Source, (None, "MSE")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Source:
+        """A copy, of the model too."""
+        memo[id(self)] = other = Source(None, self._loss)
+        other.__dict__.update({k: copy.deepcopy(v, memo) for k, v in self.__dict__.items()})
+        return other
+
     def __call__(self, parameters: Parameters) -> ModelProblem:
         """The problem at the model's points and weights of now; callbacks may change both."""
+        if self._model is None:
+            raise ValueError(
+                "this optimizer was pickled, without its model; call ddopt_pinn.compile(model, "
+                "optimizer) with the model that it shall train now"
+            )
         points, weights = self._model.data.train_x, self._model.loss_weights
         weights = None if weights is None else [float(weight) for weight in weights]
         if self._problem is None or points is not self._points or weights != self._loss_weights:

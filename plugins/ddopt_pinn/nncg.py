@@ -17,6 +17,7 @@ from pydantic import Field
 
 from ddopt.compare.baseline import Baseline
 from ddopt.component import Settings
+from ddopt.meter import PRODUCT
 from ddopt_pinn.library import load
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def quiet() -> Iterator[None]:
 
 
 class NNCG(Baseline):
-    """DeepXDE's NNCG with Armijo line search; a product with the Hessian is one evaluation."""
+    """DeepXDE's NNCG with Armijo line search; products with the Hessian have ddopt's price."""
 
     name = "nncg"
 
@@ -64,7 +65,7 @@ class NNCG(Baseline):
         def product(
             own: Any, grad: torch.Tensor, params: list[torch.Tensor], v: torch.Tensor
         ) -> torch.Tensor:
-            f.count(cost)
+            f.count(PRODUCT * cost)
             found: torch.Tensor = library.NNCG._hvp(own, grad, params, v)
             return found
 

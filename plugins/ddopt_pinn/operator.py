@@ -24,6 +24,7 @@ from ddopt.randomness import generator
 from ddopt.space import Layout
 from ddopt.task import Setting, Task
 from ddopt_pinn.library import building, check_activation, dde
+from ddopt_pinn.task import Depth, Width
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,8 +145,8 @@ class Antiderivative(Task):
         sensors: int = Field(50, ge=2, description="points at which each function is seen")
         length: float = Field(0.2, ge=0.05, le=0.3, description="correlation length of the fields")
         tests: int = Field(200, ge=4, description="functions that the error is taken on")
-        width: int = Field(40, ge=1, description="width of all layers")
-        depth: int = Field(2, ge=1, description="layers of each of the two networks")
+        width: Width = Field(40, description="width of all layers")
+        depth: Depth = Field(2, description="layers of each of the two networks")
         activation: str = Field("tanh", description="activation function, by DeepXDE's name")
 
     problem: OperatorProblem

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from ddopt_pinn.library import dde
-from ddopt_pinn.task import Distribution, PDETask
+from ddopt_pinn.task import Depth, Distribution, PDETask, Width
 
 
 class Poisson(PDETask):
@@ -44,8 +44,8 @@ class Poisson1D(Poisson):
         interior: int = Field(64, ge=0, description="points at which the equation is asked for")
         boundary: int = Field(2, ge=0, description="points on the boundary")
         distribution: Distribution = Field("uniform", description="how points are chosen")
-        width: int = Field(50, ge=1, description="width of the hidden layers")
-        depth: int = Field(3, ge=1, description="number of hidden layers")
+        width: Width = Field(50, description="width of the hidden layers")
+        depth: Depth = Field(3, description="number of hidden layers")
 
     def geometry(self) -> Any:
         """(−1, 1)."""
@@ -87,8 +87,8 @@ class Poisson3D(Poisson):
 
         interior: int = Field(2000, ge=0, description="points at which the equation is asked for")
         boundary: int = Field(600, ge=0, description="points on the boundary")
-        width: int = Field(32, ge=1, description="width of the hidden layers")
-        depth: int = Field(3, ge=1, description="number of hidden layers")
+        width: Width = Field(32, description="width of the hidden layers")
+        depth: Depth = Field(3, description="number of hidden layers")
 
     def geometry(self) -> Any:
         """(0, 1)³."""

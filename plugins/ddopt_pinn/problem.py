@@ -12,7 +12,7 @@ from ddopt.autograd import AutogradProblem, Named
 from ddopt.problem import Samples
 from ddopt.space import Layout
 from ddopt_pinn.collocation import Collocation, network_at
-from ddopt_pinn.differentiation import Block, Differentiation
+from ddopt_pinn.differentiation import PRICES, Block, Differentiation
 from ddopt_pinn.stages import Ends
 
 UNKNOWN = "unknowns."  # prefix of the names of coefficients that are sought
@@ -71,6 +71,11 @@ class PDEProblem(AutogradProblem):
             found = self._collocation.residuals(*self._parts(self.named(theta)), self.samples)
         scaled = [scale * r.reshape(-1) for scale, r in zip(self._scales(), found, strict=True)]
         return torch.cat(scaled)
+
+    @property
+    def jacobian_price(self) -> float | None:  # type: ignore[override]
+        """That of the way in which it is made."""
+        return PRICES.get(self.differentiation.way or "")
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), in the way that suits the network and the equation best."""

@@ -215,17 +215,18 @@ class Ends:
         for stage in stages:
             output = stage(output)
         noise = ROUND_OFF * torch.finfo(exact.dtype).eps * exact.abs().max()
+        cause: RuntimeError | None = None
         try:
             found = self._collocation.equations(*self._pass(output), x)
             same = bool((found - exact).abs().max() <= noise)
-        except RuntimeError:  # autograd: a polynomial's higher derivatives depend on nothing
-            same = False
+        except RuntimeError as error:  # autograd: a higher derivative depends on nothing
+            same, cause = False, error
         if not same:
             raise ValueError(
                 "this equation cannot be cut into stages: stages hand on the solution with its "
                 "first and second derivatives, and its residual needs more (of the third order, or "
                 "a value elsewhere); choose strategy = 'sapts_p' or 'sapts_d'"
-            )
+            ) from cause
 
     def _terms(self, index: torch.Tensor) -> Samples:
         """The samples by their terms."""

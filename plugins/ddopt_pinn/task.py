@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ddopt.pipeline import StagedProblem
 
 BATCH = 20_000  # points of one forward pass when a solution is looked at
-
+Width = Annotated[int, Field(ge=1, le=100_000)]  # of a hidden layer
+Depth = Annotated[int, Field(ge=1, le=1_000)]  # hidden layers
 
 Distribution = Literal["pseudo", "uniform", "LHS", "Halton", "Hammersley", "Sobol"]
 
@@ -47,8 +48,8 @@ class PDETask(DifferentialTask):
         condition_weight: float = Field(
             1.0, gt=0.0, description="weight of each boundary or initial condition in the loss"
         )
-        width: int = Field(20, ge=1, description="width of the hidden layers")
-        depth: int = Field(8, ge=1, description="number of hidden layers")
+        width: Width = Field(20, description="width of the hidden layers")
+        depth: Depth = Field(8, description="number of hidden layers")
         activation: str = Field("tanh", description="activation function, by DeepXDE's name")
         resampling: Annotated[Settings, Chosen("resampling")] = Field(
             "none",
@@ -57,6 +58,7 @@ class PDETask(DifferentialTask):
         )
 
     problem: PDEProblem
+    _changes, _changed = 0, 0.0  # how often the points have moved, and when last
 
     def network(self) -> Any:
         """The network; override it for output transforms, Fourier features, ..."""
@@ -102,7 +104,6 @@ class PDETask(DifferentialTask):
         self.resampling: Any = self.config.resampling.build()
         self.keeps_curvature = getattr(self.resampling.config, "keep_curvature", False)
         self._first = collocation.counts[0]
-        self._changes, self._changed = 0, 0.0  # how often the points have moved, and when last
 
     def renew(self, theta: torch.Tensor, status: Status) -> float | None:
         """Move the interior points, where that is due; residuals at candidates are its cost."""
@@ -127,15 +128,17 @@ class PDETask(DifferentialTask):
         return self._random(self._first, key(self._setting.seed, "validation"))
 
     def state_dict(self) -> dict[str, Any]:
-        """The interior points, where they move."""
+        """The interior points, where they move, and what their resampling remembers."""
+        state = super().state_dict()
         if self._changes == 0:
-            return {}
+            return state
         points = self.problem.coordinates(0).cpu()
-        return {"points": points, "changes": self._changes, "changed": self._changed}
+        return {**state, "points": points, "changes": self._changes, "changed": self._changed}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put the interior points where they were."""
-        if state:
+        super().load_state_dict(state)
+        if "points" in state:
             self._changes, self._changed = int(state["changes"]), float(state["changed"])
             self.problem = self.problem.moved(state["points"].numpy())
 

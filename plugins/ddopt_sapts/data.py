@@ -39,13 +39,24 @@ class DataSettings(PreconditionedSettings):
     )
 
 
-def assemble_data(options: Any, solver: Settings) -> Parts:
+def assemble_data(options: Any, solver: Settings, *, one_radius: bool = False) -> Parts:
     """The parts of a data-parallel strategy."""
     count, overlap = options.subdomains, options.overlap
     if overlap is None:
         overlap = max(0.0, 0.5 - 1.0 / count)
     decomposition = Data(subdomains=count, overlap=overlap)
-    return assemble(options, decomposition, solver, consistency=options.consistency)
+    return assemble(
+        options, decomposition, solver, consistency=options.consistency, one_radius=one_radius
+    )
+
+
+def within_bounds(solver: Any, count: int) -> Any:
+    """A local solver's options, the bounds of its radius divided by N, where it has any."""
+    rule = getattr(solver, "radius", None)
+    bounds = {k: getattr(rule, k) / count for k in ("smallest", "largest") if hasattr(rule, k)}
+    if not bounds or rule is None:
+        return solver
+    return solver.model_copy(update={"radius": rule.model_copy(update=bounds)})
 
 
 class SaptsD(Strategy):
@@ -104,7 +115,11 @@ class SaptsD(Strategy):
 class APTS(Strategy):
     """Data-parallel APTS as published: disjoint parts, ν = 5, the sum of the steps, a global step.
 
-    Source: arXiv 2502.05133, Algorithm 1; each subdomain has the radius Δ/N.
+    Source: arXiv 2502.05133, Algorithm 1. There is one radius: every local solve begins with Δ/N
+    and keeps to it, its bounds divided by N (line 5); Δ̃ follows the ratio of the sum by equation 7,
+    in which one η1 = 0.1 accepts and shrinks (line 8); the global iteration begins with Δ̃, and what
+    it ends with is the next Δ (line 9). Where the paper leaves the model of the trust regions open
+    it is the run's solver.
     """
 
     name = "apts"
@@ -118,7 +133,21 @@ class APTS(Strategy):
         recombination: Annotated[Settings, Chosen("recombination")] = Field(
             "sum", validate_default=True, description="how the local steps make one step"
         )
+        acceptance: Annotated[Settings, Chosen("acceptance")] = Field(
+            {"name": "monotone", "threshold": 0.1},
+            validate_default=True,
+            description="whether the recombined step is taken",
+        )
+        radius: Annotated[Settings, Chosen("radius")] = Field(
+            "by_ratio",
+            validate_default=True,
+            description="how the recombined step's radius follows",
+        )
 
     def parts(self, solver: Settings) -> Parts:
-        """Parts of the samples, the sum of their steps, one global step."""
-        return assemble_data(self.config, solver)
+        """Parts of the samples, the sum of their steps, one global step, one radius."""
+        local = within_bounds(self.config.local_solver or solver, self.subdomains)
+        options = self.config.model_copy(update={"local_solver": local})
+        if options.global_solver is None:
+            options = options.model_copy(update={"global_solver": solver})
+        return assemble_data(options, solver, one_radius=True)

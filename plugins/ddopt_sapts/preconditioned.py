@@ -42,7 +42,9 @@ class PreconditionedSettings(Settings):
     radius: Annotated[Settings, Chosen("radius")] = Field(
         "stepwise", validate_default=True, description="how the recombined step's radius follows"
     )
-    first_radius: float = Field(1.0, gt=0.0, description="radius Δ of the first recombined step")
+    first_radius: float = Field(
+        1.0, ge=1e-100, le=1e100, description="radius Δ of the first recombined step"
+    )
     norm: Norm = Field(
         "2",
         description="norm of the step's radius; inf: the local boxes nest in its box",
@@ -78,7 +80,12 @@ class PreconditionedSettings(Settings):
 
 
 def assemble(
-    options: Any, decomposition: Decomposition, solver: Settings, *, consistency: bool
+    options: Any,
+    decomposition: Decomposition,
+    solver: Settings,
+    *,
+    consistency: bool,
+    one_radius: bool = False,
 ) -> Parts:
     """The parts of a preconditioned strategy: its own choices around a decomposition.
 
@@ -115,6 +122,7 @@ def assemble(
         first_radius=options.first_radius,
         consistency=consistency,
         judged=options.judged,
+        one_radius=one_radius,
         retries=options.retries,
     )
     if options.global_iterations == 0:

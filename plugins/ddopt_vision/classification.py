@@ -164,8 +164,10 @@ class Classification(Task):
         root = data_root(self.config.root)
         try:
             return self.load(root, download=False)
+        except PermissionError as reason:  # it may be there, and a download would not help
+            raise ValueError(f"{self.title} in {root} cannot be read: {reason}") from reason
         except (RuntimeError, OSError):
-            pass
+            pass  # it is not there, or not whole
         try:
             with alone(root):
                 return self.load(root, download=True)

@@ -11,6 +11,7 @@ from ddopt.engine import Engine
 from ddopt.executor import Serial
 from ddopt.problem import Point
 from ddopt.testing import check_acceptance, check_decomposition
+from ddopt.testing.problems import rotated_quadratic
 from ddopt.testing.ranks import run_ranks
 from ddopt_patches.block_gauss_newton import BlockGaussNewton
 from ddopt_patches.decomposition import ByPatches
@@ -111,13 +112,13 @@ def test_every_parameter_is_moved_once_without_overlap():
     assert sorted(moved.tolist()) == list(range(f.layout.size))
 
 
-def test_more_boxes_than_patches_and_other_problems_are_told(small_regression):
+def test_more_boxes_than_patches_and_other_problems_are_told():
     with pytest.raises(ValueError, match=r"splits = \[9, 1\] cannot cut \[4, 5\] patches"):
         ByPatches(splits=[9, 1]).split(problem())
     with pytest.raises(ValueError, match="needs a problem on patches"):
-        ByPatches().split(small_regression)
+        ByPatches().split(rotated_quadratic())
     with pytest.raises(ValueError, match="needs a problem on patches"):
-        BlockGaussNewton().model(small_regression, None)
+        BlockGaussNewton().model(rotated_quadratic(), None)
 
 
 def test_the_acceptance_conforms():

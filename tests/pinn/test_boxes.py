@@ -7,9 +7,9 @@ import torch
 
 from ddopt.config import load
 from ddopt.decomposition.boxes import Boxes, along_longest
+from ddopt.derived import Consistent
 from ddopt.engine import Engine
 from ddopt.executor import Serial, Split
-from ddopt.problem import Consistent
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder
 from ddopt.solver.trust_region import TrustRegion

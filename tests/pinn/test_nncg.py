@@ -9,6 +9,7 @@ import torch
 
 from ddopt.compare.objective import Objective, Spent
 from ddopt.config import Stop
+from ddopt.meter import PRODUCT
 from ddopt.run import chance
 from ddopt.task import Setting, Task
 from ddopt.testing.problems import Quadratic, rotated_quadratic
@@ -53,7 +54,7 @@ def test_every_product_with_the_hessian_is_charged_and_the_loss_descends(bowl):
     spent = [line["evaluations"] for line in bowl.lines]
     # start; then f, products for the preconditioner, for a residual and for the directions, and f
     # at both ends of a line search
-    assert spent[:2] == [1.0, 1.0 + 1 + RANK + 1 + INNER + 2]
+    assert spent[:2] == [1.0, 1.0 + 1 + PRODUCT * (RANK + 1 + INNER) + 2]
     assert spent[-1] <= BUDGET
 
 

@@ -8,12 +8,15 @@ import sys
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from ddopt.cli import cli
 from ddopt.task import Setting
 from ddopt_pinn import PROBLEMS, dde, library
 from ddopt_pinn.library import building, load
 from ddopt_pinn.operator import Antiderivative
 from tests.pinn.problems import prepared
+from tests.runs import ROOT, ddopt
 
 
 def same(one, other):
@@ -34,6 +37,39 @@ def test_an_activation_that_deepxde_does_not_have_is_told():
         prepared("poisson1d", activation="tahn")
     with pytest.raises(ValueError, match="has no activation 'tahn'"):
         Antiderivative(activation="tahn").prepare(Setting())
+
+
+CAUSES = {
+    "DDE_BACKEND": ("jax", "DDE_BACKEND is 'jax', but ddopt trains PyTorch networks"),
+    "OMPI_COMM_WORLD_SIZE": ("2", "cannot be imported under mpirun"),
+    "MPLBACKEND": ("none_such", "matplotlib, which refuses MPLBACKEND=none_such: unset it"),
+}
+
+
+@pytest.mark.parametrize("variable", CAUSES)
+def test_what_prevents_deepxde_is_told_and_not_something_else(variable, tmp_path):
+    value, message = CAUSES[variable]
+    done = ddopt(
+        "run", ROOT / "examples/poisson2d.toml", "--out", tmp_path / "out", **{variable: value}
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "activation" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+SIZES = ["width=1000000", "depth=1000000000", "interior=1000000000000", "condition_weight=inf"]
+
+
+@pytest.mark.parametrize("change", SIZES)
+def test_a_size_that_no_machine_holds_is_one_message(change, tmp_path):
+    folder = tmp_path / "out"
+    file = ROOT / "examples/poisson2d.toml"
+    arguments = ["run", str(file), f"problem.{change}", "--out", str(folder)]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 2
+    assert len(done.stderr) < 400
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("name", sorted(PROBLEMS))

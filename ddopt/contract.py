@@ -1,0 +1,266 @@
+"""What components must return, checked once, where the engine takes it from them.
+
+A component is somebody else's code. What it returns is looked at before anything is made of it, so
+that a mistake is one sentence with its name, and neither an error of torch nor a wrong model. The
+checks are of types, shapes and one length each: a step on a hundred numbers costs thousands of
+times more.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ddopt.acceptance.acceptance import Verdict
+from ddopt.decomposition.decomposition import Subdomain, validate
+from ddopt.parts import GlobalPass, Parts, Preconditioner
+from ddopt.problem import Point, Samples
+from ddopt.recombination.recombination import Recombined
+from ddopt.solver.solver import Answer
+from ddopt.subproblem.subproblem import Candidate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ddopt.component import Component
+    from ddopt.problem import Problem
+    from ddopt.solver.solver import Solver
+    from ddopt.space import Layout
+
+MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError)
+SLACK = 1e-3  # of a radius: steps are differences of points, which are rounded
+
+
+def broken(component: Component, method: str, wanted: str, found: Any) -> ValueError:
+    """The sentence about a component: its name, its seam, where it is from, what it must return."""
+    shown = found if isinstance(found, str) else described(found)
+    return ValueError(f"{called(component)}: {method} must return {wanted}; it returned {shown}")
+
+
+def called(component: Component) -> str:
+    """How messages call a component: its seam, its name, and who brought it."""
+    from ddopt.plugins import manager
+
+    kind = type(component)
+    seam, name = kind.seam, getattr(kind, "name", kind.__name__)
+    claims = (who for s, n, who in manager().registry if (s, n) == (seam, name))
+    provider = next(claims, "") or f"module {kind.__module__}"
+    return f"{seam} {name!r} (class {kind.__name__} of {provider})"
+
+
+def described(thing: Any) -> str:
+    """What was returned instead, in a few words."""
+    if isinstance(thing, torch.Tensor):
+        return f"a tensor of shape {tuple(thing.shape)} and {thing.dtype}"
+    if isinstance(thing, (list, tuple)):
+        return f"a {type(thing).__name__} of {len(thing)}"
+    if thing is None or isinstance(thing, Real):
+        return str(thing)
+    return f"a {type(thing).__name__}"
+
+
+def number(thing: Any) -> bool:
+    """Whether it is a real number, NaN included; a tensor is none."""
+    return isinstance(thing, (float, int, Real))
+
+
+def parts(strategy: Component, found: Any) -> Parts:
+    """What ``Strategy.parts`` returned."""
+    if not isinstance(found, Parts):
+        raise broken(strategy, "parts()", "ddopt.Parts(preconditioner, global_pass)", found)
+    for part, kind in ((found.preconditioner, Preconditioner), (found.global_pass, GlobalPass)):
+        if part is not None and not isinstance(part, kind):
+            wanted = f"ddopt.Parts whose {kind.__name__} is one, or None"
+            raise broken(strategy, "parts()", wanted, part)
+    if found.preconditioner is None and found.global_pass is None:
+        raise broken(strategy, "parts()", "ddopt.Parts with at least one part", "neither")
+    return found
+
+
+def subdomains(
+    decomposition: Component, found: Any, n: int, sizes: list[int] | None
+) -> list[Subdomain]:
+    """What ``Decomposition.split`` returned: as many, and of the same ``sizes``, as before."""
+    wanted = "a list of ddopt.Subdomain, numbered 0..N-1"
+    if not isinstance(found, (list, tuple)) or not found:
+        raise broken(decomposition, "split()", wanted, found)
+    for place, subdomain in enumerate(found):
+        if not isinstance(subdomain, Subdomain):
+            raise broken(decomposition, "split()", wanted, f"a list with {described(subdomain)}")
+        if subdomain.index != place:
+            numbers = [one.index for one in found]
+            raise broken(decomposition, "split()", wanted, f"the numbers {numbers}")
+    if sizes is not None and (now := [one.size(n) for one in found]) != sizes:
+        wanted = "as many subdomains, of the same sizes, in every iteration"
+        raise broken(decomposition, "split()", wanted, f"{now} parameters, after {sizes}")
+    return list(found)
+
+
+def covered(decomposition: Component, found: list[Subdomain], problem: Problem) -> torch.Tensor:
+    """Which parameters the first subdomains move, shape (n,), if all of them can be solved.
+
+    Their indices are some of the parameters, their samples some of D, their weights shares of it.
+    """
+    try:
+        moved = validate(found, problem.layout.size)
+    except ValueError as error:
+        raise ValueError(f"{called(decomposition)}: {error}") from None
+    given, full = [one for one in found if one.samples is not None], problem.samples
+    for one in given:
+        own = one.samples
+        wanted = "samples of the problem, as ddopt.Samples with a tensor for each of its terms"
+        right = isinstance(own, Samples) and full is not None
+        if not right or len(own.terms) != len(full.terms) or not len(own):  # type: ignore[union-attr,arg-type]
+            raise broken(decomposition, "split()", wanted, own)
+        for term, all_of_it in zip(own.terms, full.terms, strict=True):  # type: ignore[union-attr]
+            if not bool(torch.isin(term, all_of_it).all()):
+                raise broken(decomposition, "split()", wanted, f"others in subdomain {one.index}")
+    weights = [one.weight for one in found]
+    everywhere = all(one.samples is not None and one.indices is None for one in found)
+    if everywhere and set(weights) != {1.0} and abs(sum(weights) - 1.0) > 1e-6:
+        wanted = "weights that add up to 1, the shares of D that the subdomains stand for"
+        raise broken(decomposition, "split()", wanted, f"weights that add up to {sum(weights):g}")
+    return moved
+
+
+@contextmanager
+def blamed(component: Component, method: str) -> Iterator[None]:
+    """Let what goes wrong in the code of a plugin be a sentence with its name.
+
+    Errors in ddopt's own components keep their traceback: they are faults of ddopt.
+    """
+    try:
+        yield
+    except MISTAKES as error:
+        own = type(component).__module__.partition(".")[0].startswith("ddopt")
+        if own or (isinstance(error, RuntimeError) and type(error) is not RuntimeError):
+            raise
+        raise ValueError(
+            f"{called(component)}: {method} raised {type(error).__name__}: {error}"
+        ) from error
+
+
+def solved(
+    solver: Solver, problem: Problem, start: Point, ball: float, iterations: int, norm: str = "2"
+) -> Answer:
+    """The answer of ``Solver.solve``, which leaves its start where it is."""
+    before = start.theta._version
+    with blamed(solver, "solve()"):
+        found = solver.solve(problem, start, ball, iterations)
+    if start.theta._version != before:
+        raise ValueError(
+            f"{called(solver)}: solve() changed start.theta in place; θ is the engine's, which may "
+            "have to come back to it: make a new vector, theta + step"
+        )
+    return answer(solver, found, problem, ball, norm)
+
+
+def answer(solver: Component, found: Any, problem: Problem, ball: float, norm: str) -> Answer:
+    """What ``Solver.solve`` returned for a problem, in a ball."""
+    if not isinstance(found, Answer):
+        raise broken(solver, "solve()", "a ddopt.Answer", found)
+    _vector(solver, "solve()", "Answer.step", found.step, problem.layout)
+    if not (number(found.decrease) and number(found.evaluations)):
+        wanted = "numbers as Answer.decrease and Answer.evaluations"
+        raise broken(solver, "solve()", wanted, f"{found.decrease!r}, {found.evaluations!r}")
+    if not isinstance(found.end, Point):
+        raise broken(solver, "solve()", "a ddopt.Point as Answer.end", found.end)
+    if math.isfinite(ball) and not problem.geometry.sharded:
+        length = problem.geometry.length(found.step, norm)
+        reach = (1.0 + SLACK) * ball
+        if not length <= reach and not length <= reach + rounding(problem.layout, found.end.theta):
+            wanted = f"a step that is at most {ball:g} long, the ball that it was given"
+            raise broken(solver, "solve()", wanted, f"one of length {length:g}")
+    return found
+
+
+def rounding(layout: Layout, theta: torch.Tensor) -> float:
+    """How far the rounding of points moves a step that is the difference of two of them."""
+    largest = float(theta.abs().max()) if theta.numel() else 0.0
+    return 4.0 * torch.finfo(layout.dtype).eps * math.sqrt(layout.size) * largest
+
+
+def candidate(
+    subproblem: Component, found: Any, gradient: torch.Tensor, radius: float
+) -> Candidate:
+    """What ``Subproblem.solve`` returned for a model with this gradient (n,)."""
+    if not isinstance(found, Candidate):
+        raise broken(subproblem, "solve()", "a ddopt.Candidate", found)
+    step = found.step
+    if not isinstance(step, torch.Tensor) or step.shape != gradient.shape:
+        wanted = f"a Candidate whose step is a tensor of shape {tuple(gradient.shape)}"
+        raise broken(subproblem, "solve()", wanted, step)
+    if not (number(found.predicted) and number(found.norm)):
+        wanted = "numbers as Candidate.predicted and Candidate.norm"
+        raise broken(subproblem, "solve()", wanted, f"{found.predicted!r}, {found.norm!r}")
+    if found.norm > (1.0 + SLACK) * radius:
+        wanted = f"a step of norm at most {radius:g}, the radius that it was given"
+        raise broken(subproblem, "solve()", wanted, f"one of norm {found.norm:g}")
+    return found
+
+
+def recombined(recombination: Component, found: Any, layout: Layout) -> Recombined:
+    """What ``Recombination.combine`` returned for vectors of a ``layout``."""
+    if not isinstance(found, Recombined):
+        raise broken(recombination, "combine()", "ddopt.Recombined(step, predicted)", found)
+    if not number(found.predicted):
+        wanted = "a number as Recombined.predicted"
+        raise broken(recombination, "combine()", wanted, found.predicted)
+    if found.step is not None:
+        _vector(recombination, "combine()", "Recombined.step", found.step, layout)
+    elif found.found is None:
+        wanted = "a step, or the point that it has found"
+        raise broken(recombination, "combine()", wanted, "neither")
+    return found
+
+
+def contained(
+    recombination: Component, length: float, radius: float, layout: Layout, theta: torch.Tensor
+) -> None:
+    """Whether the recombined step, of a ``length``, from θ (n,), stays in the radius."""
+    if length <= (1.0 + SLACK) * radius:
+        return
+    if math.isnan(length):
+        raise broken(recombination, "combine()", "a step of finite numbers", "one with NaN")
+    if not length <= (1.0 + SLACK) * radius + rounding(layout, theta):
+        raise ValueError(
+            f"{called(recombination)}: its step is {length:g} long, and the radius is {radius:g}. "
+            "Its method ball() says how far each subdomain may go so that combine() stays in the "
+            "radius: Δ/N for a sum of N steps; write it, or let combine() shorten the step"
+        )
+
+
+def ball(recombination: Component, found: Any) -> float:
+    """What ``Recombination.ball`` returned."""
+    if not (number(found) and found > 0.0):
+        raise broken(recombination, "ball()", "a positive number", found)
+    return float(found)
+
+
+def verdict(acceptance: Component, found: Any) -> Verdict:
+    """What ``Acceptance.consider`` returned."""
+    if not isinstance(found, Verdict) or not number(found.ratio):
+        wanted = "a ddopt.Verdict(accepted, ratio), the ratio a number"
+        raise broken(acceptance, "consider()", wanted, getattr(found, "ratio", found))
+    return found
+
+
+def radius(rule: Component, found: Any, before: float) -> float:
+    """What ``RadiusRule.update`` returned; no bound on steps (infinity) may stay one."""
+    if not (number(found) and found >= 0.0 and (found < math.inf or before == math.inf)):
+        raise broken(
+            rule, "update()", "the next radius, a finite number that is not negative", found
+        )
+    return float(found)
+
+
+def _vector(component: Component, method: str, what: str, found: Any, layout: Layout) -> None:
+    shape = (layout.size,)
+    right = isinstance(found, torch.Tensor) and found.shape == shape
+    if not right or found.dtype != layout.dtype or found.device.type != layout.device.type:
+        wanted = f"{what} as a tensor of shape {shape} and {layout.dtype} on {layout.device}"
+        raise broken(component, method, wanted, found)

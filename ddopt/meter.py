@@ -1,0 +1,164 @@
+"""The meter: whoever evaluates charges, and nobody else counts.
+
+The engine hands out every problem inside a :class:`Metered`, so that whatever a solver, a model, a
+recombination or an acceptance policy evaluates is charged, whoever wrote it.
+
+The unit is one evaluation: the loss over all of D with its full gradient. A value whose gradient is
+never asked for is a whole one. The other prices are rounded from docs/design/prices.md.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+from ddopt.derived import Derived
+from ddopt.problem import Kind, Operator, Point, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from ddopt.executor import Executor
+    from ddopt.jacobian import Gramian
+    from ddopt.space import Indices
+
+GRAPH = 1.0  # of a gradient or of residuals, from which all products at one θ are made
+PRODUCT = 2.0  # of the Hessian and a vector
+DIFFERENTIAL = 1.0  # of the Jacobian, or its transpose, and a vector
+RESIDUALS = 1.0  # a value, as it were
+ROW = 0.3  # of a Jacobian by a backward pass for each residual; Problem.jacobian_price of others
+
+
+class Meter:
+    """Evaluations: in all, and on the longest path, one process for each subdomain."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.parallel = 0.0
+        self._own: dict[int, Meter] = {}
+
+    def charge(self, total: float, parallel: float) -> None:
+        """Take note of what all processes do together, or all alike."""
+        self.total += total
+        self.parallel += parallel
+
+    def of(self, subdomain: int) -> Meter:
+        """What a subdomain evaluates by itself, while the others do the same."""
+        return self._own.setdefault(subdomain, Meter())
+
+    def gather(
+        self, executor: Executor, values: dict[int, list[float]], count: int
+    ) -> list[list[float]]:
+        """``executor.numbers``; with them travels what each subdomain has spent since the last."""
+        spent = {d: [*row, self.of(d).total] for d, row in values.items()}
+        self._own.clear()
+        rows = executor.numbers(spent, count)
+        own = [row.pop() for row in rows]
+        self.charge(math.fsum(own), max(own))
+        return rows
+
+
+class Metered(Derived):
+    """A problem whose evaluations are charged to a meter, as are those of everything cut from it.
+
+    A problem that has a meter already charges both.
+    """
+
+    def __init__(self, problem: Problem, meter: Meter) -> None:
+        super().__init__(problem)
+        self.meter = meter
+        self.extra = None if problem.extra is None else Metered(problem.extra, meter)
+
+    def on(self, meter: Meter) -> Metered:
+        """The same, charged to another meter."""
+        return Metered(self.problem, meter)
+
+    def _around(self, problem: Problem) -> Metered:
+        found = Metered(problem, self.meter)
+        found.extra = None  # of local problems, whoever cuts them
+        return found
+
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        return point
+
+    def _charge(self, price: float) -> None:
+        self.meter.charge(price * self.problem.cost, price * self.problem.path)
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate f, and charge one."""
+        self._charge(1.0)
+        return super().at(theta)
+
+    def both(self, theta: torch.Tensor) -> Point:
+        """Evaluate f and its gradient, and charge one."""
+        self._charge(1.0)
+        return super().both(theta)
+
+    def ability(self, kind: type[Kind]) -> Kind | None:
+        """The problem inside as a ``kind``; its own methods are charged as it says."""
+        found = self.problem.ability(kind)
+        return None if found is None else cast(Kind, Lent(found, self._charge))
+
+    def frozen(self, point: Point, indices: Indices) -> Problem:
+        """f of the parameters in ``indices`` alone, charged to the same meter."""
+        return self._around(self.problem.frozen(point, indices))
+
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """v ↦ ∇²f(θ) v; the graph is charged now, and every product when it is made."""
+        self._charge(GRAPH)
+        return self._charging(super().curvature(theta), lambda: self._charge(PRODUCT))
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """r(θ), as a value."""
+        self._charge(RESIDUALS)
+        return super().residuals(theta)
+
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """∂r/∂θ, by its rows unless the problem has a price for all of them."""
+        rows, price = super().jacobian(theta, dtype), self.jacobian_price
+        self._charge(ROW * len(rows) if price is None else price)
+        return rows
+
+    def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
+        """The same as a linear map; its rows stay where they are."""
+        found, price = self.problem.linearised(theta, dtype), self.jacobian_price
+        self._charge(ROW * found.block if price is None else price)
+        return found
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ J v and w ↦ Jᵀw; the graph is charged now, and every product when it is made."""
+        self._charge(GRAPH)
+        first, second = super().differential(theta)
+
+        def charge() -> None:
+            self._charge(DIFFERENTIAL)
+
+        return self._charging(first, charge), self._charging(second, charge)
+
+    @staticmethod
+    def _charging(multiply: Operator, charge: Callable[[], None]) -> Operator:
+        def product(v: torch.Tensor) -> torch.Tensor:
+            charge()
+            return multiply(v)
+
+        return product
+
+
+class Lent:
+    """A problem with abilities of its own; it charges what it names in ``charged``."""
+
+    def __init__(self, problem: Problem, charge: Callable[[float], None]) -> None:
+        self._problem, self._charge = problem, charge
+
+    def __getattr__(self, name: str) -> Any:
+        found, price = getattr(self._problem, name), self._problem.charged.get(name)
+        if price is None:
+            return found
+
+        def charging(*arguments: Any, **options: Any) -> Any:
+            self._charge(price)
+            return found(*arguments, **options)
+
+        return charging

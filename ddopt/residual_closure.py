@@ -1,0 +1,234 @@
+"""Problems given by a closure that returns residuals: compute them, and no backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ddopt.closure import Stillness, batch_size, take
+from ddopt.jacobian import Operator, by_rows
+from ddopt.per_point import NotPerPointError, per_point
+from ddopt.problem import Point, Problem, Samples
+from ddopt.space import Parameters
+
+Residuals = Callable[..., Any]
+CHECKED = 1e-4  # how well Jv of the fast way must agree with the product, the first time
+
+
+@dataclass
+class Way:
+    """How the Jacobian of an optimizer's closures is computed; found out with the first one."""
+
+    per_point: bool | None = None
+
+
+class ResidualProblem(Problem):
+    """f(θ) = (1/m) Σ_i r_i(θ)², the mean of squares of what the closure returns.
+
+    The closure computes the residuals at the module's parameters as a tensor of any shape, or as a
+    list of tensors, and returns them with their graph; it calls no backward. With a batch it is
+    called as ``closure(part)`` and f is a mean over the residuals of the part. In f of the whole
+    batch every sample counts alike. The residuals that the solvers see are r/√m, so that f = ‖·‖².
+
+    The Jacobian takes three backward passes where a point has one residual in each tensor, or in
+    each column of a matrix (points, equations), and the parameters are in linear layers; otherwise
+    one for each residual (``ddopt.per_point``, ``ddopt.jacobian.by_rows``).
+    """
+
+    additive = False  # batch normalisation would make it another function
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        closure: Residuals,
+        stillness: Stillness,
+        batch: Any = None,
+        samples: Samples | None = None,
+        weight: float = 1.0,
+        cost: float = 1.0,
+        way: Way | None = None,
+    ) -> None:
+        self.way = way or Way()
+        self.layout = parameters.layout
+        self.samples, self.cost = samples, cost
+        self._parameters, self._closure, self._stillness = parameters, closure, stillness
+        self._batch, self._weight = batch, weight
+
+    @classmethod
+    def over(
+        cls, batch: Any, parameters: Parameters, closure: Residuals, stillness: Stillness, way: Way
+    ) -> ResidualProblem:
+        """f over all samples of a batch; without one (None) the closure knows its samples itself.
+
+        Raises ``ValueError`` for a batch without samples, and for what is no batch.
+        """
+        samples = None if batch is None else Samples.all(batch_size(batch))
+        if samples is not None and not len(samples):
+            raise ValueError(
+                "the batch is empty, and f is a mean over samples; leave this step out"
+            )
+        return cls(parameters, closure, stillness, batch, samples, way=way)
+
+    def sources(self) -> list[Any]:
+        """What the closure has captured, and the batch."""
+        return [self._closure, self._batch]
+
+    def at(self, theta: torch.Tensor) -> Point:
+        """Evaluate f; the closure runs again where the gradient is asked for.
+
+        A graph over the module's parameters cannot be kept: the next point is written into them.
+        """
+        r = self.residuals(theta)
+        return Point(theta, float(torch.dot(r, r)), lambda: self._gradient(theta))
+
+    def both(self, theta: torch.Tensor) -> Point:
+        """Evaluate f and its gradient in one run of the closure."""
+        r = self._with_graph(theta)
+        value = torch.dot(r, r)
+        gradient = self._flat(torch.autograd.grad(value, self._leaves, allow_unused=True))
+        return Point(theta, float(value.detach()), gradient)
+
+    def _gradient(self, theta: torch.Tensor) -> torch.Tensor:
+        return self.both(theta).gradient
+
+    @property
+    def _leaves(self) -> list[torch.Tensor]:
+        return self._parameters.tensors
+
+    def _flat(self, pieces: Any) -> torch.Tensor:
+        return self._parameters.flatten(list(pieces))
+
+    def _called(self) -> list[torch.Tensor]:
+        """What the closure returns at the parameters of now, as a list of tensors.
+
+        Raises ``ValueError`` where it returns a loss, or nothing that can be residuals.
+        """
+        with self._stillness, torch.enable_grad():
+            if self.samples is None:
+                found = self._closure()
+            else:
+                found = self._closure(take(self._batch, self.samples.terms[0]))
+        several = list(found) if isinstance(found, (list, tuple)) and found else [found]
+        for one in several:
+            if not isinstance(one, torch.Tensor) or one.ndim == 0:
+                raise _refused(one)
+        if not any(one.requires_grad for one in several):
+            raise _refused(several[0])
+        real = [torch.view_as_real(one) if one.is_complex() else one for one in several]
+        return [one[:, None] if one.ndim == 1 else one for one in real]
+
+    def _blocks(self) -> list[torch.Tensor]:
+        """r/√m in blocks (b,): the columns of what the closure returns."""
+        found = self._called()
+        factor = self._factor(sum(one.numel() for one in found))
+        columns = [c for one in found if one.numel() for c in one.flatten(1).unbind(1)]
+        return [factor * column.to(self.layout.dtype) for column in columns]
+
+    def _factor(self, count: int) -> float:
+        return float((self._weight / max(count, 1)) ** 0.5)
+
+    def _with_graph(self, theta: torch.Tensor) -> torch.Tensor:
+        """r(θ)/√m, shape (m,), differentiable by the module's parameters."""
+        self._parameters.write(theta)
+        return torch.cat(self._blocks())
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """r(θ)/√m, shape (m,), detached: the graph ends at the module's parameters, not at θ."""
+        return self._with_graph(theta).detach()
+
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """∂r/∂θ, shape (m, n), in three backward passes where points are independent."""
+        found = None
+        if self.way.per_point is not False:
+            try:
+                found = self._per_point(theta)
+            except (NotPerPointError, RuntimeError):  # torch has no rule for something in it
+                self.way.per_point = False
+        if found is None:
+            found = by_rows(self._with_graph(theta), self._leaves)
+        return found.to(dtype or self.layout.dtype)
+
+    def _per_point(self, theta: torch.Tensor) -> torch.Tensor:
+        """The fast way; compared with a product the first time."""
+        self._parameters.write(theta)
+        found, left = per_point(self._blocks, self._leaves)
+        if self.way.per_point and not left:
+            return found
+        product, _ = self.differential(theta)
+        for column in left:
+            found[:, column] = product(_unit(column, theta))
+        if self.way.per_point is None:
+            v = torch.linspace(-1.0, 1.0, len(theta), dtype=theta.dtype, device=theta.device)
+            expected = product(v)
+            if float((found @ v - expected).norm()) > CHECKED * float(expected.norm()):
+                raise NotPerPointError("points are not independent")
+            self.way.per_point = True
+        return found
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ J v and w ↦ Jᵀw; valid until the next point is evaluated."""
+        r = self._with_graph(theta)
+        dual = torch.zeros_like(r).requires_grad_()
+        options = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
+        pulled = torch.autograd.grad(r, self._leaves, dual, **options)
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            along = self._parameters.pieces(v)
+            pairs = [(p, a) for p, a in zip(pulled, along, strict=True) if p.requires_grad]
+            outputs, cotangents = zip(*pairs, strict=True)
+            return torch.autograd.grad(outputs, dual, cotangents, retain_graph=True)[0]
+
+        def pullback(w: torch.Tensor) -> torch.Tensor:
+            return self._flat(
+                torch.autograd.grad(r, self._leaves, w, retain_graph=True, allow_unused=True)
+            )
+
+        return product, pullback
+
+    def part(self, samples: Samples) -> ResidualProblem:
+        """The mean of squares over a part of the batch."""
+        return self._over(samples, 1.0)
+
+    def share(self, samples: Samples) -> ResidualProblem:
+        """The part's mean of squares, weighted by its share of the batch."""
+        assert self.samples is not None
+        return self._over(samples, self._weight * len(samples) / len(self.samples))
+
+    def _over(self, samples: Samples, weight: float) -> ResidualProblem:
+        assert self.samples is not None
+        return ResidualProblem(
+            self._parameters,
+            self._closure,
+            self._stillness,
+            self._batch,
+            samples,
+            weight,
+            self.cost * len(samples) / len(self.samples),
+            self.way,
+        )
+
+
+def _unit(column: int, like: torch.Tensor) -> torch.Tensor:
+    unit = torch.zeros_like(like)
+    unit[column] = 1.0
+    return unit
+
+
+def _refused(found: Any) -> ValueError:
+    return ValueError(
+        f"the closure returned {_described(found)}; hessian 'gauss_newton' and solver "
+        "'levenberg_marquardt' need the residuals: a tensor of one dimension or more that depends "
+        "on the parameters, or a list of such, with its graph and without backward; f is the mean "
+        "of their squares"
+    )
+
+
+def _described(found: Any) -> str:
+    if not isinstance(found, torch.Tensor):
+        return "None" if found is None else type(found).__name__
+    if found.ndim == 0:
+        return "a single number"
+    return f"a tensor of shape {tuple(found.shape)} without a graph"

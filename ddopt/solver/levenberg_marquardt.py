@@ -1,0 +1,229 @@
+"""Levenberg-Marquardt: Gauss-Newton steps with a damping that follows their ratio.
+
+Legend: θ parameters (n,), r residuals (m,), J = ∂r/∂θ, σ = μ max_i (JᵀJ)_ii the damping, ρ the
+ratio of the decrease to the promised one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+
+from ddopt.acceptance.acceptance import ROUND_OFF
+from ddopt.component import Settings
+from ddopt.executor import Serial, shared
+from ddopt.hessian.bend import Bent, bend
+from ddopt.hessian.conjugate_gradients import SecantPairs
+from ddopt.hessian.linear_residuals import DampedStep, LinearResiduals
+from ddopt.jacobian import Products
+from ddopt.meter import Meter, Metered
+from ddopt.problem import Point
+from ddopt.solver.damping import Nielsen
+from ddopt.solver.region import BLIND, REACHED
+from ddopt.solver.solver import Answer, Solver
+from ddopt.vectors import dot, norm
+
+if TYPE_CHECKING:
+    from ddopt.problem import Problem
+
+PIECE = 4096  # samples whose graph is in memory at once, where there are products alone
+
+
+class LevenbergMarquardt(Solver):
+    """Nonlinear least squares for problems that give their residuals, f = ‖r‖² + <t, θ>.
+
+    Per iteration one Jacobian, one Gram matrix of its smaller side, one Cholesky factorisation,
+    and a residual vector for the step and for each of its corrections (``ddopt.hessian.bend``).
+    Every decrease is accepted. ∇f is never asked for. A Jacobian that is too large for a matrix is
+    known by its products (``ddopt.hessian.conjugate_gradients``).
+
+    The Jacobian and all that is made of it are float32 until that is what holds the method back
+    (``ddopt.solver.damping``); residuals, and so f, always have the precision of θ.
+    """
+
+    name = "levenberg_marquardt"
+    least_squares = True
+
+    class Config(Settings):
+        """The damping and the corrections."""
+
+        damping: float = Field(
+            1e-2, gt=0.0, description="the first damping μ, in units of the largest (JᵀJ)_ii"
+        )
+        corrections: int = Field(
+            3, ge=0, description="how often a step is bent; each costs residuals, no Jacobian"
+        )
+        single: bool = Field(
+            True, description="differentiate and factorise in float32 as long as that is enough"
+        )
+        dense: int = Field(
+            250_000_000,
+            ge=0,
+            description="entries of the largest Jacobian that is kept as a matrix, 8 bytes each; "
+            "of a larger one the solver asks for products, and solves by conjugate gradients",
+        )
+
+    def __init__(self, config: Config | None = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self._damping = Nielsen(self.config.damping, self.config.single)
+        self._pairs = SecantPairs()  # the preconditioner, where J is known by its products
+        self._blind = 0  # steps in a row that promised less than f can show
+        self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
+
+    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+        """Iterate from ``start``; damping and precision are kept for the next call."""
+        meter = Meter()
+        problem = self._in_pieces(Metered(problem, meter))
+        point, accepted, rejected, non_finite, ratio = start, 0, 0, 0, None
+        decrease, room = 0.0, ball
+        for _ in range(iterations):
+            model = self._model(problem, point)
+            try:
+                plain = self._plain(model, room)
+            except ArithmeticError:  # the Jacobian of the start is not finite: no step is known
+                ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
+                break
+            bent = self._bent(problem, start, point, model, plain, ball)
+            if self._gone_blind(point, bent.predicted):
+                break
+            ratio = bent.decrease / bent.predicted
+            trial = self._judged(problem, point, bent, plain.damping / model.equations.scale)
+            if trial is None:
+                rejected += 1
+                non_finite += not math.isfinite(bent.decrease)
+                continue
+            point, accepted, decrease = trial, accepted + 1, decrease + bent.decrease
+            if math.isfinite(ball):
+                room = ball - problem.geometry.norm(point.theta - start.theta)
+                if room <= REACHED * ball:
+                    break
+        return Answer(
+            step=point.theta - start.theta,
+            decrease=decrease,
+            end=point,
+            accepted=accepted,
+            rejected=rejected,
+            evaluations=meter.total,
+            ratio=ratio if ratio is None or math.isfinite(ratio) else -math.inf,
+            non_finite=non_finite,
+        )
+
+    def _in_pieces(self, problem: Problem) -> Problem:
+        """The problem; in shares, one graph at a time, where J is known by its products."""
+        many = 0 if problem.samples is None else len(problem.samples)
+        several = problem.path < problem.cost  # processes evaluate shares already
+        if self._fits(many, problem.layout.size) or several:
+            return problem
+        return shared(problem, -(-many // PIECE), Serial())[0]
+
+    def _model(self, problem: Problem, point: Point) -> LinearResiduals:
+        """The linear model at ``point``; it serves again after a rejection."""
+        if self._last is None or self._last[0] is not point:
+            residuals = problem.residuals(point.theta).detach()
+            self._last = point, self._linear(problem, point.theta, residuals)
+        known = self._last[1]
+        if known.jacobian.dtype != self._precision(len(known.residuals), point.theta):
+            self._last = point, self._linear(problem, point.theta, known.residuals)
+        return self._last[1]
+
+    def _linear(
+        self, problem: Problem, theta: torch.Tensor, residuals: torch.Tensor
+    ) -> LinearResiduals:
+        if not self._fits(len(residuals), len(theta)):
+            known = Products(residuals, len(theta), problem.differential(theta))
+            return LinearResiduals(known, residuals, problem.tilt, pairs=self._pairs)
+        jacobian = problem.linearised(theta, self._precision(len(residuals), theta))
+        return LinearResiduals(jacobian, residuals, problem.tilt)
+
+    def _fits(self, m: int, n: int) -> bool:
+        """Whether a Jacobian is kept as a matrix."""
+        return m * n <= self.config.dense
+
+    def _precision(self, m: int, theta: torch.Tensor) -> torch.dtype:
+        single = self._damping.single and self._fits(m, len(theta))
+        return torch.float32 if single else theta.dtype
+
+    def _plain(self, model: LinearResiduals, room: float) -> DampedStep:
+        """The damped step, or a shorter one that stays in the ball."""
+        wanted = max(self._damping.share * model.equations.scale, model.equations.floor)
+        found = model.at(wanted)
+        if found.damping > wanted:
+            self._damping.drowned()
+        length = norm(found.step)
+        return found if length <= room else model.within(room, found.damping)
+
+    def _gone_blind(self, point: Point, predicted: float) -> bool:
+        """Whether no decrease is promised, or for long none that f could show."""
+        noise = ROUND_OFF * point.epsilon * abs(point.value)
+        self._blind = self._blind + 1 if predicted <= noise else 0
+        return self._blind > BLIND or not predicted > 0.0
+
+    def _bent(
+        self,
+        problem: Problem,
+        start: Point,
+        point: Point,
+        model: LinearResiduals,
+        plain: DampedStep,
+        ball: float,
+    ) -> Bent:
+        return bend(
+            lambda step: problem.residuals(point.theta + step).detach(),
+            model,
+            plain,
+            self.config.corrections,
+            lambda step: norm(point.theta + step - start.theta) <= ball,
+        )
+
+    def _judged(self, problem: Problem, point: Point, bent: Bent, used: float) -> Point | None:
+        """The end of the step where it is taken: f is less there, and J is finite.
+
+        The damping follows the ratio first: it decides about the precision of the next J.
+        """
+        before = self._damping.state_dict()
+        if 0.0 < bent.decrease < math.inf:
+            self._damping.accepted(used, bent.decrease / bent.predicted)
+            theta = point.theta + bent.step
+            model = self._linear(problem, theta, bent.residuals)
+            if model.jacobian.finite:
+                value = point.value - bent.decrease  # with a linear term f is no sum of squares
+                if problem.tilt is None:
+                    value = dot(bent.residuals, bent.residuals)
+                exact = model.jacobian.dtype == theta.dtype
+                trial = Point(
+                    theta,
+                    value,
+                    lambda: model.gradient if exact else problem.both(theta).gradient,
+                )
+                self._last = trial, model
+                return trial
+        self._damping.load_state_dict(before)
+        self._damping.rejected(used)
+        return None
+
+    def reset(self) -> None:
+        """Forget the model: the problem has changed."""
+        self._last = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget rejections."""
+        self._damping.renew()
+        self._blind = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The damping; the model is made anew from θ."""
+        return {
+            "damping": self._damping.state_dict(),
+            "blind": self._blind,
+            "pairs": self._pairs.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+        self._damping.load_state_dict(state["damping"])
+        self._blind = int(state["blind"])
+        self._pairs.load_state_dict(state["pairs"])

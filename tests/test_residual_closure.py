@@ -1,0 +1,248 @@
+"""Closures that return residuals: f is the mean of their squares."""
+
+import io
+
+import pytest
+import torch
+from torch import nn
+
+import ddopt
+from ddopt.closure import Stillness
+from ddopt.problem import Samples
+from ddopt.residual_closure import ResidualProblem
+from ddopt.space import Parameters
+from ddopt.testing.problems import network
+
+
+def data(count=30):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(count, 3, generator=generator, dtype=torch.float64)
+    return x, torch.sin(x.sum(1, keepdim=True))
+
+
+MAKERS = {
+    "damping": lambda net, **o: ddopt.LevenbergMarquardt(net.parameters(), **o),
+    "ball": lambda net, **o: ddopt.TrustRegion(net.parameters(), hessian="gauss_newton", **o),
+}
+
+
+def problem(net, closure, **options):
+    parameters = Parameters(net.named_parameters())
+    return ResidualProblem(parameters, closure, Stillness([], torch.device("cpu")), **options)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_it_minimises_the_mean_of_squares(kind):
+    net, (x, y) = network(), data()
+    optimizer = MAKERS[kind](net)
+    for _ in range(40):
+        before = (net(x) - y).square().mean().item()
+        assert float(optimizer.step(lambda: net(x) - y)) == pytest.approx(before, rel=1e-10)
+    assert (net(x) - y).square().mean().item() < 1e-10
+
+
+def test_the_problem_is_the_mean_of_squares_with_its_derivatives():
+    net, (x, y) = network(), data()
+    f = problem(net, lambda: net(x) - y)
+    theta = f._parameters.read()
+    loss = (net(x) - y).square().mean()
+    gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, net.parameters())])
+    for point in (f.at(theta), f.both(theta)):
+        assert point.value == pytest.approx(loss.item(), rel=1e-14)
+        torch.testing.assert_close(point.gradient, gradient)
+    r, J = f.residuals(theta), f.jacobian(theta)
+    torch.testing.assert_close(2.0 * J.T @ r, gradient)
+    product, pullback = f.differential(theta)
+    torch.testing.assert_close(pullback(2.0 * r), gradient)
+    v = torch.linspace(-1.0, 1.0, len(theta), dtype=torch.float64)
+    torch.testing.assert_close(product(v), J @ v)
+    h = 1e-6
+    torch.testing.assert_close(
+        (f.residuals(theta + h * v) - f.residuals(theta - h * v)) / (2 * h),
+        J @ v,
+        rtol=1e-7,
+        atol=1e-8,
+    )
+
+
+def test_parameters_that_a_residual_does_not_depend_on_have_zero_columns():
+    net, extra = network(), nn.Parameter(torch.ones(2, dtype=torch.float64))
+    x, y = data()
+    parameters = Parameters([("extra", extra), *net.named_parameters()])
+    f = ResidualProblem(parameters, lambda: net(x) - y, Stillness([], torch.device("cpu")))
+    theta = parameters.read()
+    assert not f.jacobian(theta)[:, :2].any()
+    r = f.residuals(theta)
+    product, pullback = f.differential(theta)
+    assert not product(torch.eye(len(theta), dtype=torch.float64)[0]).any()
+    assert not pullback(r)[:2].any()
+
+
+def test_parts_of_a_batch_are_means_and_shares_add_up():
+    net, batch = network(), data()
+    f = problem(net, lambda part: net(part[0]) - part[1], batch=batch, samples=Samples.all(30))
+    theta = f._parameters.read()
+    pieces = [Samples((torch.arange(12),)), Samples((torch.arange(12, 30),))]
+    means = [f.part(piece).at(theta).value for piece in pieces]
+    assert f.at(theta).value == pytest.approx((12 * means[0] + 18 * means[1]) / 30)
+    assert f.at(theta).value == pytest.approx(sum(f.share(p).at(theta).value for p in pieces))
+    rows = torch.cat([f.share(piece).jacobian(theta) for piece in pieces])
+    torch.testing.assert_close(rows, f.jacobian(theta))
+
+
+@pytest.mark.parametrize("variant", ["D", "P"])
+@pytest.mark.parametrize(
+    "solver", ["levenberg_marquardt", {"name": "trust_region", "hessian": "gauss_newton"}]
+)
+def test_decompositions_take_residuals(variant, solver):
+    net, batch = network(), data()
+    optimizer = ddopt.SAPTS(net.named_parameters(), variant, 2, solver=solver)
+    first = (net(batch[0]) - batch[1]).square().mean().item()
+    for _ in range(15):
+        if variant == "D":
+            optimizer.step(lambda part: net(part[0]) - part[1], batch)
+        else:
+            optimizer.step(lambda: net(batch[0]) - batch[1])
+    assert (net(batch[0]) - batch[1]).square().mean().item() < 0.1 * first
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("cut", [1, 5, 11])
+def test_a_state_continues_with_the_same_bits(kind, cut):
+    x, y = data()
+
+    def trained(net, optimizer, steps):
+        for _ in range(steps):
+            optimizer.step(lambda: net(x) - y)
+        return optimizer
+
+    whole = network()
+    trained(whole, MAKERS[kind](whole), 16)
+    first = network()
+    saved = io.BytesIO()
+    optimizer = trained(first, MAKERS[kind](first), cut)
+    torch.save({"net": first.state_dict(), "optimizer": optimizer.state_dict()}, saved)
+    saved.seek(0)
+    state = torch.load(saved, weights_only=True)
+    second = network(seed=5)
+    second.load_state_dict(state["net"])
+    optimizer = MAKERS[kind](second)
+    optimizer.load_state_dict(state["optimizer"])
+    trained(second, optimizer, 16 - cut)
+    for a, b in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_checkpoint_leaves_the_random_numbers_alone():
+    net, (x, y) = network(), data()
+    optimizer = ddopt.LevenbergMarquardt(net.parameters())
+    for _ in range(3):
+        optimizer.step(lambda: net(x) - y)
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    optimizer.state_dict()
+    assert torch.equal(torch.rand(2), expected)
+
+
+WRONG = {
+    "a single number": lambda net, x, y: (net(x) - y).square().mean(),
+    "None": lambda net, x, y: None,
+    "without a graph": lambda net, x, y: (net(x) - y).detach(),
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_what_is_no_residual_is_refused(said):
+    net, (x, y) = network(), data()
+    with pytest.raises(ValueError, match=f"{said}.*need the residuals"):
+        ddopt.LevenbergMarquardt(net.parameters()).step(lambda: WRONG[said](net, x, y))
+
+
+def test_residuals_are_refused_where_a_loss_is_expected():
+    net, (x, y) = network(), data()
+    with pytest.raises(ValueError, match=r"shape \(30, 1\).*gauss_newton"):
+        ddopt.TrustRegion(net.parameters()).step(lambda: net(x) - y)
+
+
+def test_a_term_without_points_is_no_hindrance():
+    net, (x, y) = network(), data()
+    optimizer = ddopt.LevenbergMarquardt(net.parameters())
+    loss = [float(optimizer.step(lambda: torch.cat([net(x) - y, net(x[:0])]))) for _ in range(20)]
+    assert loss[-1] < 1e-3 * loss[0]
+
+
+def rows(f, theta):
+    """∂r/∂θ by a backward pass for each residual."""
+    r = f._with_graph(theta)
+    found = [torch.autograd.grad(one, f._leaves, retain_graph=True, allow_unused=True) for one in r]
+    return torch.stack([f._flat(parts) for parts in found])
+
+
+def physics(net, x):
+    """u_xx + u u_y of a network at points, and a condition at some of them."""
+    x = x.detach().requires_grad_()
+    u = net(x)
+    (first,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first[:, 0].sum(), x, create_graph=True)
+    return second[:, 0] + u[:, 0] * first[:, 1], torch.stack([first[:, 2], u[:, 0] ** 2], 1)
+
+
+class Mixing(nn.Module):
+    """A network whose rows see each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, x):
+        u = self.inner(x)
+        return u - u.mean()
+
+
+FAST = {
+    "regression": lambda net, x: net(x) - 1.0,
+    "a derivative": lambda net, x: physics(net, x)[0],
+    "a system": lambda net, x: list(physics(net, x)),
+    "terms at other points": lambda net, x: [physics(net, x)[0], 3.0 * net(x[:5] + 1.0)],
+    "terms in one tensor": lambda net, x: torch.cat([physics(net, x)[0], net(x[:5] + 1.0)[:, 0]]),
+    "pairs of points": lambda net, x: net(x[:10]) - net(x[10:20]),
+    "points in another order": lambda net, x: net(x).flip(0)[::2],
+    "an empty term": lambda net, x: [net(x), net(x[:0])],
+    "complex": lambda net, x: torch.complex(net(x), net(2.0 * x)),
+}
+SLOW = {
+    "points that see each other": lambda net, x: Mixing.forward(net, x),
+    "several residuals of a point in one tensor": lambda net, x: torch.cat(physics(net, x)[:1] * 2),
+    "weights outside layers": lambda net, x: x @ net.inner[0].weight.T,
+}
+
+
+@pytest.mark.parametrize("kind", [*FAST, *SLOW])
+def test_the_jacobian_of_a_closure_is_right_whatever_it_computes(kind):
+    net, (x, _) = Mixing(), data()
+    plain = net.inner
+    parameters = Parameters(net.named_parameters())
+    closure = {**FAST, **SLOW}[kind]
+    given = net if kind in ("points that see each other", "weights outside layers") else plain
+    f = ResidualProblem(parameters, lambda: closure(given, x), Stillness([], torch.device("cpu")))
+    theta = parameters.read()
+    J = f.jacobian(theta)
+    torch.testing.assert_close(J, rows(f, theta), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(f.jacobian(theta), J)  # once the way has been chosen
+    assert f.way.per_point is (kind in FAST)
+
+
+def test_coefficients_that_are_sought_are_differentiated_too():
+    net, (x, _) = network(), data()
+    coefficient = nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
+    parameters = Parameters([("coefficient", coefficient), *net.named_parameters()])
+
+    def closure():
+        inside, _ = physics(net, x)
+        return [inside - coefficient * net(x)[:, 0], net(x[:4])]
+
+    f = ResidualProblem(parameters, closure, Stillness([], torch.device("cpu")))
+    theta = parameters.read()
+    torch.testing.assert_close(f.jacobian(theta), rows(f, theta), rtol=1e-9, atol=1e-12)
+    assert f.way.per_point is True

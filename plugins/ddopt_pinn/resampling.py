@@ -20,6 +20,15 @@ from ddopt.task import Status
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """How many interior points there are, and since when."""
+
+    now: int
+    first: int  # at the start of the run
+    at: float  # the parallel evaluations when they last changed
+
+
+@dataclass(frozen=True)
 class Known:
     """What is known when the points move."""
 
@@ -52,13 +61,13 @@ class Resampling(Component):
             "(docs/design/resampling.md)",
         )
 
-    def due(self, status: Status, last: float) -> bool:
-        """Whether it is time again; ``last`` are the evaluations when the points last changed."""
-        return status.evaluations - last >= self.config.period
+    def due(self, status: Status, drawn: Drawn) -> bool:
+        """Whether it is time again; asked before each iteration."""
+        return status.evaluations - drawn.at >= self.config.period
 
-    def count(self, now: int, first: int, status: Status) -> int:
-        """How many points ``choose`` will give, of ``now`` and of ``first`` at the start."""
-        return now
+    def count(self, status: Status, drawn: Drawn) -> int:
+        """How many points ``choose`` will give."""
+        return drawn.now
 
     @abstractmethod
     def choose(self, known: Known, count: int) -> np.ndarray:
@@ -73,7 +82,7 @@ class Fixed(Resampling):
     class Config(Settings):
         """No options."""
 
-    def due(self, status: Status, last: float) -> bool:
+    def due(self, status: Status, drawn: Drawn) -> bool:
         """Never."""
         return False
 
@@ -113,10 +122,10 @@ class GrowingSettings(Resampling.Config):
 class Growing(Resampling):
     """Points are added to those of now."""
 
-    def count(self, now: int, first: int, status: Status) -> int:
+    def count(self, status: Status, drawn: Drawn) -> int:
         """A few more, as long as there is room."""
-        c = self.config
-        return now + max(0, min(round(c.added * first), round(c.most * first) - now))
+        room = round(self.config.most * drawn.first) - drawn.now
+        return drawn.now + max(0, min(round(self.config.added * drawn.first), room))
 
 
 class RARD(Growing):

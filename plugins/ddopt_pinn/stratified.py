@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 
 from ddopt.task import Status
-from ddopt_pinn.resampling import Known, Resampling, density
+from ddopt_pinn.resampling import Drawn, Known, Resampling, density
 
 BITS = 60  # of a place on the curve, shared out over the coordinates
 
@@ -30,7 +30,7 @@ class Stratified(Resampling):
         """When, and how many."""
 
         period: float = Field(
-            200.0, gt=0.0, description="evaluations between two resamplings, early in a run"
+            100.0, gt=0.0, description="evaluations between two resamplings, early in a run"
         )
         candidates: float = Field(
             6.0,
@@ -43,24 +43,27 @@ class Stratified(Resampling):
             8.0 / 3.0, ge=1.0, description="how many times as many points there are late in a run"
         )
         late_period: float = Field(
-            1500.0, gt=0.0, description="evaluations between two resamplings, late in a run"
+            300.0, gt=0.0, description="evaluations between two resamplings, late in a run"
         )
         stalled: int = Field(
             4, ge=1, description="rejected iterations in a row after which points are drawn at once"
         )
 
-    def due(self, status: Status, last: float) -> bool:
-        """After a period, or where the model of f no longer finds a step on these points."""
+    def due(self, status: Status, drawn: Drawn) -> bool:
+        """After a period, or where the model of f no longer finds a step on these points.
+
+        A run whose points have grown stays late: new points may raise the loss again.
+        """
         if status.stalled >= self.config.stalled:
             return True
-        late = status.loss <= self.config.late
+        late = drawn.now > drawn.first or status.loss <= self.config.late
         period = self.config.late_period if late else self.config.period
-        return status.evaluations - last >= period
+        return status.evaluations - drawn.at >= period
 
-    def count(self, now: int, first: int, status: Status) -> int:
+    def count(self, status: Status, drawn: Drawn) -> int:
         """As many as at the start, or ``growth`` times as many; never fewer than now."""
         late = status.loss <= self.config.late
-        return max(now, round(self.config.growth * first) if late else first)
+        return max(drawn.now, round(self.config.growth * drawn.first) if late else drawn.first)
 
     def choose(self, known: Known, count: int) -> np.ndarray:
         """One candidate after each equal share of the weight."""

@@ -19,7 +19,7 @@ from ddopt_pinn.collocation import Collocation, network_at
 from ddopt_pinn.differential import DifferentialTask
 from ddopt_pinn.library import building, check_activation, dde
 from ddopt_pinn.problem import UNKNOWN, PDEProblem
-from ddopt_pinn.resampling import Known
+from ddopt_pinn.resampling import Drawn, Known
 from ddopt_pinn.stages import CHECKED, cut
 
 if TYPE_CHECKING:
@@ -108,11 +108,12 @@ class PDETask(DifferentialTask):
     def renew(self, theta: torch.Tensor, status: Status) -> float | None:
         """Move the interior points, where that is due; residuals at candidates are its cost."""
         resampling = self.resampling
-        if not resampling.due(status, self._changed):
+        drawn = Drawn(len(self.problem.coordinates(0)), self._first, self._changed)
+        if not resampling.due(status, drawn):
             return None
         points = self.problem.coordinates(0).cpu().numpy()
         purpose = (self._setting.seed, "resampling", self._changes)
-        target = resampling.count(len(points), self._first, status)
+        target = resampling.count(status, drawn)
         count = round(resampling.config.candidates * target)
         candidates = self._random(count, key(*purpose))
         residuals = self._residuals(theta, candidates)

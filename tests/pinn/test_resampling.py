@@ -15,7 +15,7 @@ from ddopt.run.folder import Folder, load_again
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Status
 from ddopt.testing.ranks import run_ranks
-from ddopt_pinn.resampling import RAD, RAR, RARD, Known, density, drawn
+from ddopt_pinn.resampling import RAD, RAR, RARD, Drawn, Known, density, drawn
 from tests.pinn.problems import prepared
 from tests.test_variants import lines
 
@@ -69,14 +69,14 @@ def test_each_rule_does_what_it_says():
     assert rad.shape == points.shape
     assert (rad > 0.0).all()
     rar = RAR(added=0.3, most=1.5)
-    worse = rar.choose(known, rar.count(10, 10, Status()))
+    worse = rar.choose(known, rar.count(Status(), Drawn(10, 10, 0.0)))
     assert worse[10:, 0].tolist() == [100.0, 99.0, 98.0]
     known = Known(worse, candidates, residuals, random())
-    assert rar.count(13, 10, Status()) == 15  # at most
+    assert rar.count(Status(), Drawn(13, 10, 0.0)) == 15  # at most
     assert len(rar.choose(known, 15)) == 15
-    assert rar.count(15, 10, Status()) == 15
+    assert rar.count(Status(), Drawn(15, 10, 0.0)) == 15
     known = Known(points, candidates, residuals, random())
-    rard = RARD(added=0.3).choose(known, RARD(added=0.3).count(10, 10, Status()))
+    rard = RARD(added=0.3).choose(known, RARD(added=0.3).count(Status(), Drawn(10, 10, 0.0)))
     assert len(rard) == 13
     assert rard[10:].mean() > 50.0
 

@@ -10,7 +10,7 @@ from ddopt.run.execution import execute
 from ddopt.run.folder import Folder
 from ddopt.run.report import closing
 from ddopt.task import Status
-from ddopt_pinn.resampling import Known, density
+from ddopt_pinn.resampling import Drawn, Known, density
 from ddopt_pinn.stratified import Stratified, places, systematic
 from tests.pinn.problems import prepared
 
@@ -63,14 +63,23 @@ def test_where_the_residual_is_large_there_are_more():
 def test_when_points_move_and_how_many_there_are():
     rule = Stratified(period=100, late_period=1000, late=1e-6, growth=2.0, stalled=4)
     early, late = Status(150.0, 1e-3, 0), Status(150.0, 1e-7, 0)
-    assert rule.due(early, 50.0)
-    assert not rule.due(early, 60.0)
-    assert not rule.due(late, 50.0)
-    assert rule.due(Status(1050.0, 1e-7, 0), 50.0)
-    assert rule.due(Status(60.0, 1e-3, 4), 50.0)
-    assert rule.count(300, 300, early) == 300
-    assert rule.count(300, 300, late) == 600
-    assert rule.count(600, 300, early) == 600  # what has grown stays
+    few, many = Drawn(300, 300, 50.0), Drawn(600, 300, 50.0)
+    assert rule.due(early, few)
+    assert not rule.due(early, Drawn(300, 300, 60.0))
+    assert not rule.due(late, many)
+    assert rule.due(Status(1050.0, 1e-7, 0), many)
+    assert rule.due(Status(60.0, 1e-3, 4), few)
+    assert rule.count(early, few) == 300
+    assert rule.count(late, few) == 600
+    assert rule.count(early, many) == 600  # what has grown stays
+
+
+def test_a_run_whose_points_have_grown_stays_late():
+    rule = Stratified(period=100, late_period=1000, late=1e-6, growth=2.0)
+    few, many = Drawn(300, 300, 50.0), Drawn(600, 300, 50.0)
+    assert rule.due(Status(200.0, 1e-5), few)
+    assert not rule.due(Status(200.0, 1e-5), many)  # new points have raised the loss
+    assert rule.due(Status(1050.0, 1e-5), many)
 
 
 def test_a_stalled_run_gets_new_points():

@@ -68,6 +68,7 @@ OPTIONS = {  # N = 3 on two processes; whatever is not named here runs as it is 
     ),
     "hybrid": (),  # 2 x 2
     "patches": ("solver.hessian=block_gauss_newton",),
+    "schwarz": ("solver.hessian=schwarz", "strategy.subdomains=3"),
     "sapts_m": ("strategy.subdomains=4", "strategy.local_solver.batch=8"),
     "hybrid of stages": ("strategy.cut=stages",),
     "napts of stages": ("strategy.cut=stages", "strategy.subdomains=3"),
@@ -75,10 +76,10 @@ OPTIONS = {  # N = 3 on two processes; whatever is not named here runs as it is 
     "sapts": ('strategy.decomposition={name="data", subdomains=3, overlap=0.2}',),
 }
 NOT_FOR_ALL = "cannot say where its samples lie"
-ON_PATCHES = {"patches"}  # a strategy that needs them
+ON_PATCHES = {"patches", "schwarz"}  # strategies that need them
 STRATEGIES = sorted({*manager().registry.names("strategy"), *OPTIONS} - ON_PATCHES)
 SOME = {
-    "patches": ("patches", "sapts_d"),
+    "patches": ("patches", "schwarz", "sapts_d"),
     "text": ("sapts_d", "sapts_ip", "sapts_m", "sapts_p"),
 }  # the others add no other code there
 CASES = [(p, strategy) for p in PROBLEMS for strategy in SOME.get(p, STRATEGIES)]

@@ -381,7 +381,7 @@ def test_levenberg_marquardt_trains_a_model_by_its_residuals():
     model = heat()
     optimizer = ddopt.LevenbergMarquardt(model.net.parameters())
     ddopt_pinn.compile(model, optimizer, loss_weights=WEIGHTS, verbose=0)
-    losses, _ = train(model, 30)
+    losses, _ = train(model, 60)
     assert sum(losses.loss_train[-1]) < 1e-5 * sum(losses.loss_train[0])
 
 

@@ -94,6 +94,11 @@ class Derived(Problem):
         """What all must agree on."""
         return self.problem.facts(self._theirs(theta))
 
+    @property
+    def called(self) -> str:
+        """The other's."""
+        return self.problem.called
+
     def own_share(self, d: int, count: int) -> Problem | None:
         """The same around such a share."""
         found = self.problem.own_share(d, count)

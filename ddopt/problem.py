@@ -193,6 +193,11 @@ class Problem(ABC):
         """Where the samples of a term lie in space (and time), shape (samples, dimensions)."""
         raise self._missing("say where its samples lie", "coordinates")
 
+    @property
+    def called(self) -> str:
+        """How a message names this problem; a wrapper has the name of what is in it."""
+        return type(self).__name__
+
     def ability(self, kind: type[Kind]) -> Kind | None:
         """This problem as a ``kind``, where it is one or stands for one; None otherwise.
 

@@ -116,7 +116,7 @@ class BlockGaussNewton(Hessian):
         if blocky is None:
             raise ValueError(
                 "hessian 'block_gauss_newton' needs a problem on patches (problem = 'patches', or "
-                f"ddopt_patches.compile), and not {type(problem).__name__}; choose 'gauss_newton'"
+                f"ddopt_patches.compile), and not {problem.called}; choose 'gauss_newton'"
             )
         if self._last is None or self._last[0] is not point:
             self._last = None  # frees its memory before the next one is made

@@ -74,7 +74,7 @@ class ByPatches(Decomposition):
         if whole is None:
             raise ValueError(
                 "the decomposition 'patches' needs a problem on patches (problem = 'patches', or "
-                f"ddopt_patches.compile), and not {type(problem).__name__}; choose 'boxes' or "
+                f"ddopt_patches.compile), and not {problem.called}; choose 'boxes' or "
                 "'layers'"
             )
         one = torch.arange(whole.system.patches.block)

@@ -199,7 +199,7 @@ def linearised(problem: Problem, theta: torch.Tensor) -> tuple[dict[int, Lineari
     if len(there) < len(found):
         raise ValueError(
             "hessian 'schwarz' needs a problem on patches (problem = 'patches', or "
-            f"ddopt_patches.compile), and not {type(problem).__name__}; choose 'gauss_newton'"
+            f"ddopt_patches.compile), and not {problem.called}; choose 'gauss_newton'"
         )
     return there, executor
 

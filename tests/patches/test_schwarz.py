@@ -5,6 +5,7 @@ import torch
 
 from ddopt.config import load
 from ddopt.executor import Serial, Split
+from ddopt.meter import Meter, Metered
 from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again
@@ -215,8 +216,9 @@ def test_levels_follow_the_patches_that_are_active():
 def test_other_problems_are_told():
     f = rotated_quadratic()
     theta = torch.zeros(f.layout.size, dtype=torch.float64)
-    with pytest.raises(ValueError, match="needs a problem on patches"):
-        SchwarzGaussNewton().model(f, f.at(theta))
+    for problem in (f, Metered(f, Meter())):  # a wrapper is nothing that a user has made
+        with pytest.raises(ValueError, match=r"needs a problem on patches.* and not Quadratic"):
+            SchwarzGaussNewton().model(problem, f.at(theta))
     found, _ = linearised(PatchProblem(poisson()), theta.new_zeros(poisson_size()))
     assert list(found) == [0]
 

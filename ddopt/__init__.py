@@ -11,37 +11,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ddopt.acceptance import Acceptance as Acceptance
     from ddopt.acceptance import Verdict as Verdict
-    from ddopt.autograd import AutogradProblem as AutogradProblem
-    from ddopt.component import Chosen as Chosen
-    from ddopt.component import Component as Component
-    from ddopt.component import Registry as Registry
-    from ddopt.component import Settings as Settings
     from ddopt.decomposition import Decomposition as Decomposition
     from ddopt.decomposition import Subdomain as Subdomain
-    from ddopt.engine import Engine as Engine
+    from ddopt.evaluation.autograd import AutogradProblem as AutogradProblem
+    from ddopt.evaluation.problem import Point as Point
+    from ddopt.evaluation.problem import Problem as Problem
+    from ddopt.evaluation.problem import Samples as Samples
     from ddopt.executor import Executor as Executor
     from ddopt.hessian import Hessian as Hessian
     from ddopt.hessian import Model as Model
-    from ddopt.hookspecs import hookimpl as hookimpl
+    from ddopt.method.engine import Engine as Engine
+    from ddopt.method.parts import GlobalPass as GlobalPass
+    from ddopt.method.parts import Parts as Parts
+    from ddopt.method.parts import Preconditioner as Preconditioner
+    from ddopt.method.parts import StepReport as StepReport
+    from ddopt.method.strategy import Strategy as Strategy
+    from ddopt.numerics.space import Layout as Layout
     from ddopt.optim import SAPTS as SAPTS
     from ddopt.optim import LevenbergMarquardt as LevenbergMarquardt
     from ddopt.optim import TrustRegion as TrustRegion
-    from ddopt.parts import GlobalPass as GlobalPass
-    from ddopt.parts import Parts as Parts
-    from ddopt.parts import Preconditioner as Preconditioner
-    from ddopt.parts import StepReport as StepReport
-    from ddopt.problem import Point as Point
-    from ddopt.problem import Problem as Problem
-    from ddopt.problem import Samples as Samples
     from ddopt.radius import RadiusRule as RadiusRule
     from ddopt.radius import Trial as Trial
     from ddopt.recombination import Corrections as Corrections
     from ddopt.recombination import Recombination as Recombination
     from ddopt.recombination import Recombined as Recombined
+    from ddopt.setup.component import Chosen as Chosen
+    from ddopt.setup.component import Component as Component
+    from ddopt.setup.component import Registry as Registry
+    from ddopt.setup.component import Settings as Settings
+    from ddopt.setup.hookspecs import hookimpl as hookimpl
     from ddopt.solver import Answer as Answer
     from ddopt.solver import Solver as Solver
-    from ddopt.space import Layout as Layout
-    from ddopt.strategy import Strategy as Strategy
     from ddopt.subproblem import Candidate as Candidate
     from ddopt.subproblem import Subproblem as Subproblem
     from ddopt.task import Setting as Setting
@@ -51,21 +51,21 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "acceptance": ("Acceptance", "Verdict"),
-    "autograd": ("AutogradProblem",),
-    "component": ("Chosen", "Component", "Registry", "Settings"),
+    "evaluation.autograd": ("AutogradProblem",),
+    "setup.component": ("Chosen", "Component", "Registry", "Settings"),
     "decomposition": ("Decomposition", "Subdomain"),
-    "engine": ("Engine",),
+    "method.engine": ("Engine",),
     "executor": ("Executor",),
     "hessian": ("Hessian", "Model"),
-    "hookspecs": ("hookimpl",),
+    "setup.hookspecs": ("hookimpl",),
     "optim": ("SAPTS", "LevenbergMarquardt", "TrustRegion"),
-    "parts": ("GlobalPass", "Parts", "Preconditioner", "StepReport"),
-    "problem": ("Point", "Problem", "Samples"),
+    "method.parts": ("GlobalPass", "Parts", "Preconditioner", "StepReport"),
+    "evaluation.problem": ("Point", "Problem", "Samples"),
     "radius": ("RadiusRule", "Trial"),
     "recombination": ("Corrections", "Recombination", "Recombined"),
     "solver": ("Answer", "Solver"),
-    "space": ("Layout",),
-    "strategy": ("Strategy",),
+    "numerics.space": ("Layout",),
+    "method.strategy": ("Strategy",),
     "subproblem": ("Candidate", "Subproblem"),
     "task": ("Setting", "Task"),
 }

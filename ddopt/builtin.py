@@ -5,7 +5,7 @@ They are named, not imported: listing them costs nothing, and torch comes with t
 
 from typing import Any
 
-from ddopt.hookspecs import hookimpl
+from ddopt.setup.hookspecs import hookimpl
 
 COMPONENTS = {
     "decomposition": {

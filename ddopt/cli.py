@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ddopt.commands.errors import INTERRUPTED
-from ddopt.limits import brief
+from ddopt.setup.limits import brief
 
 COMMANDS = {
     "run": "Train what a run file describes.",
@@ -78,7 +78,7 @@ class Commands(click.Group):
     def _extend(self) -> None:
         if not self._extended:
             self._extended = True
-            from ddopt.plugins import manager
+            from ddopt.setup.plugins import manager
 
             manager().call("ddopt_add_commands", group=self)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ddopt.randomness import MASK, key, mixed
+from ddopt.numerics.randomness import MASK, key, mixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Tasks: what a run file names under ``problem`` - something to train, and how well it went.
 
-A task makes the :class:`ddopt.problem.Problem` that the methods see, the initial parameters, and
-the figures of merit and pictures that people look at.
+A task makes the :class:`ddopt.evaluation.problem.Problem` that the methods see, the initial
+parameters, and the figures of merit and pictures that people look at.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.component import Component
+from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
     from ddopt.pipeline import StagedProblem
-    from ddopt.problem import Problem
 
 
 @dataclass(frozen=True)

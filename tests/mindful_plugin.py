@@ -6,8 +6,8 @@ import torch
 
 import ddopt
 from ddopt.acceptance.monotone import Monotone
+from ddopt.evaluation.problem import Samples
 from ddopt.hessian.none import NoCurvature
-from ddopt.problem import Samples
 from ddopt.recombination.sum import Sum
 from ddopt.sampling import Sampling
 from ddopt.solver.trust_region import TrustRegion

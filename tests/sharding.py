@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from ddopt.vectors import Geometry
+from ddopt.numerics.vectors import Geometry
 
 
 class Reduced(Geometry):

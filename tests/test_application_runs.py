@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddopt.config import load
-from ddopt.plugins import manager
 from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again
 from ddopt.run.stopping import StopReason
 from ddopt.run.trained import trained
+from ddopt.setup.config import load
+from ddopt.setup.plugins import manager
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = [

@@ -8,13 +8,13 @@ from ddopt.acceptance.monotone import Monotone
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.decomposition.product import Product
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Point, Problem, Samples
 from ddopt.executor import Serial, Split
-from ddopt.parts import StepReport
-from ddopt.problem import Point, Problem, Samples
+from ddopt.method.engine import Engine
+from ddopt.method.parts import StepReport
+from ddopt.numerics.space import Layout
 from ddopt.sampling.adaptive import Adaptive
 from ddopt.solver.trust_region import TrustRegion
-from ddopt.space import Layout
 from ddopt.testing.problems import rotated_quadratic
 from ddopt_sapts.data import SaptsD
 from ddopt_sapts.hybrid import Hybrid

@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from ddopt.cli import cli
-from ddopt.limits import DEPTH, brief, refuse_extremes
+from ddopt.setup.limits import DEPTH, brief, refuse_extremes
 from tests.runs import write_run_file
 
 DEEP, LONG = 5_000, "k" * 2_000

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from ddopt.config import Output, load
 from ddopt.executor import Serial
 from ddopt.run import chance, checkpoint, execution, files, record, running, shards
 from ddopt.run.folder import Folder
 from ddopt.run.running import Run
 from ddopt.run.tally import Tally
+from ddopt.setup.config import Output, load
 from ddopt.testing.ranks import run_ranks
 from tests.runs import RUN_FILE as BOWL_RUN
 from tests.runs import write_run_file

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from ddopt.decomposition.layers import Layers
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial
-from ddopt.problem import Samples
+from ddopt.method.engine import Engine
 from ddopt.solver.trust_region import TrustRegion
 from ddopt_sapts.data import SaptsD
 

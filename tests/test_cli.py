@@ -8,7 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from ddopt.cli import COMMANDS, cli
-from ddopt.storage import data_root
+from ddopt.setup.storage import data_root
 from tests.runs import BOWL, ddopt, write_run_file
 
 
@@ -189,7 +189,7 @@ def test_a_folder_that_holds_a_run_is_told_before_processes_start(run_file, tmp_
 
 
 def test_a_plugin_adds_a_command_but_replaces_none(tmp_path):
-    from ddopt.plugins import PluginManager
+    from ddopt.setup.plugins import PluginManager
 
     path = tmp_path / "command_plugin.py"
     path.write_text(

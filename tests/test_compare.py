@@ -8,7 +8,7 @@ import torch
 from ddopt.compare.descent import SGD
 from ddopt.compare.lbfgs import LBFGS
 from ddopt.compare.objective import Objective, Spent
-from ddopt.config import Stop
+from ddopt.setup.config import Stop
 from ddopt.task import Setting
 from tests.bowl_plugin import Bowl
 from tests.runs import ddopt, write_run_file

@@ -9,8 +9,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 import ddopt
 from ddopt.builtin import COMPONENTS
-from ddopt.component import Chosen, Component, Settings
-from ddopt.registry import Registry
+from ddopt.setup.component import Chosen, Component, Settings
+from ddopt.setup.registry import Registry
 
 
 class Shape(Component):
@@ -147,7 +147,8 @@ def test_a_wrong_choice_is_explained(value, message):
 
 def test_importing_ddopt_imports_nothing_slow():
     code = (
-        "import sys, ddopt, ddopt.plugins; ddopt.hookimpl; ddopt.plugins.manager(); dir(ddopt);"
+        "import sys, ddopt; from ddopt.setup import plugins;"
+        "ddopt.hookimpl; plugins.manager(); dir(ddopt);"
         "print([m for m in ('torch', 'pydantic', 'numpy', 'rich') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

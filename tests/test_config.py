@@ -2,8 +2,8 @@
 
 import pytest
 
-from ddopt.config import ConfigError, dumps, load
-from ddopt.overrides import apply, parse
+from ddopt.setup.config import ConfigError, dumps, load
+from ddopt.setup.overrides import apply, parse
 from tests.runs import write_run_file
 
 

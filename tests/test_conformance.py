@@ -11,7 +11,6 @@ from ddopt.decomposition import Decomposition, Subdomain
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.decomposition.product import Product
-from ddopt.engine import Engine
 from ddopt.executor import Serial
 from ddopt.hessian.exact import Exact
 from ddopt.hessian.lbfgs import LBFGS
@@ -19,7 +18,8 @@ from ddopt.hessian.lsr1 import LSR1
 from ddopt.hessian.none import NoCurvature
 from ddopt.hessian.quasi_newton import QuasiNewton
 from ddopt.hessian.ssbroyden import SSBroyden
-from ddopt.parts import Parts, Preconditioner
+from ddopt.method.engine import Engine
+from ddopt.method.parts import Parts, Preconditioner
 from ddopt.radius.stepwise import Stepwise
 from ddopt.recombination.sum import Sum
 from ddopt.solver.lssr1 import LSSR1

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from ddopt.evaluation.jacobian import Products
+from ddopt.evaluation.problem import Point
 from ddopt.hessian import conjugate_gradients
 from ddopt.hessian.conjugate_gradients import Iterated, IterativeEquations, SecantPairs
-from ddopt.jacobian import Products
-from ddopt.problem import Point
 from ddopt.solver.levenberg_marquardt import LevenbergMarquardt
 from ddopt.testing.problems import CurvedLeastSquares
 

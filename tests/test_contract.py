@@ -8,16 +8,16 @@ import pytest
 import torch
 
 import ddopt
-from ddopt import contract
 from ddopt.acceptance.monotone import Monotone
-from ddopt.captured import arrays, digest
 from ddopt.decomposition import Subdomain
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
-from ddopt.engine import Engine
+from ddopt.evaluation.captured import arrays, digest
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial
-from ddopt.parts import GlobalPass, Parts, Preconditioner
-from ddopt.problem import Samples
+from ddopt.method import contract
+from ddopt.method.engine import Engine
+from ddopt.method.parts import GlobalPass, Parts, Preconditioner
 from ddopt.radius.stepwise import Stepwise
 from ddopt.recombination import Recombined
 from ddopt.recombination.mean import Mean

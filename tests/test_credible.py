@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 import ddopt
-from ddopt.credible import Credence
-from ddopt.problem import Point
+from ddopt.evaluation.problem import Point
+from ddopt.method.credible import Credence
+from ddopt.numerics.vectors import LOCAL
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.testing.problems import Quadratic, regression, rotated_quadratic
-from ddopt.vectors import LOCAL
 
 LEARNING = ["lsr1", "lbfgs", "ssbroyden"]
 BAD = [1e30, 1e160, 1e300, math.nan]

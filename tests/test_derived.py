@@ -8,17 +8,17 @@ import inspect
 import pytest
 import torch
 
-from ddopt.autograd import AutogradProblem
 from ddopt.decomposition import Subdomain
 from ddopt.decomposition.data import deal
-from ddopt.derived import Consistent, Derived, Frozen
+from ddopt.evaluation.autograd import AutogradProblem
+from ddopt.evaluation.derived import Consistent, Derived, Frozen
+from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.problem import Problem, Samples
+from ddopt.evaluation.scaled import Scaled
 from ddopt.executor import Serial, Split
-from ddopt.meter import Meter, Metered
-from ddopt.problem import Problem, Samples
-from ddopt.scaled import Scaled
+from ddopt.numerics.space import Layout
+from ddopt.numerics.vectors import Geometry
 from ddopt.solver.pieces import Cut, Pieces
-from ddopt.space import Layout
-from ddopt.vectors import Geometry
 
 N, M = 5, 12
 FACTOR = 3.0

@@ -13,22 +13,22 @@ import torch
 
 from ddopt.acceptance import Verdict
 from ddopt.acceptance.monotone import Monotone
-from ddopt.autograd import AutogradProblem
 from ddopt.decomposition import Subdomain
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
-from ddopt.engine import Engine
+from ddopt.evaluation.autograd import AutogradProblem
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial, Split, distributed, pulse
 from ddopt.hessian.none import NoCurvature
-from ddopt.parts import GlobalPass, Parts, Preconditioner
-from ddopt.problem import Samples
+from ddopt.method.engine import Engine
+from ddopt.method.parts import GlobalPass, Parts, Preconditioner
+from ddopt.numerics.space import Layout
 from ddopt.radius.stepwise import Stepwise
 from ddopt.recombination import Recombined
 from ddopt.recombination.best import Best
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum
 from ddopt.solver.trust_region import TrustRegion
-from ddopt.space import Layout
 from ddopt.subproblem.cauchy import Cauchy
 from ddopt.testing.ranks import RankFailedError, gather_ranks, run_ranks
 

@@ -8,11 +8,11 @@ import tomllib
 import pytest
 from pydantic_core import PydanticUndefined
 
-from ddopt import hookspecs
-from ddopt.config import Output, RunConfig, Stop, load
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder
 from ddopt.run.stopping import StopReason
+from ddopt.setup import hookspecs
+from ddopt.setup.config import Output, RunConfig, Stop, load
 from ddopt.testing import check_task
 from tests.runs import ROOT, write_run_file
 

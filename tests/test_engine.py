@@ -11,9 +11,10 @@ from ddopt.decomposition import Subdomain
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.decomposition.product import Product
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Point, Problem
 from ddopt.executor import Serial, Split
-from ddopt.problem import Point, Problem
+from ddopt.method.engine import Engine
+from ddopt.numerics.vectors import norm
 from ddopt.recombination import Corrections
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum
@@ -21,7 +22,6 @@ from ddopt.solver.adam import Adam
 from ddopt.solver.lssr1 import LSSR1
 from ddopt.solver.sgd import SGD
 from ddopt.solver.trust_region import TrustRegion
-from ddopt.vectors import norm
 from ddopt_sapts.data import APTS, SaptsD
 from ddopt_sapts.layers import NAPTS, SaptsP
 from ddopt_sapts.trust_region import TrustRegion as Plain

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from ddopt.evaluation.jacobian import Dense
+from ddopt.evaluation.meter import RESIDUALS, Meter, Metered
+from ddopt.evaluation.problem import Point, Problem
 from ddopt.hessian.exact import Exact
 from ddopt.hessian.gauss_newton import GaussNewton
 from ddopt.hessian.lbfgs import LBFGS
 from ddopt.hessian.linear_residuals import LinearResiduals
 from ddopt.hessian.lsr1 import LSR1
-from ddopt.jacobian import Dense
-from ddopt.meter import RESIDUALS, Meter, Metered
-from ddopt.problem import Point, Problem
-from ddopt.space import Layout
+from ddopt.numerics.space import Layout
 from ddopt.subproblem.obs import OBS
 from ddopt.testing.problems import rotated_quadratic
 

@@ -7,9 +7,9 @@ from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.decomposition.product import Product
 from ddopt.decomposition.stages import Stages
-from ddopt.derived import Consistent
+from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial, Split
-from ddopt.problem import Samples
 from ddopt.testing.ranks import run_ranks
 from ddopt_sapts.data import APTS
 from ddopt_sapts.hybrid import Hybrid

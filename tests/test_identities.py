@@ -12,9 +12,9 @@ import torch
 from ddopt.acceptance.monotone import Monotone
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
-from ddopt.engine import Engine
 from ddopt.executor import Split
-from ddopt.parts import Parts, Preconditioner
+from ddopt.method.engine import Engine
+from ddopt.method.parts import Parts, Preconditioner
 from ddopt.radius.stepwise import Stepwise
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from ddopt.derived import Consistent, Frozen
-from ddopt.problem import Problem
-from ddopt.scaled import Scaled
-from ddopt.space import Layout
+from ddopt.evaluation.derived import Consistent, Frozen
+from ddopt.evaluation.problem import Problem
+from ddopt.evaluation.scaled import Scaled
+from ddopt.numerics.space import Layout
 from ddopt.testing.problems import CurvedLeastSquares
 
 

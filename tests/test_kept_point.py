@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from ddopt.closure import ClosureProblem, Stillness
 from ddopt.decomposition.data import deal
+from ddopt.evaluation.closure import ClosureProblem, Stillness
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial, Split, shared
+from ddopt.numerics.space import Parameters
 from ddopt.optim import SAPTS, TrustRegion
-from ddopt.problem import Samples
-from ddopt.space import Parameters
 
 COUNT = 64
 

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from ddopt.derived import Consistent
-from ddopt.problem import Point, Problem
+from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.problem import Point, Problem
+from ddopt.numerics.space import Layout
 from ddopt.solver.damping import FLOOR_SINGLE, Nielsen
 from ddopt.solver.levenberg_marquardt import LevenbergMarquardt
-from ddopt.space import Layout
 from ddopt.testing.problems import CurvedLeastSquares, regression
 
 

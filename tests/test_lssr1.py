@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from ddopt.problem import Point
+from ddopt.evaluation.problem import Point
+from ddopt.numerics.vectors import LOCAL, norm
 from ddopt.solver.lssr1 import LSSR1
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.solver.wolfe import wolfe
 from ddopt.subproblem import Candidate
 from ddopt.testing.problems import regression
-from ddopt.vectors import LOCAL, norm
 
 
 def line(value, slope):

@@ -10,16 +10,16 @@ from itertools import cycle
 import pytest
 import torch
 
-from ddopt import meter
-from ddopt.autograd import AutogradProblem
-from ddopt.component import chosen, lookup
-from ddopt.engine import Engine
+from ddopt.evaluation import meter
+from ddopt.evaluation.autograd import AutogradProblem
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial, shared
+from ddopt.method.engine import Engine
+from ddopt.numerics.space import Layout
 from ddopt.pipeline.curvature import StagedCurvature
 from ddopt.pipeline.stage import Stage
-from ddopt.plugins import manager
-from ddopt.problem import Samples
-from ddopt.space import Layout
+from ddopt.setup.component import chosen, lookup
+from ddopt.setup.plugins import manager
 from ddopt.testing.ranks import run_ranks
 from tests.relay_plugin import Relay
 

@@ -6,15 +6,15 @@ import runpy
 import pytest
 import torch
 
-from ddopt.component import lookup
-from ddopt.config import load
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Point
 from ddopt.executor import Serial
-from ddopt.judging import set_aside
-from ddopt.problem import Point
+from ddopt.method.engine import Engine
+from ddopt.method.judging import set_aside
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder
 from ddopt.run.running import setting
+from ddopt.setup.component import lookup
+from ddopt.setup.config import load
 from ddopt.solver.micro import micro_batches
 from ddopt.solver.spectral import orthogonal
 from ddopt.solver.trust_region import TrustRegion

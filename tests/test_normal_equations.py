@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from ddopt.evaluation.jacobian import Dense, gram
 from ddopt.hessian.linear_residuals import LinearResiduals
 from ddopt.hessian.normal_equations import FLOOR, NormalEquations
-from ddopt.jacobian import Dense, gram
 
 SHAPES = {"few residuals": (6, 15), "square": (12, 12), "many residuals": (40, 15)}
 

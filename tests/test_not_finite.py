@@ -7,19 +7,19 @@ import torch
 
 from ddopt.acceptance.monotone import Monotone
 from ddopt.acceptance.window import Window
-from ddopt.autograd import AutogradProblem
-from ddopt.component import chosen
-from ddopt.engine import Engine
+from ddopt.evaluation.autograd import AutogradProblem
+from ddopt.evaluation.problem import Point, Samples
 from ddopt.executor import Serial
-from ddopt.parts import StepReport
-from ddopt.problem import Point, Samples
+from ddopt.method.engine import Engine
+from ddopt.method.parts import StepReport
+from ddopt.numerics.space import Layout
+from ddopt.numerics.vectors import LOCAL, Geometry
 from ddopt.run.stopping import PATIENCE, StopReason, why
 from ddopt.run.tally import Tally
+from ddopt.setup.component import chosen
 from ddopt.solver.region import first_radius
 from ddopt.solver.wolfe import wolfe
-from ddopt.space import Layout
 from ddopt.subproblem import Candidate
-from ddopt.vectors import LOCAL, Geometry
 from ddopt_sapts.data import APTS, SaptsD
 from ddopt_sapts.layers import NAPTS, SaptsP
 from ddopt_sapts.trust_region import TrustRegion
@@ -236,7 +236,7 @@ def test_a_gradient_that_is_not_finite_at_the_iterate_is_no_stationary_point():
 
 
 def stop():
-    from ddopt.config import Stop
+    from ddopt.setup.config import Stop
 
     return Stop(iterations=100)
 

@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim import lr_scheduler
 
+from ddopt.evaluation.problem import Point
 from ddopt.optim import SAPTS, TrustRegion
 from ddopt.optim.changes import Changes, misfit
-from ddopt.problem import Point
 from ddopt.testing.problems import classification
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from ddopt import SAPTS
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial
-from ddopt.parts import GlobalPass, Parts
-from ddopt.problem import Samples
+from ddopt.method.engine import Engine
+from ddopt.method.parts import GlobalPass, Parts
 from ddopt.solver.adam import Adam
 from ddopt.solver.lssr1 import LSSR1
 from ddopt.solver.pieces import Cut

@@ -8,12 +8,12 @@ from torch import nn
 
 from ddopt.acceptance.monotone import Monotone
 from ddopt.decomposition.stages import Stages
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial
 from ddopt.hessian.lsr1 import LSR1
-from ddopt.parts import GlobalPass, Parts, Preconditioner
+from ddopt.method.engine import Engine
+from ddopt.method.parts import GlobalPass, Parts, Preconditioner
 from ddopt.pipeline import StagedProblem, cut, cut_at
-from ddopt.problem import Samples
 from ddopt.radius.stepwise import Stepwise
 from ddopt.recombination.sum import Sum
 from ddopt.solver.trust_region import TrustRegion

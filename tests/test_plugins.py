@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from ddopt import plugins
-from ddopt.config import load as config_of
-from ddopt.plugins import PluginManager, PluginWarning
 from ddopt.run.execution import execute
+from ddopt.setup import plugins
+from ddopt.setup.config import load as config_of
+from ddopt.setup.plugins import PluginManager, PluginWarning
 from tests.runs import ddopt, write_run_file
 
 GOOD = """

@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
-from ddopt.autograd import AutogradProblem
 from ddopt.builtin import COMPONENTS
-from ddopt.component import lookup
-from ddopt.engine import Engine
+from ddopt.evaluation.autograd import AutogradProblem
+from ddopt.evaluation.problem import Point, Problem, Samples
 from ddopt.executor import Serial
-from ddopt.problem import Point, Problem, Samples
+from ddopt.method.engine import Engine
+from ddopt.numerics.space import Layout
+from ddopt.numerics.vectors import CHUNK, dot
+from ddopt.setup.component import lookup
 from ddopt.solver.trust_region import TrustRegion
-from ddopt.space import Layout
 from ddopt.testing.problems import regression
-from ddopt.vectors import CHUNK, dot
 from ddopt_sapts.data import SaptsD
 
 
@@ -22,7 +22,7 @@ class LeastSquares(Problem):
     """f = ‖Ax − b‖², with as many samples as rows."""
 
     def __init__(self, A, b):
-        from ddopt.problem import Samples
+        from ddopt.evaluation.problem import Samples
 
         self.A, self.b, self.samples = A, b, Samples.all(len(b))
         self.layout = Layout.flat(A.shape[1], A.dtype)

@@ -5,10 +5,10 @@ import torch
 
 from ddopt.decomposition.data import Data, deal, widen
 from ddopt.decomposition.layers import Layers, balanced
-from ddopt.derived import Consistent, Frozen
+from ddopt.evaluation.derived import Consistent, Frozen
+from ddopt.evaluation.problem import Blank, Samples
 from ddopt.executor import Serial, Split
-from ddopt.problem import Blank, Samples
-from ddopt.space import Layout, Parameters, prolong, restrict
+from ddopt.numerics.space import Layout, Parameters, prolong, restrict
 
 
 def directional(problem, theta, direction, h=1e-5):

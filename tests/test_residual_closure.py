@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 import ddopt
-from ddopt.closure import Stillness
-from ddopt.problem import Samples
-from ddopt.residual_closure import ResidualProblem
-from ddopt.space import Parameters
+from ddopt.evaluation.closure import Stillness
+from ddopt.evaluation.problem import Samples
+from ddopt.evaluation.residual_closure import ResidualProblem
+from ddopt.numerics.space import Parameters
 from ddopt.testing.problems import network
 
 

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Point, Problem
 from ddopt.executor import Serial, Split
-from ddopt.problem import Point, Problem
-from ddopt.retry import LONGEST, SHORTEST, predicted_at, shortened
+from ddopt.method.engine import Engine
+from ddopt.method.retry import LONGEST, SHORTEST, predicted_at, shortened
+from ddopt.numerics.vectors import norm
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.testing.ranks import run_ranks
-from ddopt.vectors import norm
 from ddopt_sapts.data import SaptsD
 from tests.test_distributed import LAYOUT, N, initial, regression
 

@@ -8,16 +8,16 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ddopt.acceptance.monotone import Monotone
-from ddopt.autograd import AutogradProblem
-from ddopt.closure import ClosureProblem, Stillness
-from ddopt.derived import Consistent, Frozen
+from ddopt.evaluation.autograd import AutogradProblem
+from ddopt.evaluation.closure import ClosureProblem, Stillness
+from ddopt.evaluation.derived import Consistent, Frozen
+from ddopt.evaluation.problem import Point, Samples
+from ddopt.evaluation.scaled import Scaled
 from ddopt.executor import Serial, Split
+from ddopt.numerics.space import Layout, Parameters
 from ddopt.optim import SAPTS, TrustRegion
 from ddopt.optim.changes import Changes
-from ddopt.problem import Point, Samples
-from ddopt.scaled import Scaled
 from ddopt.solver.pieces import Cut, Pieces
-from ddopt.space import Layout, Parameters
 
 SINGLE, DOUBLE = torch.finfo(torch.float32).eps, torch.finfo(torch.float64).eps
 BRAIN = torch.finfo(torch.bfloat16).eps

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from ddopt.evaluation.problem import Point, Problem, Samples
 from ddopt.executor import Serial, Split
 from ddopt.hessian.linear_residuals import LinearResiduals
-from ddopt.problem import Point, Problem, Samples
+from ddopt.numerics.space import Layout
 from ddopt.solver.levenberg_marquardt import LevenbergMarquardt
-from ddopt.space import Layout
 from ddopt.testing.ranks import run_ranks
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from ddopt.config import Stop, load
-from ddopt.parts import StepReport
+from ddopt.method.parts import StepReport
 from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again, new_path
@@ -17,6 +16,7 @@ from ddopt.run.progress import Progress
 from ddopt.run.report import closing
 from ddopt.run.stopping import PATIENCE, StopReason, why
 from ddopt.run.tally import Tally
+from ddopt.setup.config import Stop, load
 from tests.runs import ddopt, write_run_file
 
 SUMMARY = {
@@ -143,7 +143,7 @@ def test_nothing_left_to_do_is_stationary_and_a_stuck_radius_is_told():
 
 
 def test_a_plugin_can_ask_a_run_to_stop(run_file, tmp_path, monkeypatch):
-    from ddopt.plugins import manager
+    from ddopt.setup.plugins import manager
 
     class Impatient:
         def call(self, hook, **arguments):

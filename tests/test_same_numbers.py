@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ddopt.plugins import manager
 from ddopt.run import record
+from ddopt.setup.plugins import manager
 
 pytestmark = pytest.mark.ranks
 ROOT = Path(__file__).parent.parent

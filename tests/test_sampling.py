@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from ddopt.dropout import Dropout, dropping
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Problem, Samples
 from ddopt.executor import Serial, Split
-from ddopt.parts import StepReport
-from ddopt.problem import Problem, Samples
-from ddopt.randomness import generator, key, mixed
+from ddopt.method.engine import Engine
+from ddopt.method.parts import StepReport
+from ddopt.numerics.randomness import generator, key, mixed
 from ddopt.sampling.batches import Batches
 from ddopt.sampling.full import Full
 from ddopt.solver.trust_region import TrustRegion

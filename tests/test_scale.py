@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 import ddopt
-from ddopt.problem import Point
+from ddopt.evaluation.problem import Point
+from ddopt.evaluation.scaled import Scaled
+from ddopt.numerics.vectors import LOCAL, norm
 from ddopt.run.stopping import StopReason, seen
-from ddopt.scaled import Scaled
 from ddopt.solver.region import first_radius
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.subproblem.dogleg import Dogleg
 from ddopt.testing.problems import regression
-from ddopt.vectors import LOCAL, norm
 
 CURVATURES = {
     "lsr1": {"hessian": "lsr1"},

@@ -7,11 +7,11 @@ import torch
 
 from ddopt.acceptance.averaged import Averaged
 from ddopt.acceptance.toint import Toint
-from ddopt.component import lookup
-from ddopt.problem import Point
+from ddopt.evaluation.problem import Point
+from ddopt.numerics.vectors import norm
+from ddopt.setup.component import lookup
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.testing.problems import regression, rotated_quadratic
-from ddopt.vectors import norm
 
 SOLVERS = {
     "lsr1": {"name": "trust_region"},

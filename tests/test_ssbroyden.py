@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
+from ddopt.evaluation.problem import Point
 from ddopt.executor import Serial
 from ddopt.executor.sharded import Sharded
 from ddopt.hessian.ssbroyden import SSBroyden, factors
-from ddopt.problem import Point
+from ddopt.numerics.vectors import norm
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.subproblem.obs import OBS
 from ddopt.testing.problems import regression, rotated_quadratic
-from ddopt.vectors import norm
 
 N = 7
 

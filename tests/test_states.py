@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddopt.component import Component
-from ddopt.config import load
 from ddopt.executor import Executor, Serial
-from ddopt.plugins import manager
 from ddopt.run import checkpoint
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder
 from ddopt.run.running import Run
+from ddopt.setup.component import Component
+from ddopt.setup.config import load
+from ddopt.setup.plugins import manager
 from tests.runs import write_run_file
 from tests.test_run import timeless
 from tests.test_variants import RELAY, VARIANTS

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from ddopt.evaluation.problem import Point
 from ddopt.hessian.exact import OperatorModel
 from ddopt.hessian.lsr1 import LSR1
 from ddopt.hessian.none import Linear
-from ddopt.problem import Point
 from ddopt.recombination.coarse import minimise_in_span
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.subproblem.cauchy import Cauchy

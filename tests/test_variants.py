@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ddopt.config import load
 from ddopt.executor import Serial
 from ddopt.run import record
 from ddopt.run.folder import Folder
 from ddopt.run.running import Run
+from ddopt.setup.config import load
 from ddopt.testing.ranks import gather_ranks, run_ranks
 
 RELAY = Path(__file__).parent / "relay_plugin.py"

@@ -8,7 +8,7 @@ import torch.distributed as dist
 from ddopt.executor import collectives
 
 SELF_TALK = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
-OURS = ("ddopt.engine", "ddopt_pinn.loss", "tests.test_warnings", "examples.thesis.grid")
+OURS = ("ddopt.method.engine", "ddopt_pinn.loss", "tests.test_warnings", "examples.thesis.grid")
 
 
 def say(module, category):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ddopt.component import Component, Settings
+from ddopt.setup.component import Component, Settings
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
 
 ROUND_OFF = 10.0  # units in the last place of a loss; see Acceptance.judge
 

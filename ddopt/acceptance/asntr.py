@@ -10,7 +10,7 @@ from pydantic import Field
 from ddopt.acceptance.acceptance import Acceptance, Verdict
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
 
 DECAY = 1.1  # t_k = c/(k + 1)^1.1 is summable
 

@@ -10,13 +10,13 @@ import click
 
 from ddopt.commands import options
 from ddopt.commands.errors import INTERRUPTED, courteous
-from ddopt.limits import brief
+from ddopt.setup.limits import brief
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ddopt.compare.score import Row
-    from ddopt.config import Stop
+    from ddopt.setup.config import Stop
 
 RATES = "1e-4:1:13"
 MOST_RATES = 1000
@@ -116,7 +116,7 @@ def split(names: str) -> list[str]:
 
 def budget(configured: Stop, evaluations: float | None, seconds: float | None) -> Stop:
     """The one limit of all runs; raises ``ValueError`` if there is none."""
-    from ddopt.config import Stop
+    from ddopt.setup.config import Stop
 
     if evaluations is None and seconds is None:
         evaluations = configured.evaluations

@@ -64,7 +64,7 @@ def threads() -> Iterator[Finding]:
 
 def data_root() -> Iterator[Finding]:
     """Where data sets are looked for."""
-    from ddopt.storage import data_root as folder
+    from ddopt.setup.storage import data_root as folder
 
     root = os.environ.get("DDOPT_DATA_ROOT")
     if not root:
@@ -78,8 +78,8 @@ def data_root() -> Iterator[Finding]:
 
 def extras() -> Iterator[Finding]:
     """The optional packages of ddopt and of every plugin's distribution."""
-    from ddopt.extras import extras as wanted_by
-    from ddopt.extras import providers
+    from ddopt.setup.extras import extras as wanted_by
+    from ddopt.setup.extras import providers
 
     for distribution in providers():
         for wanted in wanted_by(distribution):

@@ -77,7 +77,7 @@ def _message(error: Exception) -> click.ClickException:
     if isinstance(error, RuntimeError):
         return click.ClickException(text)
     if isinstance(error, ModuleNotFoundError):
-        from ddopt.extras import remedy
+        from ddopt.setup.extras import remedy
 
         advice = remedy(error)
         if advice:
@@ -89,7 +89,7 @@ def _message(error: Exception) -> click.ClickException:
 
 def _origin(error: Exception) -> str:
     """Where an error comes from that is not of ddopt's own words: a plugin's, or a library's."""
-    from ddopt.plugins import manager
+    from ddopt.setup.plugins import manager
 
     ours = {p.name.partition(".")[0] for p in manager().plugins if p.distribution == "ddopt"}
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]

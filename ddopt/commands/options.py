@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ddopt.plugins import PluginManager
+    from ddopt.setup.plugins import PluginManager
 
 
 class Amount(click.FloatRange):
@@ -49,7 +49,7 @@ changes = click.argument("changes", nargs=-1, metavar="[KEY=VALUE]...")
 
 def listed(files: Iterable[Path] = ()) -> PluginManager:
     """All plugins and those files, for a command that itself says which are broken."""
-    from ddopt.plugins import PluginWarning, manager
+    from ddopt.setup.plugins import PluginWarning, manager
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)

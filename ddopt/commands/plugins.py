@@ -12,7 +12,7 @@ from ddopt.commands import options
 from ddopt.commands.errors import courteous
 
 if TYPE_CHECKING:
-    from ddopt.plugins import PluginManager
+    from ddopt.setup.plugins import PluginManager
 
 
 @click.command("plugins")

@@ -15,7 +15,7 @@ from ddopt.commands.errors import courteous
 def command(plugin_files: tuple[Path, ...]) -> None:
     """List the problems that a run file can name."""
     with courteous():
-        from ddopt.plugins import manager
+        from ddopt.setup.plugins import manager
 
         loaded = manager()
         for path in plugin_files:
@@ -30,7 +30,7 @@ def command(plugin_files: tuple[Path, ...]) -> None:
 
 def _sentence(name: str) -> str:
     """The first line of a problem's docstring, or why it cannot be used."""
-    from ddopt.component import lookup
+    from ddopt.setup.component import lookup
 
     try:
         found = lookup("problem", name)

@@ -13,7 +13,7 @@ from ddopt.commands import options
 from ddopt.commands.errors import INTERRUPTED, NOT_FINITE, courteous
 
 if TYPE_CHECKING:
-    from ddopt.config import RunConfig
+    from ddopt.setup.config import RunConfig
 
 
 @click.command("run")
@@ -41,8 +41,8 @@ def command(
     results go to runs/<config name>-<time>; the last line that is printed is that folder.
     """
     with courteous():
-        from ddopt.config import load
         from ddopt.run.folder import load_again, new_path, refuse_changes
+        from ddopt.setup.config import load
 
         if out is not None and resume is not None:
             raise click.UsageError("--out starts a run, --resume continues one; give one of them")
@@ -80,8 +80,8 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
 
 def rehearse(settings: RunConfig) -> None:
     """One iteration that leaves nothing behind."""
-    from ddopt.config import Stop
     from ddopt.run.execution import execute
+    from ddopt.setup.config import Stop
 
     once = settings.model_copy(update={"stop": Stop(iterations=1)})
     execute(once, None)

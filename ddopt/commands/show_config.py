@@ -17,6 +17,6 @@ from ddopt.commands.errors import courteous
 def command(config: Path, changes: tuple[str, ...], plugin_files: tuple[Path, ...]) -> None:
     """Print the run file CONFIG, with its changes and with all defaults, as TOML."""
     with courteous():
-        from ddopt.config import dumps, load
+        from ddopt.setup.config import dumps, load
 
         click.echo(dumps(load(config, changes, plugin_files)), nl=False)

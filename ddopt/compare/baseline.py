@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from ddopt.component import Component
+from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
     from ddopt.compare.objective import Objective

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from ddopt.blas import one_thread
 from ddopt.compare.objective import Objective, Spent
-from ddopt.config import plain
+from ddopt.numerics.blas import one_thread
 from ddopt.run import chance, files, record
 from ddopt.run.execution import execute
 from ddopt.run.folder import CONFIG, Folder, load_again, refuse_changes
 from ddopt.run.running import setting
 from ddopt.run.stopping import StopReason
+from ddopt.setup.config import plain
 from ddopt.task import prepare
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from ddopt.compare.baseline import Baseline
     from ddopt.compare.entry import Opponent, Strategy
-    from ddopt.config import RunConfig, Stop
     from ddopt.sampling import Sampling
+    from ddopt.setup.config import RunConfig, Stop
     from ddopt.task import Task
 
 LIMITS = ("evaluations", "seconds")

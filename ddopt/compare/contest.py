@@ -10,8 +10,8 @@ import tomli_w
 from ddopt.compare import carry_out
 from ddopt.compare.entry import Opponent, Strategy, slug
 from ddopt.compare.score import MERITS, Outcome, Row, read
-from ddopt.config import Output, RunConfig, Stop, plain
 from ddopt.run import files
+from ddopt.setup.config import Output, RunConfig, Stop, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

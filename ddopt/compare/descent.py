@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from ddopt.compare.baseline import Baseline
-from ddopt.component import Settings
+from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
     from ddopt.compare.objective import Objective

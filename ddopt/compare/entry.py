@@ -6,17 +6,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from ddopt.component import lookup
-from ddopt.config import load
+from ddopt.setup.component import lookup
+from ddopt.setup.config import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from ddopt.compare.baseline import Baseline
-    from ddopt.component import Settings
-    from ddopt.config import RunConfig
-    from ddopt.strategy import Strategy as Method
+    from ddopt.method.strategy import Strategy as Method
+    from ddopt.setup.component import Settings
+    from ddopt.setup.config import RunConfig
 
 
 @dataclass(frozen=True)

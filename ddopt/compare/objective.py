@@ -12,9 +12,9 @@ import torch
 from ddopt.task import Status
 
 if TYPE_CHECKING:
-    from ddopt.config import Stop
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
     from ddopt.sampling import Sampling
+    from ddopt.setup.config import Stop
     from ddopt.task import Task
 
 REMEMBERED = 32  # points whose value is known: what one line search may visit

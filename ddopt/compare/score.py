@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ddopt.config import Stop
+    from ddopt.setup.config import Stop
 
 EPSILON = 1e-9  # counts are sums of fractions
 

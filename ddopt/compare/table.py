@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ddopt.compare.score import Merit, Row
-    from ddopt.config import Stop
+    from ddopt.setup.config import Stop
 
 COUNTING = (
     "An evaluation is one loss with its gradient on all samples; a trial of a line search counts "

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, model_validator
 
-from ddopt.component import Settings
 from ddopt.decomposition.decomposition import Decomposition, Subdomain
-from ddopt.problem import Blank, Problem, Samples
+from ddopt.evaluation.problem import Blank, Problem, Samples
+from ddopt.setup.component import Settings
 
 Cut = Literal["count", "width"]
 

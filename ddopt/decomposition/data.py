@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.decomposition.decomposition import Decomposition, Subdomain
-from ddopt.problem import Problem, Samples
+from ddopt.evaluation.problem import Problem, Samples
+from ddopt.setup.component import Settings
 
 
 def deal(counts: tuple[int, ...], parts: int) -> list[Samples]:

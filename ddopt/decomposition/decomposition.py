@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.component import Component
-from ddopt.scaled import Scaled
-from ddopt.space import Indices, extent, prolong, restrict
-from ddopt.vectors import fingerprint
+from ddopt.evaluation.scaled import Scaled
+from ddopt.numerics.space import Indices, extent, prolong, restrict
+from ddopt.numerics.vectors import fingerprint
+from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem, Samples
+    from ddopt.evaluation.problem import Point, Problem, Samples
 
 
 @dataclass(frozen=True)

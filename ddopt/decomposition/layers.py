@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.decomposition.decomposition import Decomposition, Subdomain
-from ddopt.problem import Problem
-from ddopt.space import Layout
+from ddopt.evaluation.problem import Problem
+from ddopt.numerics.space import Layout
+from ddopt.setup.component import Settings
 
 
 def balanced(sizes: list[int], groups: int) -> list[list[int]]:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ddopt.component import Chosen, Settings
 from ddopt.decomposition.decomposition import Decomposition, Subdomain
-from ddopt.problem import Problem
+from ddopt.evaluation.problem import Problem
+from ddopt.setup.component import Chosen, Settings
 
 
 class Product(Decomposition):

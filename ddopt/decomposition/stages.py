@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ddopt.decomposition.decomposition import Decomposition, Subdomain
-from ddopt.problem import Problem
+from ddopt.evaluation.problem import Problem
 
 
 class Stages(Decomposition):

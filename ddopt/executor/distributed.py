@@ -15,13 +15,13 @@ import torch
 import torch.distributed as dist
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.executor.collectives import all_gather_single
 from ddopt.executor.executor import Executor, fold, tree_sum
 from ddopt.executor.facts import differences
 from ddopt.executor.messenger import Messenger
 from ddopt.executor.pulse import STUCK, Pulse, RankLostError
 from ddopt.executor.serial import Serial
+from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from collections import deque
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ddopt.component import Component
+from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
     import torch

@@ -20,7 +20,7 @@ from torch.distributed.rendezvous import rendezvous
 from ddopt.executor.distributed import Distributed
 from ddopt.executor.pulse import LAUNCHER
 from ddopt.executor.serial import Serial
-from ddopt.notice import warn
+from ddopt.setup.notice import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

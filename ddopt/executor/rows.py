@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.jacobian import Gramian, gram
+from ddopt.evaluation.jacobian import Gramian, gram
 
 if TYPE_CHECKING:
     from ddopt.executor.executor import Executor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.executor.serial import Serial
-from ddopt.vectors import Geometry, dot, max_norm
+from ddopt.numerics.vectors import Geometry, dot, max_norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from ddopt.decomposition.data import deal
-from ddopt.derived import Derived, Frozen
+from ddopt.evaluation.derived import Derived, Frozen
+from ddopt.evaluation.problem import Operator, Point, Problem, Samples
 from ddopt.executor.rows import Rows
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
-from ddopt.problem import Operator, Point, Problem, Samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ddopt.executor.executor import Executor
-    from ddopt.space import Indices
+    from ddopt.numerics.space import Indices
 
 T = TypeVar("T")
 JACOBIAN = 3.0  # evaluations, for what shares do by themselves at one θ

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from ddopt.hessian.linear_residuals import DampedStep, LinearResiduals
-from ddopt.vectors import norm
+from ddopt.numerics.vectors import norm
 
 # A correction longer than this share of the step means that the step is too long for its model;
 # Transtrum and Sethna (2012) found the same bound for geodesic acceleration.

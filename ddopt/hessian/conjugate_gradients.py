@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from ddopt.jacobian import Jacobian
-from ddopt.vectors import dot
+from ddopt.evaluation.jacobian import Jacobian
+from ddopt.numerics.vectors import dot
 
 KEPT = 20  # secant pairs of the preconditioner
 MOST = 20  # products with J and Jᵀ of one solve

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ddopt.hessian.hessian import Hessian, Model
-from ddopt.vectors import LOCAL, Geometry
+from ddopt.numerics.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.problem import Operator, Point, Problem
+    from ddopt.evaluation.problem import Operator, Point, Problem
 
 
 class OperatorModel(Model):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.hessian.bend import bend
 from ddopt.hessian.hessian import Hessian, Unknown
 from ddopt.hessian.linear_residuals import LinearResiduals
+from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
     from ddopt.subproblem import Candidate
 
 

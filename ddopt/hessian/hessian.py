@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ddopt.component import Component
+from ddopt.numerics.vectors import LOCAL, Geometry
+from ddopt.setup.component import Component
 from ddopt.subproblem.secular import BallMinimum
-from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
     from ddopt.subproblem import Candidate
 
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.hessian.hessian import Hessian
 from ddopt.hessian.secant import SecantPairs
+from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.vectors import Geometry
+    from ddopt.numerics.vectors import Geometry
 
 
 class LimitedMemory(Hessian):

@@ -17,11 +17,11 @@ from functools import cached_property
 
 import torch
 
+from ddopt.evaluation.jacobian import Gramian, Jacobian
 from ddopt.hessian.conjugate_gradients import Iterated, IterativeEquations, SecantPairs
 from ddopt.hessian.hessian import Regularised
 from ddopt.hessian.normal_equations import Damped, NormalEquations
-from ddopt.jacobian import Gramian, Jacobian
-from ddopt.vectors import dot, norm
+from ddopt.numerics.vectors import dot, norm
 
 TIGHT = {torch.float64: 1e-9, torch.float32: 1e-4}  # how well ‖p(σ)‖ meets a radius
 ROUGH = 0.1  # the same where p(σ) itself is approximate

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ddopt.blas import one_thread
 from ddopt.hessian.limited import LimitedMemory
 from ddopt.hessian.selection import informative_pairs
 from ddopt.hessian.spectral import Spectral
+from ddopt.numerics.blas import one_thread
 
 if TYPE_CHECKING:
+    from ddopt.evaluation.problem import Point, Problem
     from ddopt.hessian.secant import SecantPairs
-    from ddopt.problem import Point, Problem
 
 EPS = float(np.finfo(np.float64).eps)
 

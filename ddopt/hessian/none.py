@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
-from ddopt.vectors import LOCAL, Geometry
+from ddopt.numerics.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
 
 
 class Linear(Ellipsoidal):

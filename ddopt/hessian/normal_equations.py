@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.vectors import dot
+from ddopt.numerics.vectors import dot
 
 if TYPE_CHECKING:
-    from ddopt.jacobian import Gramian
+    from ddopt.evaluation.jacobian import Gramian
 
 # The least damping in units of the largest diagonal element of the Gram matrix.
 FLOOR = {torch.float64: 8e-16, torch.float32: 1e-6}

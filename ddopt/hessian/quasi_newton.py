@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.hessian.hessian import Hessian, Model
 from ddopt.hessian.lsr1 import LSR1
 from ddopt.hessian.ssbroyden import SSBroyden
+from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.problem import Point, Problem
-    from ddopt.vectors import Geometry
+    from ddopt.evaluation.problem import Point, Problem
+    from ddopt.numerics.vectors import Geometry
 
 
 class QuasiNewton(Hessian):

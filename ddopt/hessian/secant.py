@@ -4,8 +4,8 @@ A curvature model needs the vectors twice per step: one pass takes in a pair and
 gradient, one combines a step. Otherwise it needs only the Gram matrices, kept here in float64
 whatever the vectors' precision. What a pass costs is the conversion of float32.
 
-Every block of inner products goes through a :class:`ddopt.vectors.Geometry`, so the same code
-serves vectors sharded over ranks.
+Every block of inner products goes through a :class:`ddopt.numerics.vectors.Geometry`, so the
+same code serves vectors sharded over ranks.
 
 Legend: n parameters (of this shard), m capacity, k <= m stored pairs, S and Y the (k, n) matrices
 whose rows are the steps s and the gradient differences y, oldest first.
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ddopt.vectors import LOCAL, Geometry
+from ddopt.numerics.vectors import LOCAL, Geometry
 
 # float64 numbers a chunk of converted vectors may hold: about the second-level cache of a CPU core,
 # and on an accelerator enough work to hide a launch.

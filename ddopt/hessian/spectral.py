@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ddopt.blas import one_thread
 from ddopt.hessian.hessian import Diagonalised
+from ddopt.numerics.blas import one_thread
 from ddopt.subproblem.secular import BallMinimum, minimise_in_ball
 
 if TYPE_CHECKING:

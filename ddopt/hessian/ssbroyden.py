@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.executor.sharded import Sharded
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
 from ddopt.hessian.none import Linear
+from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ddopt.problem import Point, Problem
-    from ddopt.vectors import Geometry
+    from ddopt.evaluation.problem import Point, Problem
+    from ddopt.numerics.vectors import Geometry
 
 PARALLEL = 1e-10  # sᵀy below this fraction of ‖s‖‖y‖ tells nothing about the curvature
 LATE = 24  # terms that are kept apart before they are added to D, three for each update

@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.vectors import dot
+from ddopt.numerics.vectors import dot
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point
+    from ddopt.evaluation.problem import Point
 
 PATIENCE = 3  # rejections in a row after which the loss at the iterate is looked at again
 SELDOM = 64  # steps before the first look that nothing has asked for

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ddopt.limits import brief
-from ddopt.notice import warn
+from ddopt.setup.limits import brief
+from ddopt.setup.notice import warn
 
 Groups = list[dict[str, Any]]
 

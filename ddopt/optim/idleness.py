@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ddopt.parts import StepReport
+    from ddopt.method.parts import StepReport
 
 PATIENCE = 20  # steps in a row; local radii may still be shrinking while nothing else changes
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import torch
 from pydantic import ValidationError, create_model
 
-from ddopt import contract
-from ddopt.component import Chosen, Settings, lookup
-from ddopt.limits import brief
+from ddopt.method import contract
+from ddopt.method.parts import GlobalPass, Parts
 from ddopt.optim import groups
 from ddopt.optim.optimizer import EngineOptimizer
-from ddopt.options import explain
-from ddopt.parts import GlobalPass, Parts
 from ddopt.sampling.batches import Batches
+from ddopt.setup.component import Chosen, Settings, lookup
+from ddopt.setup.limits import brief
+from ddopt.setup.options import explain
 
 if TYPE_CHECKING:
     from ddopt.executor import Executor
-    from ddopt.strategy import Strategy
+    from ddopt.method.strategy import Strategy
 
 
 class TrustRegion(EngineOptimizer):

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.closure import Closure, ClosureProblem, Stillness, refuse_other_arguments
-from ddopt.engine import Engine
+from ddopt.evaluation.closure import Closure, ClosureProblem, Stillness, refuse_other_arguments
+from ddopt.evaluation.probe import first_look, look_again
+from ddopt.evaluation.problem import Problem
+from ddopt.evaluation.residual_closure import ResidualProblem, Way
+from ddopt.evaluation.witness import Witness
 from ddopt.executor import Executor, Serial, Split, shared
-from ddopt.notice import warn
+from ddopt.method.engine import Engine
+from ddopt.method.parts import Parts, StepReport
+from ddopt.numerics.space import Parameters
 from ddopt.optim import groups, saved
 from ddopt.optim.changes import SELDOM, Changes
 from ddopt.optim.idleness import Idleness
 from ddopt.optim.replicas import Replicas
-from ddopt.parts import Parts, StepReport
-from ddopt.probe import first_look, look_again
-from ddopt.problem import Problem
-from ddopt.residual_closure import ResidualProblem, Way
-from ddopt.space import Parameters
-from ddopt.state import pack, unpack
-from ddopt.witness import Witness
+from ddopt.optim.state import pack, unpack
+from ddopt.setup.notice import warn
 
 if TYPE_CHECKING:
-    from ddopt.space import Indices
+    from ddopt.numerics.space import Indices
 
 Source = Callable[[Parameters], Problem]
 

@@ -17,11 +17,11 @@ import torch.distributed as dist
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from ddopt.vectors import fingerprint
+from ddopt.numerics.vectors import fingerprint
 
 if TYPE_CHECKING:
-    from ddopt.closure import Closure
-    from ddopt.space import Parameters
+    from ddopt.evaluation.closure import Closure
+    from ddopt.numerics.space import Parameters
 
 DIGITS = 12  # of a fingerprint in hexadecimal: an integer that float64 holds
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from ddopt.space import Layout
-    from ddopt.state import Pieces
+    from ddopt.numerics.space import Layout
+    from ddopt.optim.state import Pieces
 
 
 def foreign(state_dict: dict[str, Any]) -> bool:

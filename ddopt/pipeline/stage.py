@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ddopt.evaluation.problem import Operator, Point, Problem
 from ddopt.executor.sharded import ALIGNMENT
-from ddopt.problem import Operator, Point, Problem
-from ddopt.space import Layout
+from ddopt.numerics.space import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

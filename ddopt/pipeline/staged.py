@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.captured import digest
 from ddopt.dropout import Dropout, dropping
+from ddopt.evaluation.captured import digest
+from ddopt.evaluation.problem import Point, Problem, Samples
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
+from ddopt.numerics.space import Indices, Layout
+from ddopt.numerics.vectors import LOCAL, fingerprint
 from ddopt.pipeline.curvature import StagedCurvature
 from ddopt.pipeline.stage import NO_RESIDUALS, Stage, StageObjective, Tensors, linearised, padded
-from ddopt.problem import Point, Problem, Samples
-from ddopt.space import Indices, Layout
-from ddopt.vectors import LOCAL, fingerprint
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from ddopt.component import Component
+from ddopt.setup.component import Component
 
 
 @dataclass(frozen=True)

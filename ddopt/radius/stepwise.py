@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.radius.radius import RadiusRule, Trial
+from ddopt.setup.component import Settings
 
 
 class Stepwise(RadiusRule):

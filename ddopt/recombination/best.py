@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.problem import Point
+from ddopt.evaluation.problem import Point
 from ddopt.recombination.recombination import Corrections, Found, Recombination, Recombined
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Subdomain
-    from ddopt.problem import Problem
+    from ddopt.evaluation.problem import Problem
 
 
 class Distant(Point):

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ddopt.blas import one_thread
+from ddopt.numerics.blas import one_thread
+from ddopt.numerics.vectors import LOCAL, Geometry, dot
 from ddopt.recombination.recombination import Corrections, Recombination, Recombined
 from ddopt.subproblem.secular import minimise_in_ball
-from ddopt.vectors import LOCAL, Geometry, dot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ddopt.decomposition import Subdomain
-    from ddopt.problem import Problem
+    from ddopt.evaluation.problem import Problem
 
 DEPENDENT = 1e-10  # columns whose part outside the others is below this share of them are dropped
 
@@ -80,7 +80,8 @@ class Coarse(Recombination):
     """Minimises the quadratic model over span{R_1ᵀs_1, .., R_Nᵀs_N, −g, last step} in the ball.
 
     Never worse in the model than the sum, the mean or the Cauchy step, since it contains them all.
-    B is exact: N + 2 products with the Hessian, each charged as two evaluations (ddopt/meter.py).
+    B is exact: N + 2 products with the Hessian, each charged as two evaluations
+    (ddopt/evaluation/meter.py).
     """
 
     name = "coarse"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.recombination.recombination import Corrections, Recombination, Recombined, cover
+from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Subdomain
-    from ddopt.problem import Problem
+    from ddopt.evaluation.problem import Problem
 
 
 class Mean(Recombination):

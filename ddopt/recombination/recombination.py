@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.component import Component
 from ddopt.decomposition.decomposition import Subdomain
+from ddopt.evaluation.meter import Meter, Metered
 from ddopt.executor.sharded import Sharded
-from ddopt.meter import Meter, Metered
+from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
+    from ddopt.evaluation.problem import Point, Problem
     from ddopt.executor import Executor
-    from ddopt.problem import Point, Problem
 
 
 @dataclass(frozen=True)

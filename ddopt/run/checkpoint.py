@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.notice import warn
 from ddopt.run import files
+from ddopt.setup.notice import warn
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.blas import one_thread
 from ddopt.executor.launch import connect
-from ddopt.extras import remedy
-from ddopt.notice import warn
-from ddopt.plugins import manager
+from ddopt.numerics.blas import one_thread
 from ddopt.run import checkpoint, shards
 from ddopt.run.running import Run, device_of
+from ddopt.setup.extras import remedy
+from ddopt.setup.notice import warn
+from ddopt.setup.plugins import manager
 from ddopt.task import Task
 
 if TYPE_CHECKING:
-    from ddopt.config import RunConfig
     from ddopt.run.folder import Folder
     from ddopt.run.stopping import StopReason
+    from ddopt.setup.config import RunConfig
 
 
 def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -> StopReason:

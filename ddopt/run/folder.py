@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.config import RunConfig, dumps, load
 from ddopt.run import files, record
 from ddopt.run.progress import Progress
+from ddopt.setup.config import RunConfig, dumps, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from ddopt.config import Stop
+    from ddopt.setup.config import Stop
 
 EVERY = 5.0  # seconds between two plain lines
 COLUMNS = ("iteration", "loss", "ratio", "radius", "accepted", "rejected", "evaluations")

@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from ddopt.parts import StepReport
+from ddopt.method.parts import StepReport
 from ddopt.run import files
 from ddopt.run.tally import Tally
 

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from ddopt import contract
-from ddopt.component import restore, states
-from ddopt.engine import Engine
 from ddopt.executor import shared
-from ddopt.plugins import manager
+from ddopt.method import contract
+from ddopt.method.engine import Engine
 from ddopt.run import chance, checkpoint, record, shards
 from ddopt.run.interrupt import Interrupt
 from ddopt.run.stopping import StopReason, seen, why
 from ddopt.run.tally import Tally
+from ddopt.setup.component import restore, states
+from ddopt.setup.plugins import manager
 from ddopt.task import Setting, Status, Task, prepare
 
 if TYPE_CHECKING:
-    from ddopt.config import RunConfig
+    from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
-    from ddopt.parts import StepReport
-    from ddopt.problem import Problem
+    from ddopt.method.parts import StepReport
+    from ddopt.method.strategy import Strategy
     from ddopt.run.folder import Folder
     from ddopt.sampling import Sampling
-    from ddopt.strategy import Strategy
+    from ddopt.setup.config import RunConfig
 
 CHECKPOINT_EVERY = 50  # iterations, where the run file says nothing,
 LONGEST = 60.0  # or seconds, whichever is first,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from ddopt.config import Stop
-    from ddopt.parts import StepReport
-    from ddopt.problem import Point
+    from ddopt.evaluation.problem import Point
+    from ddopt.method.parts import StepReport
+    from ddopt.numerics.vectors import Geometry
     from ddopt.run.tally import Tally
-    from ddopt.vectors import Geometry
+    from ddopt.setup.config import Stop
 
 PATIENCE = 20  # idle iterations; local radii may still be shrinking while nothing else changes
 

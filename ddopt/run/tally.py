@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ddopt.parts import StepReport
+    from ddopt.method.parts import StepReport
 
 
 @dataclass

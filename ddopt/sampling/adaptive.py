@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from ddopt.problem import Samples
-from ddopt.randomness import generator
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.randomness import generator
 from ddopt.sampling.batches import Batches
 
 if TYPE_CHECKING:
-    from ddopt.parts import StepReport
-    from ddopt.problem import Problem
+    from ddopt.evaluation.problem import Problem
+    from ddopt.method.parts import StepReport
 
 
 class Adaptive(Batches):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
-from ddopt.problem import Samples
-from ddopt.randomness import generator
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.randomness import generator
 from ddopt.sampling.sampling import Sampling
+from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
-    from ddopt.parts import StepReport
+    from ddopt.method.parts import StepReport
 
 
 class Batches(Sampling):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ddopt.sampling.sampling import Sampling
 
 if TYPE_CHECKING:
-    from ddopt.problem import Samples
+    from ddopt.evaluation.problem import Samples
 
 
 class Full(Sampling):

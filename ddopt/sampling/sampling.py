@@ -17,11 +17,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from ddopt.component import Component
+from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
-    from ddopt.parts import StepReport
-    from ddopt.problem import Problem, Samples
+    from ddopt.evaluation.problem import Problem, Samples
+    from ddopt.method.parts import StepReport
 
 
 class Sampling(Component):

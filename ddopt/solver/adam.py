@@ -13,7 +13,7 @@ from ddopt.solver.walk import walk
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
 
 
 class Adam(Solver):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
-from ddopt.meter import Meter, Metered
+from ddopt.evaluation.meter import Meter, Metered
+from ddopt.setup.component import Settings
 from ddopt.solver.distance import Distance, copied
 from ddopt.solver.micro import micro_batches
 from ddopt.solver.solver import Answer, Solver
@@ -19,8 +19,8 @@ from ddopt.solver.solver import Answer, Solver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ddopt.problem import Point, Problem
-    from ddopt.space import Layout
+    from ddopt.evaluation.problem import Point, Problem
+    from ddopt.numerics.space import Layout
 
 
 class WalkSettings(Settings):

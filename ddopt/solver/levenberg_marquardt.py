@@ -13,21 +13,21 @@ import torch
 from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.component import Settings
+from ddopt.evaluation.jacobian import Products
+from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.problem import Point
 from ddopt.executor import Serial, shared
 from ddopt.hessian.bend import Bent, bend
 from ddopt.hessian.conjugate_gradients import SecantPairs
 from ddopt.hessian.linear_residuals import DampedStep, LinearResiduals
-from ddopt.jacobian import Products
-from ddopt.meter import Meter, Metered
-from ddopt.problem import Point
+from ddopt.numerics.vectors import dot, norm
+from ddopt.setup.component import Settings
 from ddopt.solver.damping import Nielsen
 from ddopt.solver.region import BLIND, REACHED
 from ddopt.solver.solver import Answer, Solver
-from ddopt.vectors import dot, norm
 
 if TYPE_CHECKING:
-    from ddopt.problem import Problem
+    from ddopt.evaluation.problem import Problem
 
 PIECE = 4096  # samples whose graph is in memory at once, where there are products alone
 

@@ -13,8 +13,8 @@ from ddopt.solver.wolfe import wolfe
 from ddopt.subproblem import Candidate
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem
-    from ddopt.vectors import Geometry
+    from ddopt.evaluation.problem import Point, Problem
+    from ddopt.numerics.vectors import Geometry
 
 
 class LSSR1(TrustRegion):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.problem import Samples
-from ddopt.randomness import generator
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.randomness import generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ddopt.problem import Problem
+    from ddopt.evaluation.problem import Problem
 
 
 def micro_batches(problem: Problem, size: int, number: int) -> Iterator[Problem]:

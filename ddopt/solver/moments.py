@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
+from ddopt.setup.component import Settings
 
 
 class MomentSettings(Settings):

@@ -11,7 +11,7 @@ from ddopt.solver.distance import copied
 from ddopt.solver.spectral import steepest
 
 if TYPE_CHECKING:
-    from ddopt.space import Layout
+    from ddopt.numerics.space import Layout
 
 
 class Muon(AveragedWalk):

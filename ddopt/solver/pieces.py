@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.evaluation.problem import Point, Problem
 from ddopt.executor.sharded import ALIGNMENT, Sharded
-from ddopt.problem import Point, Problem
 from ddopt.solver.solver import Answer, Solver
 
 if TYPE_CHECKING:
     from ddopt.executor import Executor
-    from ddopt.vectors import Geometry
+    from ddopt.numerics.vectors import Geometry
 
 
 class Cut:

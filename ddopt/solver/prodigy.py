@@ -11,7 +11,7 @@ from ddopt.solver.averaged import AveragedWalk, WalkSettings
 from ddopt.solver.distance import copied
 
 if TYPE_CHECKING:
-    from ddopt.space import Layout
+    from ddopt.numerics.space import Layout
 
 
 class Prodigy(AveragedWalk):

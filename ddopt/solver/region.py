@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import torch
 from pydantic import Field
 
-from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.component import Chosen, Norm, Settings, restore, states
-from ddopt.credible import Credence
-from ddopt.meter import Meter, Metered
+from ddopt.evaluation.meter import Meter, Metered
+from ddopt.method import contract
+from ddopt.method.credible import Credence
 from ddopt.radius import Trial, unusable
+from ddopt.setup.component import Chosen, Norm, Settings, restore, states
 from ddopt.solver.solver import Answer
 
 if TYPE_CHECKING:
     from ddopt.acceptance import Verdict
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
+    from ddopt.numerics.vectors import Geometry
     from ddopt.subproblem import Candidate
-    from ddopt.vectors import Geometry
 
 BLIND = 20  # steps in a row whose promise is lost in the round-off of f, before it is enough
 LONGEST = 1e100  # of a step, where the radius is infinite and the model has no minimiser

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
+from ddopt.setup.component import Settings
 from ddopt.solver.solver import Answer, Solver
 from ddopt.solver.walk import walk
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
 
 
 class SGD(Solver):

@@ -6,13 +6,13 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ddopt.component import Component
+from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.problem import Point, Problem
-    from ddopt.vectors import Geometry
+    from ddopt.evaluation.problem import Point, Problem
+    from ddopt.numerics.vectors import Geometry
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Answer:
     end: Point
     accepted: int = 0  # iterations whose step was taken
     rejected: int = 0
-    evaluations: float = 0.0  # what a meter read (ddopt/meter.py); the engine has its own
+    evaluations: float = 0.0  # what a meter read; the engine has its own
     ratio: float | None = None  # of the last iteration, where there is one
     refuted: int = 0  # steps that independent samples have rejected
     non_finite: int = 0  # rejected since f, a derivative of it, or the model was not finite

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from ddopt.space import Layout
+    from ddopt.numerics.space import Layout
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
 STEPS = 5  # singular values end between 0.7 and 1.2

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
-from ddopt import contract
-from ddopt.component import Chosen, Settings, chosen
+from ddopt.method import contract
+from ddopt.numerics.vectors import LOCAL
+from ddopt.setup.component import Chosen, Settings, chosen
 from ddopt.solver.region import Region, RegionSettings
 from ddopt.solver.solver import Answer, Solver
 from ddopt.solver.unit import Unit
-from ddopt.vectors import LOCAL
 
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
+    from ddopt.numerics.vectors import Geometry
     from ddopt.subproblem import Candidate
-    from ddopt.vectors import Geometry
 
 
 class TrustRegion(Solver):

@@ -13,7 +13,7 @@ from ddopt.solver.solver import Answer, Solver
 from ddopt.subproblem import Candidate
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
 
 
 class TrustRegionAdam(Solver):

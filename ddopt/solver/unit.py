@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.problem import Point
-from ddopt.scaled import Scaled
+from ddopt.evaluation.problem import Point
+from ddopt.evaluation.scaled import Scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ddopt.problem import Problem
+    from ddopt.evaluation.problem import Problem
+    from ddopt.numerics.vectors import Geometry
     from ddopt.solver.solver import Answer
-    from ddopt.vectors import Geometry
 
 # log2 of the gradients that need no other unit, of those that need one again, and of the largest c.
 SAFE = {torch.float64: (200, 400, 1000), torch.float32: (50, 100, 120)}

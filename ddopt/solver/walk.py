@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ddopt.meter import Meter, Metered
+from ddopt.evaluation.meter import Meter, Metered
 from ddopt.solver.solver import Answer
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
 
 
 def walk(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ddopt.subproblem import Candidate
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point
+    from ddopt.evaluation.problem import Point
+    from ddopt.numerics.vectors import Geometry
     from ddopt.solver.region import Searched, Visit
-    from ddopt.vectors import Geometry
 
 DECREASE = 1e-4  # c1
 CURVATURE = 0.9  # c2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from ddopt.component import Norm, Settings
+from ddopt.setup.component import Norm, Settings
 from ddopt.subproblem.subproblem import Candidate, Subproblem
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
+from ddopt.numerics.vectors import LOCAL, Geometry
+from ddopt.setup.component import Settings
 from ddopt.subproblem.subproblem import Candidate, Subproblem
-from ddopt.vectors import LOCAL, Geometry
 
 if TYPE_CHECKING:
     from ddopt.hessian import Model

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.decomposition import validate
-from ddopt.derived import Consistent
-from ddopt.meter import Meter, Metered
-from ddopt.problem import Point, Problem, Samples
+from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.problem import Point, Problem, Samples
+from ddopt.numerics.vectors import norm
 from ddopt.task import Setting, prepare
 from ddopt.testing.problems import regression
-from ddopt.vectors import norm
 
 if TYPE_CHECKING:
     from ddopt.acceptance import Acceptance

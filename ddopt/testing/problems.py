@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from ddopt.autograd import AutogradProblem, Named
-from ddopt.problem import Operator, Point, Problem, Samples
-from ddopt.space import Layout, Parameters
+from ddopt.evaluation.autograd import AutogradProblem, Named
+from ddopt.evaluation.problem import Operator, Point, Problem, Samples
+from ddopt.numerics.space import Layout, Parameters
 
 
 class Quadratic(Problem):

@@ -32,10 +32,10 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from ddopt.component import lookup
-from ddopt.engine import Engine
 from ddopt.executor import Split
 from ddopt.executor.launch import connect
+from ddopt.method.engine import Engine
+from ddopt.setup.component import lookup
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting
 

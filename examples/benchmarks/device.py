@@ -16,10 +16,10 @@ import time
 
 import torch
 
-from ddopt.component import lookup
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial
-from ddopt.problem import Samples
+from ddopt.method.engine import Engine
+from ddopt.setup.component import lookup
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting
 

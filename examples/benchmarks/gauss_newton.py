@@ -17,8 +17,8 @@ import torch
 from torch import nn
 
 import ddopt
-from ddopt.component import lookup
-from ddopt.parts import GlobalPass, Parts
+from ddopt.method.parts import GlobalPass, Parts
+from ddopt.setup.component import lookup
 from ddopt.task import Setting, Status, prepare
 
 MARKS = (2, 5, 10, 20, 30, 60, 120, 300, 400)

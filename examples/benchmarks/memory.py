@@ -22,18 +22,18 @@ from torch import nn
 from torch.func import functional_call
 
 from ddopt.acceptance.monotone import Monotone
-from ddopt.autograd import AutogradProblem, Named
 from ddopt.decomposition.stages import Stages
-from ddopt.engine import Engine
+from ddopt.evaluation.autograd import AutogradProblem, Named
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Executor, Split
 from ddopt.hessian.lsr1 import LSR1
-from ddopt.parts import GlobalPass, Parts, Preconditioner
+from ddopt.method.engine import Engine
+from ddopt.method.parts import GlobalPass, Parts, Preconditioner
+from ddopt.numerics.space import Layout
 from ddopt.pipeline import StagedProblem, cut
-from ddopt.problem import Samples
 from ddopt.radius.stepwise import Stepwise
 from ddopt.recombination.sum import Sum
 from ddopt.solver.trust_region import TrustRegion
-from ddopt.space import Layout
 from ddopt.subproblem.obs import OBS
 from ddopt.testing.ranks import run_ranks
 

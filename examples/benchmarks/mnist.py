@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt import overrides
-from ddopt.engine import Engine
 from ddopt.executor import Serial
 from ddopt.hessian.lsr1 import LSR1
-from ddopt.parts import Parts
+from ddopt.method.engine import Engine
+from ddopt.method.parts import Parts
 from ddopt.sampling import Sampling
 from ddopt.sampling.batches import Batches
 from ddopt.sampling.full import Full
+from ddopt.setup import overrides
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting, Task
 from ddopt_sapts.data import SaptsD
@@ -39,7 +39,7 @@ from ddopt_sapts.trust_region import TrustRegion as Plain
 from ddopt_vision.datasets import CIFAR10, MNIST
 
 if TYPE_CHECKING:
-    from ddopt.strategy import Strategy
+    from ddopt.method.strategy import Strategy
 
 RATES = torch.logspace(-4, 0, 13, dtype=torch.float64).tolist()  # every third of a decade
 

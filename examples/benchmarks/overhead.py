@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 import ddopt
-from ddopt.component import lookup
+from ddopt.setup.component import lookup
 from ddopt.task import Setting
 
 clock = time.process_time  # one thread: what other programs on the machine take is not counted

@@ -13,10 +13,10 @@ import argparse
 
 import torch
 
-from ddopt.component import lookup
-from ddopt.engine import Engine
 from ddopt.executor import shared
 from ddopt.executor.launch import connect
+from ddopt.method.engine import Engine
+from ddopt.setup.component import lookup
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting
 

@@ -14,9 +14,9 @@ import torch
 
 from ddopt.acceptance.asntr import ASNTR
 from ddopt.acceptance.monotone import Monotone
-from ddopt.engine import Engine
 from ddopt.executor import Serial
 from ddopt.hessian.lsr1 import LSR1
+from ddopt.method.engine import Engine
 from ddopt.sampling.adaptive import Adaptive
 from ddopt.sampling.batches import Batches
 from ddopt.sampling.full import Full

@@ -15,9 +15,9 @@ import math
 
 import torch
 
-from ddopt.component import lookup
-from ddopt.engine import Engine
 from ddopt.executor import Serial
+from ddopt.method.engine import Engine
+from ddopt.setup.component import lookup
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting
 

@@ -20,12 +20,12 @@ from typing import Any
 
 import torch
 
-from ddopt.component import lookup
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial
-from ddopt.problem import Samples
-from ddopt.randomness import generator
+from ddopt.method.engine import Engine
+from ddopt.numerics.randomness import generator
 from ddopt.sampling.batches import Batches
+from ddopt.setup.component import lookup
 from ddopt.task import Setting
 from ddopt_text.language import Shakespeare
 

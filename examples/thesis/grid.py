@@ -26,12 +26,12 @@ from ddopt.compare import carry_out, entry
 from ddopt.compare.contest import Contest
 from ddopt.compare.figure import COLOURS, logarithmic, panel
 from ddopt.compare.score import MERITS, Outcome, Row, geometric, mean, merit_of, read
-from ddopt.config import Output, RunConfig, dumps, load
 from ddopt.executor import Serial
 from ddopt.executor.launch import launch
 from ddopt.run import files, record
 from ddopt.run.folder import CONFIG, load_again, refuse_changes
 from ddopt.run.running import Run
+from ddopt.setup.config import Output, RunConfig, dumps, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

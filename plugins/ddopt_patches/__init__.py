@@ -50,7 +50,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ddopt.hookspecs import hookimpl
+from ddopt.setup.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from ddopt_patches.grid import Grid as Grid

@@ -7,7 +7,7 @@ import math
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
+from ddopt.setup.component import Settings
 
 
 class Along(Settings):

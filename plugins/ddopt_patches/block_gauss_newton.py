@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
+from ddopt.setup.component import Settings
 from ddopt_patches.least_squares import DROP, REFINEMENTS
 from ddopt_patches.problem import Blocky
 from ddopt_patches.system import squares
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
     from ddopt.subproblem import Candidate
 
 LONGEST = 0.375  # of a step: a longer correction means that the step is too long for its model

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field, model_validator
 
-from ddopt.component import Settings
 from ddopt.decomposition.boxes import along_longest
 from ddopt.decomposition.decomposition import Decomposition, Subdomain
-from ddopt.problem import Problem
+from ddopt.evaluation.problem import Problem
+from ddopt.setup.component import Settings
 from ddopt_patches.problem import PatchProblem
 
 if TYPE_CHECKING:

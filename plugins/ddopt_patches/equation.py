@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from ddopt.randomness import generator
+from ddopt.numerics.randomness import generator
 from ddopt_patches.multiindex import Index, factorial, upto
 from ddopt_pinn.library import dde, numbers
 

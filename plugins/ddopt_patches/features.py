@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import torch
 
-from ddopt.randomness import generator
+from ddopt.numerics.randomness import generator
 from ddopt_patches.multiindex import upto
 
 REACH = 1.2  # kinks lie in so many half widths of a patch

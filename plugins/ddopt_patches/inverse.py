@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.derived import Frozen
-from ddopt.problem import Point, Problem
-from ddopt.space import Layout
+from ddopt.evaluation.derived import Frozen
+from ddopt.evaluation.problem import Point, Problem
+from ddopt.numerics.space import Layout
 from ddopt_patches.bordered import Bordered, columns, sensitivities
 from ddopt_patches.least_squares import LeastSquares
 from ddopt_patches.problem import PatchProblem
@@ -20,7 +20,7 @@ from ddopt_patches.problem import PatchProblem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ddopt.space import Indices
+    from ddopt.numerics.space import Indices
     from ddopt_patches.system import System
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from ddopt.component import Settings
 from ddopt.optim import SAPTS
+from ddopt.setup.component import Settings
 from ddopt_patches.conditions import periodic_axes
 from ddopt_patches.fit import fit
 from ddopt_patches.grid import Grid

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import Field, field_validator
 
-from ddopt.component import Settings
+from ddopt.setup.component import Settings
 from ddopt_patches.along import Along
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import Patches

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.derived import Frozen
-from ddopt.problem import Point, Problem, Samples
-from ddopt.space import Indices, Layout
+from ddopt.evaluation.derived import Frozen
+from ddopt.evaluation.problem import Point, Problem, Samples
+from ddopt.numerics.space import Indices, Layout
 from ddopt_patches.least_squares import LeastSquares
 from ddopt_patches.regions import regions
 from ddopt_patches.rows import Block

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ddopt.component import Settings
-from ddopt.randomness import generator
+from ddopt.numerics.randomness import generator
+from ddopt.setup.component import Settings
 from ddopt_patches.quadrature import Points, gauss
 from ddopt_patches.rows import Rows
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.executor import Serial, Split
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
+from ddopt.setup.component import Settings
 from ddopt_patches.block_gauss_newton import Reached
 from ddopt_patches.least_squares import DROP
 from ddopt_patches.problem import PatchProblem, RegionProblem
@@ -31,8 +31,8 @@ from ddopt_patches.schwarz import Options, Schwarz
 if TYPE_CHECKING:
     import torch
 
+    from ddopt.evaluation.problem import Point, Problem
     from ddopt.executor import Executor
-    from ddopt.problem import Point, Problem
     from ddopt.subproblem import Candidate
 
 LOOSEST = 1e-2  # tolerance of a step, however poor the last model was

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ddopt.component import Settings, chosen
-from ddopt.parts import GlobalPass, Parts
+from ddopt.method.parts import GlobalPass, Parts
+from ddopt.method.strategy import Strategy
+from ddopt.setup.component import Settings, chosen
 from ddopt.solver.trust_region import TrustRegion
-from ddopt.strategy import Strategy
 
 if TYPE_CHECKING:
     from ddopt.solver import Solver

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from pydantic import Field, field_validator
 
-from ddopt.component import Chosen, Settings
-from ddopt.randomness import key
+from ddopt.numerics.randomness import key
+from ddopt.setup.component import Chosen, Settings
 from ddopt_patches.conditions import periodic_axes
 from ddopt_patches.fit import fit
 from ddopt_patches.inverse import InverseProblem

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ddopt.hookspecs import hookimpl
+from ddopt.setup.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from ddopt_pinn.callbacks import Converged as Converged

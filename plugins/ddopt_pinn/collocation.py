@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddopt.problem import Samples
+from ddopt.evaluation.problem import Samples
 from ddopt_pinn.library import dde, numbers
 
 Forward = Callable[[torch.Tensor], torch.Tensor]

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 import torch
 
-from ddopt.problem import Samples
+from ddopt.evaluation.problem import Samples
 from ddopt_pinn.jacobian import Copies, NotPerPointError, per_residual, rows_of
 from ddopt_pinn.propagation import ORDERS, OtherDerivativesError, Recorder, Selection, read
 from ddopt_pinn.stack import Named, stack_of

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddopt.limits import brief
+from ddopt.setup.limits import brief
 
 PRECISIONS = {torch.float64: "set_float64", torch.float32: "set_float32"}
 

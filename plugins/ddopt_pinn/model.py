@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from ddopt.autograd import AutogradProblem, Named
-from ddopt.derived import Frozen
-from ddopt.graphs import built_inside
-from ddopt.notice import warn
+from ddopt.evaluation.autograd import AutogradProblem, Named
+from ddopt.evaluation.derived import Frozen
+from ddopt.evaluation.graphs import built_inside
+from ddopt.evaluation.problem import Operator, Point, Problem, Samples
+from ddopt.numerics.space import Indices, Parameters
 from ddopt.optim import EngineOptimizer
-from ddopt.problem import Operator, Point, Problem, Samples
-from ddopt.space import Indices, Parameters
+from ddopt.setup.notice import warn
 from ddopt_pinn.collocation import Collocation, network_at
 from ddopt_pinn.differentiation import PRICES, Block, Differentiation
 from ddopt_pinn.library import dde, numbers

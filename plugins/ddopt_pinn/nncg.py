@@ -16,8 +16,8 @@ import torch
 from pydantic import Field
 
 from ddopt.compare.baseline import Baseline
-from ddopt.component import Settings
-from ddopt.meter import PRODUCT
+from ddopt.evaluation.meter import PRODUCT
+from ddopt.setup.component import Settings
 from ddopt_pinn.library import load
 
 if TYPE_CHECKING:

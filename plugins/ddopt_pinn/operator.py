@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ddopt.autograd import AutogradProblem, Named
-from ddopt.component import Settings
-from ddopt.problem import Samples
-from ddopt.randomness import generator
-from ddopt.space import Layout
+from ddopt.evaluation.autograd import AutogradProblem, Named
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.randomness import generator
+from ddopt.numerics.space import Layout
+from ddopt.setup.component import Settings
 from ddopt.task import Setting, Task
 from ddopt_pinn.library import building, check_activation, dde
 from ddopt_pinn.task import Depth, Width

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddopt.autograd import AutogradProblem, Named
-from ddopt.problem import Samples
-from ddopt.space import Layout
+from ddopt.evaluation.autograd import AutogradProblem, Named
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.space import Layout
 from ddopt_pinn.collocation import Collocation, network_at
 from ddopt_pinn.differentiation import PRICES, Block, Differentiation
 from ddopt_pinn.stages import Ends

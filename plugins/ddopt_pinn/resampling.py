@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ddopt.component import Component, Settings
+from ddopt.setup.component import Component, Settings
 from ddopt.task import Status
 
 

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from ddopt.decomposition.layers import balanced
-from ddopt.problem import Samples
+from ddopt.evaluation.problem import Samples
 from ddopt_pinn.collocation import Collocation, Equation
 from ddopt_pinn.library import dde
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from ddopt.decomposition.boxes import Box, Boxes
-    from ddopt.problem import Problem
+    from ddopt.evaluation.problem import Problem
     from ddopt_pinn.differential import DifferentialTask
 
 COLOURS = ("#2166ac", "#d6604d", "#4d9221", "#8073ac", "#e08214", "#35978f", "#c51b7d", "#7f6000")

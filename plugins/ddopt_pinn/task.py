@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ddopt.component import Chosen, Settings
-from ddopt.problem import Samples
-from ddopt.randomness import generator, key
-from ddopt.space import Layout
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.randomness import generator, key
+from ddopt.numerics.space import Layout
+from ddopt.setup.component import Chosen, Settings
 from ddopt.task import Setting, Status
 from ddopt_pinn.collocation import Collocation, network_at
 from ddopt_pinn.differential import DifferentialTask

@@ -5,7 +5,7 @@ Every strategy is a choice of core parts; none has a loop of its own.
 
 from typing import Any
 
-from ddopt.hookspecs import hookimpl
+from ddopt.setup.hookspecs import hookimpl
 
 STRATEGIES = {
     "apts": "ddopt_sapts.data:APTS",

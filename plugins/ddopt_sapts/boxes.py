@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.decomposition.boxes import Boxes, BoxSettings
-from ddopt.strategy import Strategy
+from ddopt.method.strategy import Strategy
+from ddopt.setup.component import Settings
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 
 if TYPE_CHECKING:
-    from ddopt.parts import Parts
+    from ddopt.method.parts import Parts
 
 
 class SaptsPINN(Strategy):

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from ddopt.component import Chosen, Settings
 from ddopt.decomposition.data import Data
 from ddopt.hessian.quasi_newton import QuasiNewton
+from ddopt.method.strategy import Strategy
 from ddopt.recombination.mean import Mean
-from ddopt.strategy import Strategy
+from ddopt.setup.component import Chosen, Settings
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 
 if TYPE_CHECKING:
-    from ddopt.parts import Parts
+    from ddopt.method.parts import Parts
 
 MATRICES = 2**28  # numbers in the dense matrices of all subdomains, whoever holds them
 

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ddopt.component import Settings
 from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.decomposition.product import Product
 from ddopt.decomposition.stages import Stages
-from ddopt.strategy import Strategy
+from ddopt.method.strategy import Strategy
+from ddopt.setup.component import Settings
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 
 if TYPE_CHECKING:
     import torch
 
+    from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
-    from ddopt.parts import Parts
-    from ddopt.problem import Problem
+    from ddopt.method.parts import Parts
     from ddopt.task import Task
 
 

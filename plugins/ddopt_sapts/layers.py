@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ddopt.component import Chosen, Settings
 from ddopt.decomposition.layers import Layers
 from ddopt.decomposition.stages import Stages
-from ddopt.strategy import Strategy
+from ddopt.method.strategy import Strategy
+from ddopt.setup.component import Chosen, Settings
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 from ddopt_sapts.stages import stages_of
 
 if TYPE_CHECKING:
     import torch
 
+    from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
-    from ddopt.parts import Parts
-    from ddopt.problem import Problem
+    from ddopt.method.parts import Parts
     from ddopt.task import Task
 
 

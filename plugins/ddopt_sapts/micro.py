@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ddopt.component import Chosen, Settings
-from ddopt.strategy import Strategy
+from ddopt.method.strategy import Strategy
+from ddopt.setup.component import Chosen, Settings
 from ddopt_sapts.data import DataSettings, assemble_data
 
 if TYPE_CHECKING:
-    from ddopt.parts import Parts
+    from ddopt.method.parts import Parts
 
 
 class SaptsM(Strategy):

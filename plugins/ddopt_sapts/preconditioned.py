@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
-from ddopt.component import Chosen, Norm, Settings
-from ddopt.parts import GlobalPass, Parts, Preconditioner
+from ddopt.method.parts import GlobalPass, Parts, Preconditioner
 from ddopt.recombination.best import Best
+from ddopt.setup.component import Chosen, Norm, Settings
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Decomposition

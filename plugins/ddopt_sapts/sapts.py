@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ddopt.component import Chosen, Settings
-from ddopt.strategy import Strategy
+from ddopt.method.strategy import Strategy
+from ddopt.setup.component import Chosen, Settings
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 
 if TYPE_CHECKING:
-    from ddopt.parts import Parts
+    from ddopt.method.parts import Parts
 
 
 class Sapts(Strategy):

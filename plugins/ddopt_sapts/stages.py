@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ddopt.component import Chosen, Settings
 from ddopt.decomposition.stages import Stages
-from ddopt.strategy import Strategy
+from ddopt.method.strategy import Strategy
+from ddopt.setup.component import Chosen, Settings
 from ddopt_sapts.preconditioned import PreconditionedSettings, assemble
 
 if TYPE_CHECKING:
     import torch
 
+    from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
-    from ddopt.parts import Parts
-    from ddopt.problem import Problem
+    from ddopt.method.parts import Parts
     from ddopt.task import Task
 
 

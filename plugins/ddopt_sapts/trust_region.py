@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ddopt.component import Settings
-from ddopt.parts import GlobalPass, Parts
-from ddopt.strategy import Strategy
+from ddopt.method.parts import GlobalPass, Parts
+from ddopt.method.strategy import Strategy
+from ddopt.setup.component import Settings
 from ddopt_sapts.preconditioned import MemoryPieces
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from pydantic import Field
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from ddopt.autograd import AutogradProblem, Named, TermSums
-from ddopt.component import Settings
 from ddopt.dropout import dropping
+from ddopt.evaluation.autograd import AutogradProblem, Named, TermSums
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.randomness import generator, key
+from ddopt.numerics.space import Parameters
 from ddopt.pipeline import StagedProblem
-from ddopt.problem import Samples
-from ddopt.randomness import generator, key
-from ddopt.space import Parameters
-from ddopt.storage import alone, data_root, fetch, missing
+from ddopt.setup.component import Settings
+from ddopt.setup.storage import alone, data_root, fetch, missing
 from ddopt.task import Setting, Task
 from ddopt_text.corpus import Corpus, Windows
 from ddopt_text.gpt import GPT, Shape

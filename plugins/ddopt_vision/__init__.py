@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ddopt.hookspecs import hookimpl
+from ddopt.setup.hookspecs import hookimpl
 
 TASKS = {
     "mnist": "ddopt_vision.datasets:MNIST",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import pad
 
-from ddopt.randomness import MASK, key, mixed
+from ddopt.numerics.randomness import MASK, key, mixed
 
 
 def augmented(

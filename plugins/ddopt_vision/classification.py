@@ -10,14 +10,14 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from ddopt.autograd import AutogradProblem, Named, TermSums
-from ddopt.component import Settings
 from ddopt.dropout import dropping
+from ddopt.evaluation.autograd import AutogradProblem, Named, TermSums
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.randomness import key
+from ddopt.numerics.space import Parameters
 from ddopt.pipeline import StagedProblem, cut
-from ddopt.problem import Samples
-from ddopt.randomness import key
-from ddopt.space import Parameters
-from ddopt.storage import alone, data_root, missing
+from ddopt.setup.component import Settings
+from ddopt.setup.storage import alone, data_root, missing
 from ddopt.task import Setting, Task
 from ddopt_vision import networks
 from ddopt_vision.augmentation import augmented

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import ddopt
-from ddopt.component import chosen
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Point
 from ddopt.executor import Serial
-from ddopt.problem import Point
+from ddopt.method.engine import Engine
+from ddopt.setup.component import chosen
 from ddopt.testing import check_acceptance, check_decomposition
 from ddopt.testing.problems import rotated_quadratic
 from ddopt.testing.ranks import run_ranks

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from ddopt.config import load
+from ddopt.evaluation.meter import Meter, Metered
 from ddopt.executor import Serial, Split
-from ddopt.meter import Meter, Metered
 from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again
 from ddopt.run.running import Run
+from ddopt.setup.config import load
 from ddopt.testing.problems import rotated_quadratic
 from ddopt.testing.ranks import run_ranks
 from ddopt_patches.grid import Grid

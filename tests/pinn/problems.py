@@ -4,7 +4,7 @@ from importlib import import_module
 
 import torch
 
-from ddopt.problem import Samples
+from ddopt.evaluation.problem import Samples
 from ddopt.task import Setting
 from ddopt_pinn import PROBLEMS
 

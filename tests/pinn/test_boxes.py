@@ -5,17 +5,17 @@ import json
 import pytest
 import torch
 
-from ddopt.config import load
 from ddopt.decomposition.boxes import Boxes, along_longest
-from ddopt.derived import Consistent
-from ddopt.engine import Engine
+from ddopt.evaluation.derived import Consistent
 from ddopt.executor import Serial, Split
+from ddopt.method.engine import Engine
+from ddopt.numerics.vectors import norm
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder
+from ddopt.setup.config import load
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.testing import check_decomposition
 from ddopt.testing.ranks import run_ranks
-from ddopt.vectors import norm
 from ddopt_sapts.boxes import SaptsPINN
 from tests.pinn.problems import prepared
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ddopt.problem import Samples
-from ddopt.vectors import norm
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.vectors import norm
 from ddopt_pinn import PROBLEMS, PDETask, dde
 from ddopt_pinn.library import building, numbers
 from tests.pinn.problems import halves, prepared

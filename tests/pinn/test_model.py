@@ -9,8 +9,8 @@ import torch
 import ddopt
 import ddopt_pinn
 from ddopt.decomposition.boxes import Boxes
-from ddopt.problem import Samples
-from ddopt.vectors import norm
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.vectors import norm
 from ddopt_pinn.library import building, load, numbers
 from ddopt_pinn.model import ModelProblem
 from tests.pinn.problems import halves
@@ -216,7 +216,7 @@ def test_external_variables_are_found(parts):
 
 
 def test_the_gradient_of_an_external_variable_is_its_slope():
-    from ddopt.space import Parameters
+    from ddopt.numerics.space import Parameters
 
     model, c = inverse()
     parameters = Parameters([*model.net.named_parameters(), ("c", c)])

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ddopt.compare.objective import Objective, Spent
-from ddopt.config import Stop
-from ddopt.meter import PRODUCT
+from ddopt.evaluation.meter import PRODUCT
 from ddopt.run import chance
+from ddopt.setup.config import Stop
 from ddopt.task import Setting, Task
 from ddopt.testing.problems import Quadratic, rotated_quadratic
 from ddopt_pinn.nncg import NNCG

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from ddopt.decomposition.data import Data
-from ddopt.problem import Samples
-from ddopt.randomness import generator
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.randomness import generator
 from ddopt.task import Setting
 from ddopt.testing import check_decomposition
 from ddopt_pinn.operator import Antiderivative, Fields

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from ddopt.problem import Samples
+from ddopt.evaluation.problem import Samples
 from ddopt_pinn import PROBLEMS, dde
 from ddopt_pinn.jacobian import per_residual
 from ddopt_pinn.library import building

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from ddopt.acceptance.window import Window
-from ddopt.config import load
-from ddopt.engine import Engine
 from ddopt.executor import Serial
-from ddopt.parts import GlobalPass, Parts
+from ddopt.method.engine import Engine
+from ddopt.method.parts import GlobalPass, Parts
 from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again
+from ddopt.setup.config import load
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Status
 from ddopt.testing.ranks import run_ranks

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from ddopt.evaluation.problem import Samples
 from ddopt.executor.serial import Serial
-from ddopt.problem import Samples
-from ddopt.vectors import norm
+from ddopt.numerics.vectors import norm
 from ddopt_pinn import PROBLEMS, dde
 from ddopt_pinn.poisson import Poisson2D
 from ddopt_pinn.stages import activated, jet, pairs, taylor

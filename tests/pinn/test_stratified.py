@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from ddopt.config import load
 from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder
 from ddopt.run.report import closing
+from ddopt.setup.config import load
 from ddopt.task import Status
 from ddopt_pinn.resampling import Drawn, Known, density
 from ddopt_pinn.stratified import Stratified, places, systematic

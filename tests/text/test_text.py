@@ -8,11 +8,11 @@ from click.testing import CliRunner
 from torch import nn
 
 import ddopt_text.sample
-from ddopt.engine import Engine
 from ddopt.executor import Serial
+from ddopt.method.engine import Engine
 from ddopt.sampling.batches import Batches
+from ddopt.setup.storage import fetch
 from ddopt.solver.trust_region import TrustRegion
-from ddopt.storage import fetch
 from ddopt.task import Setting
 from ddopt_sapts.data import SaptsD
 from ddopt_text.corpus import Corpus, Windows

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from ddopt.engine import Engine
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial
-from ddopt.problem import Samples
+from ddopt.method.engine import Engine
 from ddopt.sampling.batches import Batches
 from ddopt.sampling.full import Full
 from ddopt.solver.trust_region import TrustRegion

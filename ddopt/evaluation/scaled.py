@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddopt.derived import Derived
-from ddopt.problem import Operator, Point, Problem
+from ddopt.evaluation.derived import Derived
+from ddopt.evaluation.problem import Operator, Point, Problem
 
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.space import Indices
+    from ddopt.numerics.space import Indices
 
 
 class Scaled(Derived):

@@ -13,8 +13,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point
-    from ddopt.vectors import Geometry
+    from ddopt.evaluation.problem import Point
+    from ddopt.numerics.vectors import Geometry
 
 # Where f >= 0 and |∇²f| <= L, ‖∇f‖² <= 2 L f. So ‖s‖‖∇f‖/f is at most 2√κ for a step to the
 # minimum of a quadratic of condition κ, 2e8 for the worst that double precision knows. No unit of f

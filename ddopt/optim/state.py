@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from ddopt.space import Indices, Layout
+    from ddopt.numerics.space import Indices, Layout
 
 Pieces = dict[int, dict[str, torch.Tensor]]  # parameter -> key -> tensor
 MARK = "tensor:"

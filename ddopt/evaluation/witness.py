@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ddopt.closure import Closure
-from ddopt.notice import warn
+from ddopt.evaluation.closure import Closure
+from ddopt.setup.notice import warn
 
 _KINDS = ("arrays", "tuples", "functions")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from ddopt.closure import Stillness, batch_size, take
-from ddopt.jacobian import Operator, by_rows
-from ddopt.per_point import NotPerPointError, per_point
-from ddopt.problem import Point, Problem, Samples
-from ddopt.space import Parameters
+from ddopt.evaluation.closure import Stillness, batch_size, take
+from ddopt.evaluation.jacobian import Operator, by_rows
+from ddopt.evaluation.per_point import NotPerPointError, per_point
+from ddopt.evaluation.problem import Point, Problem, Samples
+from ddopt.numerics.space import Parameters
 
 Residuals = Callable[..., Any]
 CHECKED = 1e-4  # how well Jv of the fast way must agree with the product, the first time
@@ -35,7 +35,7 @@ class ResidualProblem(Problem):
 
     The Jacobian takes three backward passes where a point has one residual in each tensor, or in
     each column of a matrix (points, equations), and the parameters are in linear layers; otherwise
-    one for each residual (``ddopt.per_point``, ``ddopt.jacobian.by_rows``).
+    one for each residual (``ddopt.evaluation.per_point``, ``ddopt.evaluation.jacobian.by_rows``).
     """
 
     additive = False  # batch normalisation would make it another function

@@ -9,7 +9,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from ddopt.parts import StepReport
+    from ddopt.method.parts import StepReport
 
 hookspec = pluggy.HookspecMarker("ddopt")
 hookimpl = pluggy.HookimplMarker("ddopt")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Split
-from ddopt.notice import warn
-from ddopt.problem import Samples
+from ddopt.setup.notice import warn
 
 if TYPE_CHECKING:
-    from ddopt.problem import Point, Problem
+    from ddopt.evaluation.problem import Point, Problem
 
 FEW = 32  # samples that are asked about; a part that any closure can take
 SAME = 1e-5  # relative difference below which two losses are one, rounded in another order

@@ -16,8 +16,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import core_schema
 
-from ddopt.limits import brief
-from ddopt.registry import Registry as Registry
+from ddopt.setup.limits import brief
+from ddopt.setup.registry import Registry as Registry
 
 
 class Settings(BaseModel):
@@ -141,7 +141,7 @@ def _refuse_other_signatures(cls: type[Component]) -> None:
 
 def lookup(seam: str, name: str) -> type[Component]:
     """The component class registered under ``name``; loads the plugins when first called."""
-    from ddopt.plugins import manager
+    from ddopt.setup.plugins import manager
 
     return manager().find(seam, name)
 

@@ -7,7 +7,7 @@ import re
 import tomllib
 from typing import Any
 
-from ddopt.limits import DEPTH, NESTED, brief, refuse_extremes
+from ddopt.setup.limits import DEPTH, NESTED, brief, refuse_extremes
 
 KEY = re.compile(r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")
 

@@ -1,7 +1,7 @@
 """Problems that stand for another one: f on some parameters, f made consistent.
 
 Whatever a wrapper does not change it hands on, so that no ability is lost on the way
-(tests/test_derived.py). Legend as in ``ddopt/problem.py``.
+(tests/test_derived.py). Legend as in ``ddopt/evaluation/problem.py``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from abc import abstractmethod
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from ddopt.problem import Operator, Point, Problem, Samples
-from ddopt.space import Indices, prolong, restrict
+from ddopt.evaluation.problem import Operator, Point, Problem, Samples
+from ddopt.numerics.space import Indices, prolong, restrict
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ddopt.blas import as_many_threads
+from ddopt.numerics.blas import as_many_threads
 
 ROWS = 64  # residuals differentiated at once; bounds the memory
 

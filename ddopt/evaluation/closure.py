@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from ddopt.graphs import built_inside
-from ddopt.problem import Point, Problem, Samples
-from ddopt.space import Parameters
+from ddopt.evaluation.graphs import built_inside
+from ddopt.evaluation.problem import Point, Problem, Samples
+from ddopt.numerics.space import Parameters
 
 Closure = Callable[..., torch.Tensor]
 

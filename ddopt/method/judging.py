@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.problem import Samples
-from ddopt.randomness import generator
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.randomness import generator
 
 if TYPE_CHECKING:
-    from ddopt.problem import Problem
+    from ddopt.evaluation.problem import Problem
 
 
 def set_aside(problem: Problem, fraction: float, number: int) -> tuple[Problem, Problem]:

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ddopt import hookspecs
-from ddopt.notice import warn
-from ddopt.registry import Registry, UnknownNameError
+from ddopt.setup import hookspecs
+from ddopt.setup.notice import warn
+from ddopt.setup.registry import Registry, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ddopt.component import Component
+    from ddopt.setup.component import Component
 
 GROUP = "ddopt"
 
@@ -286,7 +286,7 @@ def _mistake(code: Any) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    from ddopt.extras import remedy
+    from ddopt.setup.extras import remedy
 
     return f"{type(error).__name__}: {error}{remedy(error)}"
 

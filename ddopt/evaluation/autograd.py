@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ddopt.derived import Frozen
-from ddopt.problem import Operator, Point, Problem, Samples
-from ddopt.space import Indices, Layout
-from ddopt.vectors import total
+from ddopt.evaluation.derived import Frozen
+from ddopt.evaluation.problem import Operator, Point, Problem, Samples
+from ddopt.numerics.space import Indices, Layout
+from ddopt.numerics.vectors import total
 
 Named = Mapping[str, torch.Tensor]
 TermSums = Callable[[Named, Samples], tuple[torch.Tensor, ...]]

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from ddopt.captured import digest
-from ddopt.jacobian import Dense, Gramian
-from ddopt.jacobian import Operator as Operator
-from ddopt.space import Indices, Layout
-from ddopt.vectors import LOCAL, Geometry, fingerprint
+from ddopt.evaluation.captured import digest
+from ddopt.evaluation.jacobian import Dense, Gramian
+from ddopt.evaluation.jacobian import Operator as Operator
+from ddopt.numerics.space import Indices, Layout
+from ddopt.numerics.vectors import LOCAL, Geometry, fingerprint
 
 Kind = TypeVar("Kind", bound="Problem")
 JACOBIAN_ROWS = 128  # residuals differentiated at once; bounds the memory of a Jacobian
@@ -208,7 +208,7 @@ class Problem(ABC):
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """f as a function of the parameters in ``indices`` alone, the others held at ``point``."""
-        from ddopt.derived import Frozen  # which derives from this class
+        from ddopt.evaluation.derived import Frozen  # which derives from this class
 
         return self if indices is None else Frozen(self, point.theta, indices)
 
@@ -280,7 +280,8 @@ class Problem(ABC):
     def sources(self) -> list[Any]:
         """What f is made from, the same on every process: functions, arrays, what holds them.
 
-        Processes compare the arrays that are found in there (:func:`ddopt.captured.digest`).
+        Processes compare the arrays that are found in there
+        (:func:`ddopt.evaluation.captured.digest`).
         """
         own = vars(self).items()
         return [part for name, part in own if name not in ("samples", "extra")]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from ddopt.component import Chosen, Settings, lookup
-from ddopt.limits import brief
+from ddopt.setup.component import Chosen, Settings, lookup
+from ddopt.setup.limits import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

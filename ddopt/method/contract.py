@@ -17,8 +17,8 @@ import torch
 
 from ddopt.acceptance.acceptance import Verdict
 from ddopt.decomposition.decomposition import Subdomain, validate
-from ddopt.parts import GlobalPass, Parts, Preconditioner
-from ddopt.problem import Point, Samples
+from ddopt.evaluation.problem import Point, Samples
+from ddopt.method.parts import GlobalPass, Parts, Preconditioner
 from ddopt.recombination.recombination import Recombined
 from ddopt.solver.solver import Answer
 from ddopt.subproblem.subproblem import Candidate
@@ -26,10 +26,10 @@ from ddopt.subproblem.subproblem import Candidate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ddopt.component import Component
-    from ddopt.problem import Problem
+    from ddopt.evaluation.problem import Problem
+    from ddopt.numerics.space import Layout
+    from ddopt.setup.component import Component
     from ddopt.solver.solver import Solver
-    from ddopt.space import Layout
 
 MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError)
 SLACK = 1e-3  # of a radius: steps are differences of points, which are rounded
@@ -43,7 +43,7 @@ def broken(component: Component, method: str, wanted: str, found: Any) -> ValueE
 
 def called(component: Component) -> str:
     """How messages call a component: its seam, its name, and who brought it."""
-    from ddopt.plugins import manager
+    from ddopt.setup.plugins import manager
 
     kind = type(component)
     seam, name = kind.seam, getattr(kind, "name", kind.__name__)

@@ -12,17 +12,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from ddopt.derived import Derived
-from ddopt.problem import Kind, Operator, Point, Problem
+from ddopt.evaluation.derived import Derived
+from ddopt.evaluation.problem import Kind, Operator, Point, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
 
+    from ddopt.evaluation.jacobian import Gramian
     from ddopt.executor import Executor
-    from ddopt.jacobian import Gramian
-    from ddopt.space import Indices
+    from ddopt.numerics.space import Indices
 
 GRAPH = 1.0  # of a gradient or of residuals, from which all products at one θ are made
 PRODUCT = 2.0  # of the Hessian and a vector

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from ddopt.limits import brief
+from ddopt.setup.limits import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ddopt.component import Component
+    from ddopt.setup.component import Component
 
 
 class Registry:
@@ -82,7 +82,7 @@ class Registry:
         try:
             found = claim.load()
         except (ImportError, AttributeError) as error:
-            from ddopt.extras import remedy
+            from ddopt.setup.extras import remedy
 
             raise ValueError(
                 f"{seam} {name!r} from {claim.provider} cannot be loaded: {error}.{remedy(error)}"

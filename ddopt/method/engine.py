@@ -13,35 +13,35 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt import contract
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.component import restore, states
-from ddopt.credible import Credence
 from ddopt.decomposition import inventory
-from ddopt.derived import Consistent
+from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.problem import Blank, Point
 from ddopt.executor import Serial, shared
 from ddopt.executor.sharded import Sharded
-from ddopt.judging import set_aside
-from ddopt.meter import Meter, Metered
-from ddopt.notice import warn
-from ddopt.parts import StepReport
-from ddopt.problem import Blank, Point
+from ddopt.method import contract
+from ddopt.method.credible import Credence
+from ddopt.method.judging import set_aside
+from ddopt.method.parts import StepReport
+from ddopt.method.retry import predicted_at, shortened
+from ddopt.numerics.vectors import fingerprint
 from ddopt.radius import Trial, unusable
 from ddopt.recombination import Corrections, Found
-from ddopt.retry import predicted_at, shortened
+from ddopt.setup.component import restore, states
+from ddopt.setup.notice import warn
 from ddopt.solver import Answer
 from ddopt.solver.pieces import InPieces
-from ddopt.vectors import fingerprint
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Subdomain
+    from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
-    from ddopt.parts import GlobalPass, Parts, Preconditioner
-    from ddopt.problem import Problem
+    from ddopt.method.parts import GlobalPass, Parts, Preconditioner
+    from ddopt.numerics.space import Indices, Layout
     from ddopt.radius import RadiusRule
     from ddopt.recombination import Recombined
     from ddopt.solver import Solver
-    from ddopt.space import Indices, Layout
 
 
 class Engine:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from ddopt.component import Component
+from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.component import Settings
+    from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
-    from ddopt.parts import Parts
-    from ddopt.problem import Problem
+    from ddopt.method.parts import Parts
+    from ddopt.setup.component import Settings
     from ddopt.task import Task
 
 

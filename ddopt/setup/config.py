@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
-from ddopt import overrides
-from ddopt.component import Chosen, Settings
-from ddopt.limits import NESTED, brief, refuse_extremes
-from ddopt.options import complete, explain
+from ddopt.setup import overrides
+from ddopt.setup.component import Chosen, Settings
+from ddopt.setup.limits import NESTED, brief, refuse_extremes
+from ddopt.setup.options import complete, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -171,7 +171,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def _like(file: Path) -> str:
-    from ddopt.registry import nearest
+    from ddopt.setup.registry import nearest
 
     folder = file.parent
     there = [path.stem for path in folder.glob("*.toml")] if folder.is_dir() else []
@@ -182,7 +182,7 @@ def _like(file: Path) -> str:
 
 def _load_plugins(listed: Any, given: Iterable[str | Path], source: _Source) -> list[str]:
     """Load the plugin files of the run file (relative to it) and of the command line."""
-    from ddopt.plugins import manager
+    from ddopt.setup.plugins import manager
 
     if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
         raise ConfigError(

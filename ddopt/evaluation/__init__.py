@@ -1,0 +1,1 @@
+"""Evaluation: problems, how PyTorch code becomes one, wrappers, and the meter."""

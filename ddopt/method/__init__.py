@@ -1,0 +1,1 @@
+"""The method: the outer iteration, the parts it is made of, and what is checked where they meet."""

@@ -1,0 +1,1 @@
+"""Numerics: flat vectors and their layers, inner products, random numbers, BLAS threads."""

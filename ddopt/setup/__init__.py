@@ -1,0 +1,1 @@
+"""Set-up: components and their options, plugins and the registry, run files and overrides."""

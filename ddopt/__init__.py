@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ddopt.method.strategy import Strategy as Strategy
     from ddopt.numerics.space import Layout as Layout
     from ddopt.optim import SAPTS as SAPTS
+    from ddopt.optim import LeastSquares as LeastSquares
     from ddopt.optim import LevenbergMarquardt as LevenbergMarquardt
     from ddopt.optim import TrustRegion as TrustRegion
     from ddopt.radius import RadiusRule as RadiusRule
@@ -58,7 +59,7 @@ _HOMES = {
     "executor": ("Executor",),
     "hessian": ("Hessian", "Model"),
     "setup.hookspecs": ("hookimpl",),
-    "optim": ("SAPTS", "LevenbergMarquardt", "TrustRegion"),
+    "optim": ("SAPTS", "LeastSquares", "LevenbergMarquardt", "TrustRegion"),
     "method.parts": ("GlobalPass", "Parts", "Preconditioner", "StepReport"),
     "evaluation.problem": ("Point", "Problem", "Samples"),
     "radius": ("RadiusRule", "Trial"),

@@ -29,6 +29,9 @@ from ddopt.solver.solver import Answer, Solver
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
 
+CLOSE = 0.75  # of its promise: a step that keeps so much could have been longer
+LITTLE = 0.5  # of f: who gains as much needs no longer step
+BOLDER = 10.0  # what the damping is then divided by
 PIECE = 4096  # samples whose graph is in memory at once, where there are products alone
 
 
@@ -80,13 +83,12 @@ class LevenbergMarquardt(Solver):
         point, accepted, rejected, non_finite, ratio = start, 0, 0, 0, None
         decrease, room = 0.0, ball
         for _ in range(iterations):
-            model = self._model(problem, point)
             try:
-                plain = self._plain(model, room)
+                model, plain = self._begun(problem, point, room)
             except ArithmeticError:  # the Jacobian of the start is not finite: no step is known
                 ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
                 break
-            bent = self._bent(problem, start, point, model, plain, ball)
+            bent, plain = self._bent(problem, start, point, model, plain, ball)
             if self._gone_blind(point, bent.predicted):
                 break
             ratio = bent.decrease / bent.predicted
@@ -146,6 +148,20 @@ class LevenbergMarquardt(Solver):
         single = self._damping.single and self._fits(m, len(theta))
         return torch.float32 if single else theta.dtype
 
+    def _begun(
+        self, problem: Problem, point: Point, room: float
+    ) -> tuple[LinearResiduals, DampedStep]:
+        """The model at ``point`` and its step; in float64 where float32 overflows."""
+        model = self._model(problem, point)
+        try:
+            return model, self._plain(model, room)
+        except ArithmeticError:
+            if model.jacobian.dtype == point.theta.dtype:
+                raise
+        self._damping.drowned()
+        model = self._model(problem, point)
+        return model, self._plain(model, room)
+
     def _plain(self, model: LinearResiduals, room: float) -> DampedStep:
         """The damped step, or a shorter one that stays in the ball."""
         wanted = max(self._damping.share * model.equations.scale, model.equations.floor)
@@ -169,14 +185,38 @@ class LevenbergMarquardt(Solver):
         model: LinearResiduals,
         plain: DampedStep,
         ball: float,
-    ) -> Bent:
-        return bend(
-            lambda step: problem.residuals(point.theta + step).detach(),
-            model,
-            plain,
-            self.config.corrections,
-            lambda step: norm(point.theta + step - start.theta) <= ball,
-        )
+    ) -> tuple[Bent, DampedStep]:
+        """The best of a step and its corrections, and what they were made from.
+
+        Where it keeps its promise and still gains little the damping is what holds it back. It is
+        then made smaller at once, with the Gram matrix at hand, for as long as f falls further.
+        """
+
+        def bent(plain: DampedStep) -> Bent:
+            return bend(
+                lambda step: problem.residuals(point.theta + step).detach(),
+                model,
+                plain,
+                self.config.corrections,
+                lambda step: norm(point.theta + step - start.theta) <= ball,
+            )
+
+        best = bent(plain)
+        floor = model.equations.floor
+        while self._damping.trusted and CLOSE * best.predicted < best.decrease < LITTLE * abs(
+            point.value
+        ):
+            lower = plain.damping / BOLDER
+            if lower < floor:
+                break
+            bolder = model.at(lower)
+            if norm(point.theta + bolder.step - start.theta) > ball or bolder.damping > lower:
+                break
+            found = bent(bolder)
+            if not found.decrease > best.decrease:
+                break
+            best, plain = found, bolder
+        return best, plain
 
     def _judged(self, problem: Problem, point: Point, bent: Bent, used: float) -> Point | None:
         """The end of the step where it is taken: f is less there, and J is finite.
@@ -198,6 +238,8 @@ class LevenbergMarquardt(Solver):
                     value,
                     lambda: model.gradient if exact else problem.both(theta).gradient,
                 )
+                if math.isfinite(value):  # and J is
+                    trial.vouch()
                 self._last = trial, model
                 return trial
         self._damping.load_state_dict(before)

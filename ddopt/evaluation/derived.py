@@ -29,6 +29,7 @@ class Derived(Problem):
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
         self.geometry, self.draw = problem.geometry, problem.draw
         self.additive, self.vouches, self.tilt = problem.additive, problem.vouches, problem.tilt
+        self.convex = problem.convex
 
     @abstractmethod
     def _around(self, problem: Problem) -> Problem:
@@ -112,6 +113,10 @@ class Derived(Problem):
         """The other's products."""
         return self.problem.curvature(self._theirs(theta))
 
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """The other's products."""
+        return self.problem.generalised(self._theirs(theta))
+
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """The other's residuals."""
         return self.problem.residuals(self._theirs(theta))
@@ -147,7 +152,14 @@ class Frozen(Derived):
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ R ∇²f Rᵀ v."""
-        full, n = super().curvature(theta), self.problem.layout.size
+        return self._restricted(super().curvature(theta))
+
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """v ↦ R G Rᵀ v."""
+        return self._restricted(super().generalised(theta))
+
+    def _restricted(self, full: Operator) -> Operator:
+        n = self.problem.layout.size
         return lambda v: restrict(full(prolong(v, self.indices, n)), self.indices)
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:

@@ -116,6 +116,11 @@ class Metered(Derived):
         self._charge(GRAPH)
         return self._charging(super().curvature(theta), lambda: self._charge(PRODUCT))
 
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """v ↦ G v; charged as the Hessian is."""
+        self._charge(GRAPH)
+        return self._charging(super().generalised(theta), lambda: self._charge(PRODUCT))
+
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ), as a value."""
         self._charge(RESIDUALS, RESIDUALS_TAKE)

@@ -146,6 +146,7 @@ class Problem(ABC):
     additive: bool = True  # whether shares add up to f however they are cut, but for round-off
     vouches: bool = False  # whether its value is nan wherever its gradient is not finite
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
+    convex: bool = False  # whether it is a convex loss of outputs, and has ``generalised``
     jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
 
     @property
@@ -219,6 +220,13 @@ class Problem(ABC):
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v, from (n,) to (n,), at one ``theta`` for many v."""
         raise self._missing("multiply with its Hessian", "curvature")
+
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """v ↦ G v, from (n,) to (n,), G the generalised Gauss-Newton matrix at one ``theta``.
+
+        For problems that say that they are ``convex``; ``ddopt.evaluation.outputs`` has it.
+        """
+        raise self._missing("multiply with its generalised Gauss-Newton matrix", "generalised")
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ), shape (m,), where f = ‖r‖²; differentiable when ``theta`` requires a gradient.

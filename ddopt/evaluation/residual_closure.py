@@ -226,9 +226,9 @@ def _unit(column: int, like: torch.Tensor) -> torch.Tensor:
 def _refused(found: Any) -> ValueError:
     return ValueError(
         f"the closure returned {_described(found)}; hessian 'gauss_newton' and the "
-        "solvers 'levenberg_marquardt' and 'least_squares' need the residuals: a tensor of one dimension or more that depends "
-        "on the parameters, or a list of such, with its graph and without backward; f is the mean "
-        "of their squares"
+        "solvers 'levenberg_marquardt' and 'least_squares' need the residuals: a tensor of one "
+        "dimension or more that depends on the parameters, or a list of such, with its graph and "
+        "without backward; f is the mean of their squares"
     )
 
 

@@ -235,7 +235,7 @@ def test_one_process_registers_nothing():
 
 
 def residuals_in_replicas(executor):
-    net, x, y = classification()
+    net, x, _ = classification()
     model = DistributedDataParallel(net)
     optimizer = LeastSquares(model.parameters())
     optimizer.step(lambda: model(x[executor.rank :: 2]).tanh())

@@ -71,6 +71,11 @@ class Derived(Problem):
         """The same around the other problem alone."""
         return self._around(self.problem.alone)
 
+    @property
+    def uncharged(self) -> Problem:
+        """The same around the other problem without meters."""
+        return self._around(self.problem.uncharged)
+
     def part(self, samples: Samples) -> Problem:
         """The same around a part."""
         return self._around(self.problem.part(samples))

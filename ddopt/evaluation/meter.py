@@ -102,6 +102,11 @@ class Metered(Derived):
         self._charge(1.0)
         return super().both(theta)
 
+    @property
+    def uncharged(self) -> Problem:
+        """The problem inside, without its own meters."""
+        return self.problem.uncharged
+
     def ability(self, kind: type[Kind]) -> Kind | None:
         """The problem inside as a ``kind``; its own methods are charged as it says."""
         found = self.problem.ability(kind)

@@ -172,6 +172,11 @@ class Problem(ABC):
         """The same f, evaluated by each process by itself, at points of its own."""
         return self
 
+    @property
+    def uncharged(self) -> Problem:
+        """The same f without meters, for what has been charged before a checkpoint was written."""
+        return self
+
     def part(self, samples: Samples) -> Problem:
         """f_d: the same loss as a mean over ``samples`` ⊆ D."""
         raise self._missing("be evaluated on parts of its samples", "part")

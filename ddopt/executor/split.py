@@ -96,6 +96,11 @@ class Split(Derived):
         traces = [point.trace for point in points.values()]
         return Point(theta, value, gradient, epsilon, next(iter(traces), None))
 
+    @property
+    def uncharged(self) -> Problem:
+        """Itself: meters are around the shares, not in them."""
+        return self
+
     @cached_property
     def alone(self) -> Problem:
         """f over all shares, here.

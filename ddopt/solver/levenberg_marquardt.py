@@ -20,7 +20,7 @@ from ddopt.executor import Serial, shared
 from ddopt.hessian.bend import Bent, bend
 from ddopt.hessian.conjugate_gradients import SecantPairs
 from ddopt.hessian.linear_residuals import DampedStep, LinearResiduals
-from ddopt.numerics.vectors import dot, norm
+from ddopt.numerics.vectors import dot, fingerprint, norm
 from ddopt.setup.component import Settings
 from ddopt.solver.damping import Nielsen
 from ddopt.solver.region import BLIND, REACHED
@@ -75,6 +75,7 @@ class LevenbergMarquardt(Solver):
         self._pairs = SecantPairs()  # the preconditioner, where J is known by its products
         self._blind = 0  # steps in a row that promised less than f can show
         self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
+        self._before: dict[str, str] = {}  # where a checkpoint had one, and in which precision
 
     def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
         """Iterate from ``start``; damping and precision are kept for the next call."""
@@ -124,20 +125,32 @@ class LevenbergMarquardt(Solver):
     def _model(self, problem: Problem, point: Point) -> LinearResiduals:
         """The linear model at ``point``; it serves again after a rejection."""
         if self._last is None or self._last[0] is not point:
-            residuals = problem.residuals(point.theta).detach()
-            self._last = point, self._linear(problem, point.theta, residuals)
+            self._last = point, self._first(problem, point.theta)
         known = self._last[1]
         if known.jacobian.dtype != self._precision(len(known.residuals), point.theta):
             self._last = point, self._linear(problem, point.theta, known.residuals)
         return self._last[1]
 
+    def _first(self, problem: Problem, theta: torch.Tensor) -> LinearResiduals:
+        """A model where none is at hand; one that a checkpoint had has been charged."""
+        before, self._before = self._before, {}
+        dtype = None
+        if before and before["theta"] == fingerprint(theta):
+            problem, dtype = problem.uncharged, getattr(torch, before["dtype"])
+        residuals = problem.residuals(theta).detach()
+        return self._linear(problem, theta, residuals, dtype)
+
     def _linear(
-        self, problem: Problem, theta: torch.Tensor, residuals: torch.Tensor
+        self,
+        problem: Problem,
+        theta: torch.Tensor,
+        residuals: torch.Tensor,
+        dtype: torch.dtype | None = None,
     ) -> LinearResiduals:
         if not self._fits(len(residuals), len(theta)):
             known = Products(residuals, len(theta), problem.differential(theta))
             return LinearResiduals(known, residuals, problem.tilt, pairs=self._pairs)
-        jacobian = problem.linearised(theta, self._precision(len(residuals), theta))
+        jacobian = problem.linearised(theta, dtype or self._precision(len(residuals), theta))
         return LinearResiduals(jacobian, residuals, problem.tilt)
 
     def _fits(self, m: int, n: int) -> bool:
@@ -248,7 +261,7 @@ class LevenbergMarquardt(Solver):
 
     def reset(self) -> None:
         """Forget the model: the problem has changed."""
-        self._last = None
+        self._last, self._before = None, {}
         self.renew()
 
     def renew(self) -> None:
@@ -262,10 +275,19 @@ class LevenbergMarquardt(Solver):
             "damping": self._damping.state_dict(),
             "blind": self._blind,
             "pairs": self._pairs.state_dict(),
+            "model": self._known(),
         }
+
+    def _known(self) -> dict[str, str]:
+        """Of which point a model is at hand."""
+        if self._last is None:
+            return self._before
+        theta, dtype = self._last[0].theta, self._last[1].jacobian.dtype
+        return {"theta": fingerprint(theta), "dtype": str(dtype).removeprefix("torch.")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self._damping.load_state_dict(state["damping"])
         self._blind = int(state["blind"])
         self._pairs.load_state_dict(state["pairs"])
+        self._last, self._before = None, dict(state["model"])

@@ -109,7 +109,7 @@ def test_the_better_method_is_at_work_when_its_rate_has_changed():
     tried = solver.gauss_newton.turns
     assert tried >= 2  # and found to be behind
     solver.quasi_newton.gain = 0.001
-    walk(solver, problem, point, 2 * RECENT)
+    walk(solver, problem, point, 3 * RECENT)
     assert solver.gauss_newton.turns > tried + RECENT // 2
 
 

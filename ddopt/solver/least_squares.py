@@ -33,6 +33,7 @@ FIRST = 40.0  # work before Gauss-Newton is tried for the first time
 SHARE = 5.0  # work between two trials, in multiples of what the last one took
 TRIED = 2  # Gauss-Newton iterations before they are judged: the damping has to be found
 JUDGED = 5  # of which the rate is then taken
+LATER = 1.5  # what the wait for the next trial is multiplied by where one fails
 MARGIN = 1.5  # of the other's rate, that it must have: the other one learns from every step
 ALL = 1.0 - 2.0**-52  # of f, the most that an iteration can gain
 
@@ -43,7 +44,7 @@ class LeastSquares(Solver):
     For problems that give their residuals, f = ‖r‖². Each method is at work as long as its rate,
     over its last iterations, is at least the rate that the other one had when it was last at work.
     A trial of Gauss-Newton takes two iterations or more. The first one comes after ``FIRST`` units
-    of work, and the next ones after twice as long each, or ``SHARE`` times the work of the last, or
+    of work, and each next one after half as long again, or ``SHARE`` times the work of the last, or
     where the quasi-Newton method has become slower than Gauss-Newton was. What either has learned
     it keeps for its next turn.
     """
@@ -131,8 +132,8 @@ class LeastSquares(Solver):
             if due or behind:
                 self._bar, self._account = account.rate, Account(JUDGED)
         elif len(account) >= TRIED and account.rate < MARGIN * self._bar:
-            self._wait = max(2.0 * self._wait, SHARE * account.spent)
-            self._seen = account.rate / MARGIN
+            self._wait = max(LATER * self._wait, SHARE * account.spent)
+            self._seen = account.rate
             self._bar, self._account = None, Account()
 
     def _by_turn(self, problem: Problem, point: Point, room: float, meter: Meter) -> Answer:

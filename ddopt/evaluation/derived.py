@@ -10,7 +10,7 @@ from abc import abstractmethod
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from ddopt.evaluation.problem import Operator, Point, Problem, Samples
+from ddopt.evaluation.problem import Inside, Operator, Point, Problem, Samples
 from ddopt.numerics.space import Indices, prolong, restrict
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class Derived(Problem):
     def both(self, theta: torch.Tensor) -> Point:
         """The same, where the gradient will be asked for."""
         return self._seen(theta, self.problem.both(self._theirs(theta)))
+
+    def opened(self, theta: torch.Tensor) -> Inside:
+        """The other's evaluation, and how it is seen here."""
+        place = (self.problem, self._theirs(theta))
+        return [place], lambda points: self._seen(theta, points[0])
 
     @property
     def alone(self) -> Problem:

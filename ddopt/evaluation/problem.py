@@ -125,6 +125,9 @@ class Samples:
         return cls(tuple(torch.arange(count) for count in counts))
 
 
+Inside = tuple[list[tuple["Problem", torch.Tensor]], Callable[[list[Point]], Point]]
+
+
 class Problem(ABC):
     """A differentiable f on vectors of one layout.
 
@@ -161,6 +164,14 @@ class Problem(ABC):
     def both(self, theta: torch.Tensor) -> Point:
         """Evaluate f where ∇f will surely be asked for: the bits of ``at``, maybe at less cost."""
         return self.at(theta)
+
+    def opened(self, theta: torch.Tensor) -> Inside | None:
+        """The evaluations that ``at`` and ``both`` consist of, and the point made from theirs.
+
+        None for a problem that evaluates by itself. Executors that answer several questions at once
+        look inside wrappers and shares by it.
+        """
+        return None
 
     @property
     def alone(self) -> Problem:

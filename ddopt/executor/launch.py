@@ -85,6 +85,14 @@ def join(device: str | torch.device = "cpu") -> torch.device:
     return device
 
 
+def meet(path: str, rank: int, size: int, reduction: str = "ordered") -> Distributed:
+    """The executor of one of ``size`` processes on this machine that meet in the file ``path``."""
+    loopback()
+    store = dist.FileStore(path, size)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=LIMIT)
+    return Distributed(reduction=reduction)
+
+
 def loopback() -> None:
     """Let gloo use the loopback device, where all processes are on one machine and none is set."""
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.evaluation.blank import Blank
 from ddopt.evaluation.meter import Meter, Metered
-from ddopt.evaluation.problem import Blank, Point
+from ddopt.evaluation.problem import Point
 from ddopt.evaluation.question import Both, Value
 from ddopt.executor import shared
 from ddopt.method import contract, meeting

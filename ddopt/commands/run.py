@@ -66,10 +66,13 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
     from ddopt.run.folder import Folder
     from ddopt.run.stopping import StopReason
 
-    reason = execute(settings, Folder(path), resume=resume)
+    folder = Folder(path)
+    reason = execute(settings, folder, resume=resume)
     if int(os.environ.get("RANK", "0")) == 0:
         from ddopt.run.report import closing
 
+        if folder.complete:
+            click.echo("\nNothing was left to do: the run had ended before, as it says below.")
         click.echo(closing(path))
         click.echo(path)
     if reason is StopReason.INTERRUPTED:

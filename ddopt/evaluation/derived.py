@@ -53,6 +53,11 @@ class Derived(Problem):
         return self.problem.squares
 
     @property
+    def graph_anew(self) -> bool:  # type: ignore[override]
+        """The other's."""
+        return self.problem.graph_anew
+
+    @property
     def jacobian_price(self) -> float | None:  # type: ignore[override]
         """The other's, which the first Jacobian may find out."""
         return self.problem.jacobian_price

@@ -142,6 +142,7 @@ class Problem(ABC):
     additive: bool = True  # whether shares add up to f however they are cut, but for round-off
     vouches: bool = False  # whether its value is nan wherever its gradient is not finite
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
+    graph_anew: bool = False  # whether each product with ∇²f builds the graph of ∇f again
     jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ddopt.commands import options
-from ddopt.commands.errors import INTERRUPTED, NOT_FINITE, courteous
+from ddopt.commands.errors import INTERRUPTED, NOT_FINITE, UserError, courteous
 
 if TYPE_CHECKING:
     from ddopt.setup.config import RunConfig
@@ -105,7 +105,7 @@ def launch(processes: int) -> None:
             continue
         arguments.append(argument)
     try:
-        start(arguments, processes, told=(NOT_FINITE,))
+        start(arguments, processes, told=(UserError.exit_code, NOT_FINITE))
     except SignalException:
         sys.exit(INTERRUPTED)  # the processes have had the signal, and have written their state
     except RuntimeError as error:

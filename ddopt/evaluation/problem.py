@@ -44,6 +44,7 @@ class Problem(ABC):
     additive: bool = True  # whether shares add up to f however they are cut, but for round-off
     vouches: bool = False  # whether its value is nan wherever its gradient is not finite
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
+    graph_anew: bool = False  # whether each product with ∇²f builds the graph of ∇f again
     jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
 
     @property
@@ -236,6 +237,11 @@ class Derived(Problem):
     def squares(self) -> tuple[float, float]:
         """The other's."""
         return self.problem.squares
+
+    @property
+    def graph_anew(self) -> bool:  # type: ignore[override]
+        """The other's."""
+        return self.problem.graph_anew
 
     @property
     def jacobian_price(self) -> float | None:  # type: ignore[override]

@@ -318,6 +318,7 @@ class Engine:
                 "gradient": point.gradient,
                 "epsilon": point.epsilon,
             },
+            "started": self.point is not None,
             "draw": self.draw,
             "radius": self.radius,
             "iteration": self.iteration,
@@ -332,7 +333,7 @@ class Engine:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave; the next iteration is bit-identical."""
         parts, point = self.parts, state["point"]
-        started = not math.isnan(point["value"])
+        started = state.get("started", not math.isnan(point["value"]))
         self.point = Point(**point) if started else None
         self.radius, self.iteration = float(state["radius"]), int(state["iteration"])
         self.draw = int(state["draw"])

@@ -369,6 +369,7 @@ def helmholtz(cells, features, scale=1.0):
 
 
 CASES = {
+    "multiscale 2, 4, 8; 9² patches of 36": multiscale((2, 4, 8), 8, 36),
     "multiscale 2, 4, 8; 9² patches of 64": multiscale((2, 4, 8), 8, 64),
     "multiscale 2, 4, 8; 9² patches of 100": multiscale((2, 4, 8), 8, 100),
     "multiscale 4, 8, 12, 16; 17² patches of 64": multiscale((4, 8, 12, 16), 16, 64),

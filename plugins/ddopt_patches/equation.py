@@ -28,6 +28,10 @@ Transform = Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None
 MOST = 4  # the highest order of an equation; windows have three continuous derivatives by default
 PROBES = 8  # points at which an equation is examined
 CHUNK = 50_000  # points of one evaluation
+ELSEWHERE = (
+    "train a network on it instead, by ddopt_pinn.compile, which also takes one of "
+    "ddopt_patches.fbpinn"
+)
 
 
 @dataclass(frozen=True)
@@ -108,15 +112,31 @@ class Equation:
                 f"{self.label} gives {len(before)} residuals at {len(x)} points; it must "
                 "give one for each point, or a list of such"
             )
+        if self._reads_a_network(x, jets):
+            raise ValueError(
+                f"{self.label} evaluates a network of its own (an integral of the solution, say), "
+                f"whose parameters cannot be linearised point by point; {ELSEWHERE}. If that "
+                "network is a given function, call requires_grad_(False) on it"
+            )
         half = len(x) // 2
         jets[half:] += 1.0
         after = self._pass(x, jets, self.order, False)[0].residual
         if not torch.equal(before[:half].nan_to_num(), after[:half].nan_to_num()):
             raise ValueError(
                 f"{self.label} needs u at other points than its own (an integral, an operator), "
-                "which cannot be linearised point by point; train a network on it instead"
+                f"which cannot be linearised point by point; {ELSEWHERE}"
             )
         return before.shape[1]
+
+    def _reads_a_network(self, x: torch.Tensor, jets: torch.Tensor) -> bool:
+        """Whether a residual depends on parameters; an unknown number has a single entry."""
+        with torch.enable_grad(), numbers(x.dtype, x.device):
+            try:
+                points = x.detach().requires_grad_()
+                r = self.value(points, jets)
+            finally:
+                dde.grad.clear()
+        return any(one.numel() > 1 and one is not points for one in leaves(r))
 
     def orders(self, x: torch.Tensor, axis: int) -> list[int]:
         """For each component of u the highest order along an axis that it is differentiated to."""
@@ -189,3 +209,17 @@ class Equation:
             return torch.zeros_like(a)
         (found,) = torch.autograd.grad(total, a, retain_graph=True, materialize_grads=True)
         return found
+
+
+def leaves(r: torch.Tensor) -> list[torch.Tensor]:
+    """The tensors that a result was computed from and that take gradients."""
+    found, seen, left = [], set(), [r.grad_fn]
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        left += [one for one, _ in node.next_functions]
+    return found

@@ -240,6 +240,19 @@ def test_an_integral_is_told_in_one_sentence():
         Equation(lambda x, u: d(u, x, 0) - u.mean(), 2, 1, x)
 
 
+def test_an_integral_of_the_network_itself_is_told_in_one_sentence():
+    net, x = network(GRIDS[2]()), torch.rand(9, 2, dtype=torch.float64)
+
+    def equation(x, u):
+        return d(u, x, 0) - net(x.detach()).mean()
+
+    with pytest.raises(ValueError, match=r"network of its own.*ddopt_pinn.compile"):
+        Equation(equation, 2, 1, x)
+    assert Equation(lambda x, u: d(u, x, 0) - net(x.detach()).mean().detach(), 2, 1, x).order == 1
+    viscosity = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)  # an unknown number
+    assert Equation(lambda x, u: d(u, x, 0) - viscosity * u, 2, 1, x).order == 1
+
+
 def test_a_point_outside_the_patches_is_told():
     with pytest.raises(ValueError, match="no patch covers 1 of 2 points"):
         network(GRIDS[2]())(torch.tensor([[0.0, 0.5], [0.0, 1.2]], dtype=torch.float64))

@@ -135,9 +135,9 @@ def _prolonged(decomposition: Component, subdomain: Subdomain, layout: Layout) -
     """Whether an author's own ``prolong`` makes a step of a subdomain one of all parameters."""
     if type(subdomain).prolong is Subdomain.prolong:
         return
-    like = {"dtype": layout.dtype, "device": layout.device}
+    step = torch.ones(subdomain.size(layout.size), dtype=layout.dtype, device=layout.device)
     with blamed(decomposition, "prolong() of its subdomains"):
-        found = subdomain.prolong(torch.ones(subdomain.size(layout.size), **like), layout.size)
+        found = subdomain.prolong(step, layout.size)
     method = "prolong() of its subdomains"
     _vector(decomposition, method, "a step", found, layout)
     if not 0.0 < float(found.abs().max()) < math.inf:

@@ -8,7 +8,9 @@ import torch
 
 from ddopt.evaluation.derived import Consistent
 from ddopt.evaluation.meter import Meter, Metered
-from ddopt.evaluation.problem import Point, Problem
+from ddopt.evaluation.point import Point
+from ddopt.evaluation.problem import Problem
+from ddopt.evaluation.question import Value
 from ddopt.numerics.space import Layout
 from ddopt.solver import Answer, least_squares
 from ddopt.solver.least_squares import FIRST, SHARE, LeastSquares
@@ -64,11 +66,11 @@ class Steady(Solver):
     def __init__(self, gain, price):
         self.gain, self.price, self.turns = gain, price, 0
 
-    def solve(self, problem, start, ball, iterations):
+    def iterate(self, problem, start, ball, iterations):
         self.turns += 1
         for _ in range(self.price):
             step = torch.tensor([0.5 * self.gain, 0.0], dtype=torch.float64)
-            end = problem.at(start.theta + step)
+            end = yield Value(problem, start.theta + step)
         return Answer(step, start.value - end.value, end, accepted=1)
 
 

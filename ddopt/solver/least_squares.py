@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.question import Both, Residuals
 from ddopt.setup.component import Chosen, Settings
 from ddopt.solver.region import REACHED
 from ddopt.solver.solver import Answer, Solver
@@ -26,7 +27,9 @@ from ddopt.solver.work import Account, factorisation, matrix_update
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.evaluation.problem import Point, Problem
+    from ddopt.evaluation.point import Point
+    from ddopt.evaluation.problem import Problem
+    from ddopt.evaluation.question import Asking
     from ddopt.numerics.vectors import Geometry
 
 FIRST = 40.0  # work before Gauss-Newton is tried for the first time
@@ -93,15 +96,17 @@ class LeastSquares(Solver):
         """Whether Gauss-Newton is at work."""
         return self._bar is not None
 
-    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+    def iterate(
+        self, problem: Problem, start: Point, ball: float, iterations: int
+    ) -> Asking[Answer]:
         """Iterate from ``start``, each iteration by the method whose turn it is."""
         meter = Meter()
         problem, point, room = Metered(problem, meter), start, ball
         if self._rows == 0:
-            self._rows = len(problem.residuals(start.theta))
+            self._rows = len((yield Residuals(problem, start.theta)))
         answers: list[Answer] = []
         for _ in range(iterations):
-            found = self._iterate(problem, point, room, meter)
+            found = yield from self._iterate(problem, point, room, meter)
             answers.append(found)
             point = found.end
             if not (found.accepted or found.rejected):
@@ -110,19 +115,19 @@ class LeastSquares(Solver):
                 room = ball - problem.geometry.norm(point.theta - start.theta)
                 if room <= REACHED * ball:
                     break
-        return _joined(answers, start, point, meter)
+        return _joined(answers, start, point)
 
-    def _iterate(self, problem: Problem, point: Point, room: float, meter: Meter) -> Answer:
+    def _iterate(self, problem: Problem, point: Point, room: float, meter: Meter) -> Asking[Answer]:
         """One iteration; where the quasi-Newton method finds nothing to gain, by the other."""
         linearised = self._linearises
         self._change_over(self._account.spent >= self._wait)
         if linearised and not self._linearises:
-            point = problem.both(point.theta)  # its gradient has not been asked for
-        found = self._by_turn(problem, point, room, meter)
+            point = yield Both(problem, point.theta)  # its gradient has not been asked for
+        found = yield from self._by_turn(problem, point, room, meter)
         if self._linearises or found.accepted or found.rejected:
             return found
         self._change_over(True)
-        return self._by_turn(problem, point, room, meter)
+        return (yield from self._by_turn(problem, point, room, meter))
 
     def _change_over(self, due: bool) -> None:
         """Let Gauss-Newton begin where it is due, and end where it is behind."""
@@ -136,14 +141,14 @@ class LeastSquares(Solver):
             self._seen = account.rate
             self._bar, self._account = None, Account()
 
-    def _by_turn(self, problem: Problem, point: Point, room: float, meter: Meter) -> Answer:
+    def _by_turn(self, problem: Problem, point: Point, room: float, meter: Meter) -> Asking[Answer]:
         """One iteration of the method whose turn it is, entered into its account."""
         before, n = meter.work, len(point.theta)
         if self._linearises:
             method, algebra = self.gauss_newton, factorisation(self._rows, n)
         else:
             method, algebra = self.quasi_newton, matrix_update(self._rows, n)
-        answer: Answer = method.solve(problem, point, room, 1)
+        answer: Answer = yield from method.iterate(problem, point, room, 1)
         gained = min(answer.decrease / abs(point.value), ALL) if point.value else 0.0
         work = (meter.work - before) / problem.cost + algebra
         self._account.enter(-math.log1p(-gained), work)
@@ -199,7 +204,7 @@ class LeastSquares(Solver):
         super().load_state_dict(state)
 
 
-def _joined(answers: list[Answer], start: Point, end: Point, meter: Meter) -> Answer:
+def _joined(answers: list[Answer], start: Point, end: Point) -> Answer:
     """What several iterations did together."""
     return Answer(
         step=end.theta - start.theta,
@@ -207,7 +212,6 @@ def _joined(answers: list[Answer], start: Point, end: Point, meter: Meter) -> An
         end=end,
         accepted=sum(one.accepted for one in answers),
         rejected=sum(one.rejected for one in answers),
-        evaluations=meter.total,
         ratio=answers[-1].ratio if answers else None,
         refuted=sum(one.refuted for one in answers),
         non_finite=sum(one.non_finite for one in answers),

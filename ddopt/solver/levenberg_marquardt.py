@@ -7,6 +7,7 @@ ratio of the decrease to the promised one.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,8 +15,8 @@ from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.evaluation.jacobian import Products
-from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Point
+from ddopt.evaluation.question import Work
 from ddopt.executor import Serial, shared
 from ddopt.hessian.bend import Bent, bend
 from ddopt.hessian.conjugate_gradients import SecantPairs
@@ -28,6 +29,7 @@ from ddopt.solver.solver import Answer, Solver
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
+    from ddopt.evaluation.question import Asking
 
 CLOSE = 0.75  # of its promise: a step that keeps so much could have been longer
 LITTLE = 0.5  # of f: who gains as much needs no longer step
@@ -77,23 +79,31 @@ class LevenbergMarquardt(Solver):
         self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
         self._before: dict[str, str] = {}  # where a checkpoint had one, and in which precision
 
-    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+    def iterate(
+        self, problem: Problem, start: Point, ball: float, iterations: int
+    ) -> Asking[Answer]:
         """Iterate from ``start``; damping and precision are kept for the next call."""
-        meter = Meter()
-        problem = self._in_pieces(Metered(problem, meter))
+        problem = self._in_pieces(problem)
         point, accepted, rejected, non_finite, ratio = start, 0, 0, 0, None
         decrease, room = 0.0, ball
         for _ in range(iterations):
-            try:
-                model, plain = self._begun(problem, point, room)
-            except ArithmeticError:  # the Jacobian of the start is not finite: no step is known
+            begin = partial(self._begun, point=point, room=room)
+            begun: tuple[LinearResiduals, DampedStep] | None = yield Work(problem, begin)
+            if begun is None:  # the Jacobian of the start is not finite: no step is known
                 ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
                 break
-            bent, plain = self._bent(problem, start, point, model, plain, ball)
+            model, plain = begun
+            bending = partial(
+                self._bent, start=start, point=point, model=model, plain=plain, ball=ball
+            )
+            step: tuple[Bent, DampedStep] = yield Work(problem, bending)
+            bent, plain = step
             if self._gone_blind(point, bent.predicted):
                 break
             ratio = bent.decrease / bent.predicted
-            trial = self._judged(problem, point, bent, plain.damping / model.equations.scale)
+            used = plain.damping / model.equations.scale
+            judged = partial(self._judged, point=point, bent=bent, used=used)
+            trial: Point | None = yield Work(problem, judged)
             if trial is None:
                 rejected += 1
                 non_finite += not math.isfinite(bent.decrease)
@@ -109,7 +119,6 @@ class LevenbergMarquardt(Solver):
             end=point,
             accepted=accepted,
             rejected=rejected,
-            evaluations=meter.total,
             ratio=ratio if ratio is None or math.isfinite(ratio) else -math.inf,
             non_finite=non_finite,
         )
@@ -163,17 +172,20 @@ class LevenbergMarquardt(Solver):
 
     def _begun(
         self, problem: Problem, point: Point, room: float
-    ) -> tuple[LinearResiduals, DampedStep]:
-        """The model at ``point`` and its step; in float64 where float32 overflows."""
-        model = self._model(problem, point)
-        try:
-            return model, self._plain(model, room)
-        except ArithmeticError:
-            if model.jacobian.dtype == point.theta.dtype:
-                raise
-        self._damping.drowned()
-        model = self._model(problem, point)
-        return model, self._plain(model, room)
+    ) -> tuple[LinearResiduals, DampedStep] | None:
+        """The model at ``point`` and its step; in float64 where float32 overflows.
+
+        None where J is not finite.
+        """
+        for _ in range(2):
+            model = self._model(problem, point)
+            try:
+                return model, self._plain(model, room)
+            except ArithmeticError:
+                if model.jacobian.dtype == point.theta.dtype:
+                    break
+                self._damping.drowned()
+        return None
 
     def _plain(self, model: LinearResiduals, room: float) -> DampedStep:
         """The damped step, or a shorter one that stays in the ball."""

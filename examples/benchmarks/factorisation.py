@@ -54,7 +54,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", nargs="+", default=["20,1000", "20,4000", "40,2000", "40,4000"])
     torch.set_num_threads(1)
-    print("| m × n | evaluation | J 32 | factor 32 | J 64 | factor 64 | Jv | Jᵀw | in ev. | counted |")
+    print(
+        "| m × n | evaluation | J 32 | factor 32 | J 64 | factor 64 | Jv | Jᵀw | in ev. | counted |"
+    )
     print("|" + "---|" * 10)
     for size in parser.parse_args().sizes:
         print(row(*map(int, size.split(","))), flush=True)

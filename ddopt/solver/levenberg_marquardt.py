@@ -272,12 +272,12 @@ class LevenbergMarquardt(Solver):
         return None
 
     def reset(self) -> None:
-        """Forget the model: the problem has changed."""
-        self._last, self._before = None, {}
+        """Forget the model and rejections: the problem has changed."""
         self.renew()
 
     def renew(self) -> None:
-        """Forget rejections."""
+        """The same: residuals at other points have another Jacobian, and the damping stays."""
+        self._last, self._before = None, {}
         self._damping.renew()
         self._blind = 0
 

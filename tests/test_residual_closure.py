@@ -200,7 +200,19 @@ class Mixing(nn.Module):
         return u - u.mean()
 
 
+class Named:
+    """A tensor in a wrapper, as libraries have them that name their coordinates."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return cls(func(*(a.tensor if isinstance(a, cls) else a for a in args), **(kwargs or {})))
+
+
 FAST = {
+    "wrapped tensors": lambda net, x: net(Named(x)).tensor,
     "regression": lambda net, x: net(x) - 1.0,
     "a derivative": lambda net, x: physics(net, x)[0],
     "a system": lambda net, x: list(physics(net, x)),

@@ -11,9 +11,9 @@ TASKS = {
     "burgers": ("burgers", HARD),
     "burgers-odd": ("burgers", {**HARD, "odd": True}),
     "poisson2d": ("poisson2d", {}),
-    "poisson2d-hard": ("poisson2d", {"interior": 1200, "exact": True}),
+    "poisson2d-hard": ("poisson2d", {"interior": 400, "exact": True}),
     "convection": ("convection", {}),
-    "convection50": ("convection", {"speed": 50.0, "frequencies": 20}),
+    "convection50": ("convection", {"speed": 50.0, "frequencies": 20, "interior": 3000}),
 }
 STATEMENTS = {
     "poisson": (statements.Poisson, {}),

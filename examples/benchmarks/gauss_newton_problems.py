@@ -12,6 +12,8 @@ TASKS = {
     "burgers-odd": ("burgers", {**HARD, "odd": True}),
     "poisson2d": ("poisson2d", {}),
     "poisson2d-hard": ("poisson2d", {"interior": 400, "exact": True}),
+    "helmholtz2d": ("helmholtz2d", {}),
+    "multiscale": ("multiscale", {}),
     "convection": ("convection", {}),
     "convection50": ("convection", {"speed": 50.0, "frequencies": 20, "interior": 3000}),
 }

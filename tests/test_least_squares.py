@@ -63,6 +63,8 @@ class Exponential(Problem):
 class Steady(Solver):
     """Gains so much in each iteration, for so many evaluations."""
 
+    radius = 1.0
+
     def __init__(self, gain, price):
         self.gain, self.price, self.turns = gain, price, 0
 
@@ -113,6 +115,18 @@ def test_the_better_method_is_at_work_when_its_rate_has_changed():
     solver.quasi_newton.gain = 0.001
     walk(solver, problem, point, 3 * RECENT)
     assert solver.gauss_newton.turns > tried + RECENT // 2
+
+
+def test_who_has_divided_f_by_a_thousand_stays():
+    """Also where it is slower than the quasi-Newton method was before."""
+    for gain, stays in ((2.0, True), (0.5, False)):
+        solver, problem = LeastSquares(), Exponential()
+        solver.quasi_newton, solver.gauss_newton = Steady(0.05, 1), Steady(gain, 8)
+        point = walk(solver, problem, problem.at(zeros(2)), 30)[-1]
+        assert solver.gauss_newton.turns >= 4  # so that it has gained 8 in the first case
+        solver.gauss_newton.gain = 0.001
+        walk(solver, problem, point, 2 * RECENT)
+        assert (solver.radius is None) == stays
 
 
 def test_before_the_first_trial_it_is_the_trust_region():

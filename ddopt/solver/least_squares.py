@@ -38,6 +38,7 @@ TRIED = 2  # Gauss-Newton iterations before they are judged: the damping has to 
 JUDGED = 5  # of which the rate is then taken
 LATER = 1.5  # what the wait for the next trial is multiplied by where one fails
 MARGIN = 1.5  # of the other's rate, that it must have: the other one learns from every step
+PROVED = math.log(1e3)  # what Gauss-Newton has to gain in one turn to stay for good
 ALL = 1.0 - 2.0**-52  # of f, the most that an iteration can gain
 
 
@@ -49,7 +50,8 @@ class LeastSquares(Solver):
     A trial of Gauss-Newton takes two iterations or more. The first one comes after ``FIRST`` units
     of work, and each next one after half as long again, or ``SHARE`` times the work of the last, or
     where the quasi-Newton method has become slower than Gauss-Newton was. What either has learned
-    it keeps for its next turn.
+    it keeps for its next turn. Where Gauss-Newton has divided f by a thousand in one turn it stays:
+    later on both are slower, and the rate that the other one had earlier says nothing any more.
     """
 
     name = "least_squares"
@@ -136,6 +138,8 @@ class LeastSquares(Solver):
             behind = account.full and account.rate < self._seen
             if due or behind:
                 self._bar, self._account = account.rate, Account(JUDGED)
+        elif account.gained >= PROVED:
+            self._bar = 0.0
         elif len(account) >= TRIED and account.rate < MARGIN * self._bar:
             self._wait = max(LATER * self._wait, SHARE * account.spent)
             self._seen = account.rate

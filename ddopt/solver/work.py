@@ -38,7 +38,7 @@ class Account:
     """What the last iterations have gained, and the work that they took."""
 
     def __init__(self, recent: int = RECENT) -> None:
-        self.spent = 0.0  # work of all iterations
+        self.spent = self.gained = 0.0  # by all iterations
         self._rows: deque[tuple[float, float]] = deque(maxlen=recent)
 
     def __len__(self) -> int:
@@ -53,6 +53,7 @@ class Account:
     def enter(self, gain: float, work: float) -> None:
         """Add an iteration."""
         self.spent += work
+        self.gained += gain
         self._rows.append((gain, work))
 
     @property
@@ -64,10 +65,15 @@ class Account:
     def state_dict(self) -> dict[str, Any]:
         """The sum and the rows."""
         rows = [list(row) for row in self._rows]
-        return {"spent": self.spent, "rows": rows, "recent": self._rows.maxlen}
+        return {
+            "spent": self.spent,
+            "gained": self.gained,
+            "rows": rows,
+            "recent": self._rows.maxlen,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-        self.spent = float(state["spent"])
+        self.spent, self.gained = float(state["spent"]), float(state["gained"])
         rows = [(float(gain), float(work)) for gain, work in state["rows"]]
         self._rows = deque(rows, maxlen=int(state["recent"]))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BLIND = 20  # steps in a row whose promise is lost in the round-off of f, before it is enough
 LONGEST = 1e100  # of a step, where the radius is infinite and the model has no minimiser
+NOWHERE = 0.5 * LONGEST  # a minimiser that far away is none
 REACHED = 1e-3  # the ball counts as reached when less than this fraction of it is left
 
 
@@ -63,7 +64,7 @@ class RegionSettings(Settings):
         ge=1e-100,
         allow_inf_nan=True,
         description="the radius of the first iteration; by default min(‖θ‖, |f|/‖g‖); inf: steps "
-        "have no bound until one is rejected",
+        "have no bound until one is rejected, or a model has no minimiser",
     )
 
 
@@ -94,7 +95,7 @@ class Region:
         accepted = rejected = refuted = non_finite = 0
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
-            candidate = proposer.propose(problem, point, min(self.radius, self.room, LONGEST))
+            candidate = self._proposed(problem, point, proposer)
             if math.isnan(candidate.predicted):  # the curvature is not finite at this point
                 self._refuse()
                 ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
@@ -132,6 +133,14 @@ class Region:
             refuted=refuted,
             non_finite=non_finite,
         )
+
+    def _proposed(self, problem: Problem, point: Point, proposer: Proposer) -> Candidate:
+        """The candidate; where no bound was wanted, but its model has no minimiser, with one."""
+        found = proposer.propose(problem, point, min(self.radius, self.room, LONGEST))
+        if math.isinf(self.radius) and not (found.norm < NOWHERE and found.predicted >= 0.0):
+            self.radius = self._first = first_radius(point, problem.geometry)
+            found = proposer.propose(problem, point, min(self.radius, self.room))
+        return found
 
     def _judge(
         self,

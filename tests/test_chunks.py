@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ddopt.decomposition.layers import Layers
+from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial
 from ddopt.method.engine import Engine
@@ -75,8 +76,9 @@ def test_a_chunked_run_computes_no_value_twice(small_regression):
         return problem._sums(named, samples)
 
     small = problem._but(_sums=sums, chunk=10)
-    report = TrustRegion().solve(small, small.both(theta), float("inf"), 10)
-    assert passes == 4 * (1 + report.evaluations)
+    meter = Meter()
+    TrustRegion().solve(Metered(small, meter), small.both(theta), float("inf"), 10)
+    assert passes == 4 * (1 + meter.total)
 
 
 def test_chunks_of_two_terms_keep_their_shares():

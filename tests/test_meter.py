@@ -14,8 +14,10 @@ import torch
 from ddopt.evaluation import meter
 from ddopt.evaluation.autograd import AutogradProblem
 from ddopt.evaluation.problem import Samples
+from ddopt.evaluation.question import answered
 from ddopt.executor import Serial, shared
 from ddopt.method.engine import Engine
+from ddopt.method.local import LocalSolves
 from ddopt.numerics.space import Layout
 from ddopt.pipeline.curvature import StagedCurvature
 from ddopt.pipeline.stage import Stage
@@ -145,16 +147,31 @@ class Counting(AutogradProblem):
         return X
 
 
+class Alone(LocalSolves):
+    """Local solves that tell the tally when a subdomain is on its own."""
+
+    def __init__(self, parts, executor, engine):
+        improving = engine.parts.global_pass is not None
+        super().__init__(parts, executor, blind=engine.blind, improving=improving)
+        self.engine = engine
+
+    def _asking(self, solver, subdomain, problem, point, ball):
+        asking = super()._asking(solver, subdomain, problem, point, ball)
+        if subdomain.whole:
+            return (yield from asking)
+        with self.engine.tally.alone(subdomain.index):
+            return answered(asking)
+
+
 class Watched(Engine):
     """An engine that tells the tally when a subdomain is on its own."""
 
     tally = None
 
-    def _solve(self, parts, problem, point, subdomain, ball):
-        if subdomain.whole:
-            return super()._solve(parts, problem, point, subdomain, ball)
-        with self.tally.alone(subdomain.index):
-            return super()._solve(parts, problem, point, subdomain, ball)
+    def __init__(self, parts, executor, shares):
+        super().__init__(parts, executor, shares)
+        if self.local is not None:
+            self.local = Alone(parts.preconditioner, executor, self)
 
     def step(self, problem):
         parts = self.parts.preconditioner

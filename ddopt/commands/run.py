@@ -94,8 +94,7 @@ def rehearse(settings: RunConfig) -> None:
 
 def launch(processes: int) -> None:
     """Start this very command in so many processes, with torchrun's own launcher."""
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-
+    from ddopt.executor.backends import SignalException
     from ddopt.executor.launch import launch as start
 
     arguments, skip = [], False

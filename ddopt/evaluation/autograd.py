@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -96,6 +96,28 @@ class AutogradProblem(Problem):
         if self.chunk is None or len(self.samples) <= self.chunk:
             return [self]
         return [self.share(piece) for piece in self.samples.chunks(self.chunk)]
+
+    @property
+    def chunked(self) -> bool:
+        """Whether its samples are more than one pass takes."""
+        return len(self._pieces) > 1
+
+    @property
+    def origin(self) -> Hashable:
+        """What its loss is computed by; the same for all parts, shares and restrictions of it."""
+        return self._redraw or self._sums
+
+    @property
+    def kind(self) -> Hashable:
+        """What evaluations have in common that differ in θ and in which samples they see."""
+        held = self._held
+        fixed = None if held is None else (tuple(held.moving), held.theta.data_ptr())
+        counts = self.samples.counts if self.samples is not None else None
+        return self._sums, self.layout, counts, self._counts, fixed
+
+    def over(self, samples: Samples) -> AutogradProblem:
+        """The same formula, with the same divisors, on as many other samples."""
+        return self._but(samples=samples)
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate f; the graph is kept until the gradient is taken or the point is dropped.

@@ -81,20 +81,12 @@ class Metered(Derived):
         return found
 
     def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        """A point that is seen has been evaluated: one."""
+        self._charge(1.0)
         return point
 
     def _charge(self, price: float) -> None:
         self.meter.charge(price * self.problem.cost, price * self.problem.path)
-
-    def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate f, and charge one."""
-        self._charge(1.0)
-        return super().at(theta)
-
-    def both(self, theta: torch.Tensor) -> Point:
-        """Evaluate f and its gradient, and charge one."""
-        self._charge(1.0)
-        return super().both(theta)
 
     def ability(self, kind: type[Kind]) -> Kind | None:
         """The problem inside as a ``kind``; its own methods are charged as it says."""

@@ -10,7 +10,7 @@ import torch
 
 from ddopt.decomposition.data import deal
 from ddopt.evaluation.derived import Derived, Frozen
-from ddopt.evaluation.problem import Operator, Point, Problem, Samples
+from ddopt.evaluation.problem import Inside, Operator, Point, Problem, Samples
 from ddopt.executor.rows import Rows
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
@@ -91,6 +91,14 @@ class Split(Derived):
     def both(self, theta: torch.Tensor) -> Point:
         """The same, where the gradient will be asked for."""
         return self._added(theta, {d: share.both(theta) for d, share in self._shares.items()})
+
+    def opened(self, theta: torch.Tensor) -> Inside | None:  # type: ignore[override]
+        """The shares, where all of them are here."""
+        if self.executor.size > 1:
+            return None
+        own = list(self._shares)
+        places = [(share, theta) for share in self._shares.values()]
+        return places, lambda points: self._added(theta, dict(zip(own, points, strict=True)))
 
     def _added(self, theta: torch.Tensor, points: dict[int, Point]) -> Point:
         own = {d: [p.value, p.epsilon] for d, p in points.items()}

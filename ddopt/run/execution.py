@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 
 def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -> StopReason:
     """Train as ``config`` says; on rank 0 ``folder`` receives the results."""
-    connected = connect(device_of(config), config.reduction, config.threads)
+    chosen: Any = config.executor
+    here = chosen.build() if chosen.component.alone else None
+    connected = connect(device_of(config), config.reduction, config.threads, here)
     with connected as executor, one_thread():  # of BLAS: NumPy's last bits depend on it
+        if here is None and executor.size == 1:
+            raise ValueError(
+                f"executor = {chosen.component.name!r} needs several processes: start them with "
+                "--processes or torchrun, or leave executor out"
+            )
         run = Run(config, executor, folder if executor.rank == 0 else None)
         state = _saved(folder, run) if resume and folder is not None else None
         if run.folder is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from ddopt.executor import shared
+from ddopt.executor.objects import collected
 from ddopt.method import contract
 from ddopt.method.engine import Engine
 from ddopt.run import chance, checkpoint, record, shards
@@ -321,10 +322,4 @@ def device_of(config: RunConfig) -> torch.device:
 
 def _collected(executor: Executor, solvers: dict[int, Any]) -> dict[int, Any]:
     """The solvers' states of all processes, by subdomain, on rank 0."""
-    if executor.size == 1:
-        return solvers
-    import torch.distributed as dist
-
-    parts: list[Any] | None = [None] * executor.size if executor.rank == 0 else None
-    dist.gather_object(solvers, parts)
-    return {d: state for part in parts or [] for d, state in part.items()}
+    return {d: state for part in collected(executor, solvers) for d, state in part.items()}

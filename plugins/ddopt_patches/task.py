@@ -266,7 +266,8 @@ class PatchTask(DifferentialTask):
         every = self.problem.system.rows
         inside = [one for one in every if one.equation is every[0].equation]
         (weights,) = self.problem.named(theta).values()
-        total = sum(float(one.residuals(weights).square().sum()) for one in inside)
+        pieces = (piece for one in inside for piece in one.pieces())
+        total = sum(float(one.residuals(weights).square().sum()) for one in pieces)
         return total, sum(float(one.roots.square().sum()) for one in inside)
 
     @torch.no_grad()

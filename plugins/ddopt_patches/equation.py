@@ -29,8 +29,8 @@ MOST = 4  # the highest order of an equation; windows have three continuous deri
 PROBES = 8  # points at which an equation is examined
 CHUNK = 50_000  # points of one evaluation
 ELSEWHERE = (
-    "train a network on it instead, by ddopt_pinn.compile, which also takes one of "
-    "ddopt_patches.fbpinn"
+    "take the problem without patches, or train the network on patches by "
+    "model.compile(ddopt.TrustRegion(net.parameters()))"
 )
 
 

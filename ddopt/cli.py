@@ -13,12 +13,15 @@ from ddopt.commands.errors import INTERRUPTED
 from ddopt.setup.limits import brief
 
 COMMANDS = {
+    "init": "Write a run file to begin with.",
     "run": "Train what a run file describes.",
     "resume": "Continue a run from its last checkpoint.",
     "compare": "Compare strategies with other optimizers at an equal budget.",
     "show-config": "Print a run file with everything that it leaves to defaults.",
     "plugins": "List plugins, and the names that they register.",
     "problems": "List the problems that can be trained.",
+    "options": "Print every option, with its default and its meaning.",
+    "schema": "Print the JSON schema of run files, for editors.",
     "doctor": "Show versions, devices, and what is missing.",
 }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ddopt.commands import options
+from ddopt.commands import arguments
 from ddopt.commands.errors import INTERRUPTED, courteous
 from ddopt.setup.limits import brief
 
@@ -24,7 +24,7 @@ MOST_RATES = 1000
 
 @click.command("compare")
 @click.argument("config", type=click.Path(path_type=Path), metavar="CONFIG")
-@options.changes
+@arguments.changes
 @click.option(
     "--against",
     default="adam,lbfgs",
@@ -39,8 +39,8 @@ MOST_RATES = 1000
     metavar="NAMES",
     help="More strategies; NAME:N is one with N subdomains, for example sapts_d:4.",
 )
-@click.option("--evaluations", type=options.Amount(), help="Budget of each run.")
-@click.option("--seconds", type=options.Amount(), help="Budget in seconds.")
+@click.option("--evaluations", type=arguments.Amount(), help="Budget of each run.")
+@click.option("--seconds", type=arguments.Amount(), help="Budget in seconds.")
 @click.option("--seeds", type=click.IntRange(min=1, max=10_000), default=3, show_default=True)
 @click.option(
     "--rates",
@@ -51,11 +51,11 @@ MOST_RATES = 1000
 )
 @click.option(
     "--every",
-    type=options.Amount(),
+    type=arguments.Amount(),
     help="Evaluations between two measurements; by default 1 % of the budget, or 10.",
 )
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder.")
-@options.plugin_files
+@arguments.plugin_files
 def command(
     config: Path,
     changes: tuple[str, ...],

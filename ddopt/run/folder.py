@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.run import files, record
-from ddopt.run.progress import Progress
+from ddopt.run.progress import Display, Progress
 from ddopt.setup.config import RunConfig, dumps, load
 
 if TYPE_CHECKING:
@@ -22,10 +22,11 @@ FREE = ("stop", "output")  # what a resumed run may change without changing its 
 class Folder:
     """``config.toml``, ``metrics.jsonl``, ``summary.json``, checkpoints and figures of a run."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, display: Display | None = None) -> None:
+        """``display`` shows the lines instead of the table of a run."""
         self.path = path
         self._record: record.Record | None = None
-        self._progress: Progress | None = None
+        self._display = display
 
     def open(self, config: RunConfig, iteration: int) -> None:
         """Begin to write; what was recorded after ``iteration`` is dropped (-1: everything).
@@ -42,21 +43,21 @@ class Folder:
         files.write_text(self.path / CONFIG, dumps(config))
         record.cut(self.path, iteration, config.output.measure_every)
         self._record = record.Record(self.path)
-        self._progress = Progress(config.stop)
+        self._display = self._display or Progress(config.stop)
 
     def write(self, line: dict[str, Any]) -> None:
         """Record one line, and show it."""
         assert self._record is not None, "open() comes first"
-        assert self._progress is not None, "open() comes first"
+        assert self._display is not None, "open() comes first"
         self._record.write(line)
-        self._progress.show(line)
+        self._display.show(line)
 
     def close(self) -> None:
         """End the record and the display."""
         if self._record is not None:
             self._record.close()
-        if self._progress is not None:
-            self._progress.close()
+        if self._display is not None:
+            self._display.close()
 
     def discard(self) -> None:
         """Take back what ``open`` made, for a run that could not take its first step."""

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ddopt.figures import save
+from ddopt.palette import BLUE, BRICK, MUTED, PLUM
 from ddopt_pinn.convergence import convergence
 
 if TYPE_CHECKING:
     from ddopt_pinn.differential import DifferentialTask
 
-BLUE, ORANGE, GREY, PURPLE = "#2166ac", "#d6604d", "#666666", "#6a51a3"
 RESIDUAL = r"$|\mathcal{N}[u_\theta]|$"
 RANGE = 1e-3  # of residuals: below, a map shows where they change their sign, and nothing else
 TINY = 1e-16  # the smallest number on a logarithmic axis
@@ -47,8 +48,7 @@ def draw(
         with library.rc_context(STYLE):
             sheet = figure(figsize=_size(task))
             _Sheet(task, theta, component).fill(sheet, metrics)
-            sheet.savefig(file, dpi=DOTS)
-        files.append(file)
+            files.append(save(sheet, file, DOTS))
     return files
 
 
@@ -158,16 +158,16 @@ class _Sheet:
         panel.set_title("Solution")
         if self.reference is not None:
             assert self.prediction is not None
-            panel.plot(x, self.reference, color=GREY, lw=4, alpha=0.45, label=f"reference ${u}$")
+            panel.plot(x, self.reference, color=MUTED, lw=4, alpha=0.45, label=f"reference ${u}$")
             error = panels["error"]
-            error.plot(x, self.prediction - self.reference, color=ORANGE, lw=1.4)
-            error.axhline(0.0, color=GREY, lw=0.8)
+            error.plot(x, self.prediction - self.reference, color=BRICK, lw=1.4)
+            error.axhline(0.0, color=MUTED, lw=0.8)
             error.set_title("Pointwise error")
             error.set(xlabel=f"${self.axes[0]}$", ylabel=rf"${u}_\theta - {u}$")
         panel.plot(x, self.prediction, color=BLUE, lw=1.6, label=rf"network ${u}_\theta$")
         panel.set(xlabel=f"${self.axes[0]}$", ylabel=f"${u}$")
         panel.legend(frameon=False)
-        panels["residual"].semilogy(x, np.maximum(self.residual, TINY), color=PURPLE, lw=1.4)
+        panels["residual"].semilogy(x, np.maximum(self.residual, TINY), color=PLUM, lw=1.4)
         panels["residual"].set_title("Residual of the equation")
         panels["residual"].set(xlabel=f"${self.axes[0]}$", ylabel=RESIDUAL)
         for one in panels.values():

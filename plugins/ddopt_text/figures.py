@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from ddopt.figures import BLUE, INK, MUTED, ORANGE, Curve, Panel, course, figure, heading, save
+from ddopt.figures import Curve, Panel, course, figure, heading, save
+from ddopt.palette import BLUE, BRICK, INK, MUTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ PANELS = [
     ),
     Panel(
         "validation perplexity",
-        (Curve("perplexity", "validation", ORANGE, best="lowest"),),
+        (Curve("perplexity", "validation", BRICK, best="lowest"),),
         logarithmic=True,
     ),
 ]

@@ -6,20 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.figures import (
-    BLUE,
-    FAINT,
-    INK,
-    MUTED,
-    ORANGE,
-    SEQUENTIAL,
-    Curve,
-    Panel,
-    course,
-    figure,
-    heading,
-    save,
-)
+from ddopt.figures import SEQUENTIAL, Curve, Panel, course, figure, heading, save
+from ddopt.palette import BLUE, BRICK, FAINT, INK, MUTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +27,7 @@ PANELS = [
         ),
         logarithmic=True,
     ),
-    Panel("test accuracy", (Curve("accuracy", "test", ORANGE, best="highest"),), percent=True),
+    Panel("test accuracy", (Curve("accuracy", "test", BRICK, best="highest"),), percent=True),
 ]
 
 
@@ -78,7 +66,7 @@ def predictions(
             guess, truth = task.classes[predicted[i]], task.classes[labels[i]]
             good = guess == truth
             text = f"{guess}  {sure[i]:.0%}" if good else f"{guess}  {sure[i]:.0%}\nis {truth}"
-            axes.set_xlabel(text, fontsize=8.5, color=INK if good else ORANGE, labelpad=3)
+            axes.set_xlabel(text, fontsize=8.5, color=INK if good else BRICK, labelpad=3)
     return made
 
 

@@ -42,7 +42,6 @@ def test_an_activation_that_deepxde_does_not_have_is_told():
 CAUSES = {
     "DDE_BACKEND": ("jax", "DDE_BACKEND is 'jax', but ddopt trains PyTorch networks"),
     "OMPI_COMM_WORLD_SIZE": ("2", "cannot be imported under mpirun"),
-    "MPLBACKEND": ("none_such", "matplotlib, which refuses MPLBACKEND=none_such: unset it"),
 }
 
 

@@ -69,7 +69,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            click.echo("interrupted; ddopt resume RUN goes on from the last checkpoint", err=True)
             ctx.exit(INTERRUPTED)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
@@ -94,7 +94,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; a warning is one line."""
+    """Run the command line; a warning is one line, and torch's are for who calls torch."""
+    warnings.filterwarnings("ignore", module=r"torch(\.|$)")
     warnings.showwarning = _show_warning
     cli(prog_name="ddopt")
 

@@ -71,6 +71,8 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
         from ddopt.run.report import closing
 
         click.echo(closing(path))
+        if reason is StopReason.INTERRUPTED:
+            click.echo(f"to go on: ddopt resume {path}")
         click.echo(path)
     if reason is StopReason.INTERRUPTED:
         sys.exit(INTERRUPTED)

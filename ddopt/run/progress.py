@@ -20,7 +20,7 @@ MERITS = ("error", "accuracy", "validation_loss")  # what a problem reports, as 
 KEPT = ("iteration", "loss", *MERITS, "evaluations", "radius", "ratio", "rejected", "accepted")
 HEADS = {"iteration": "iter", "evaluations": "evals", "validation_loss": "validation"}
 ROWS = 12  # of the live table
-BAR = 24  # characters of the bar
+BAR = 40  # characters of the bar
 LIMITS = (("iterations", "iteration"), ("evaluations", "evaluations"), ("seconds", "seconds"))
 
 
@@ -97,9 +97,10 @@ class Progress:
         if self._merit and self._measured != line["iteration"]:
             merits = ", ".join(f"{key} {value}" for key, value in self._merit.items())
             words += f"\n{merits} (iteration {self._measured})"
-        below = Table.grid(padding=(0, 1))
-        bar = [ProgressBar(total=1.0, completed=done, width=BAR)] if done is not None else []
-        below.add_row(*bar, Text(words))
+        below = Table.grid()
+        if done is not None:
+            below.add_row(ProgressBar(total=1.0, completed=done, width=BAR))
+        below.add_row(Text(words))
         return Group(self._table(), below)
 
     def _table(self) -> Table:

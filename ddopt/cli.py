@@ -17,7 +17,7 @@ COMMANDS = {
     "run": "Train what a run file describes.",
     "resume": "Continue a run from its last checkpoint.",
     "compare": "Compare strategies with other optimizers at an equal budget.",
-    "plot": "Draw the figures of runs and comparisons again, also as PDF or SVG.",
+    "plot": "Draw the figures of runs and comparisons again.",
     "show-config": "Print a run file with everything that it leaves to defaults.",
     "plugins": "List plugins, and the names that they register.",
     "problems": "List the problems that can be trained.",

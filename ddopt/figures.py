@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ddopt.palette import BLUE, FAINT, INK, MUTED
+from ddopt.setup.extras import installing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +51,7 @@ def figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"figures need matplotlib, but there is no {error.name!r}: pip install 'ddopt[plot]'"
+            f"figures need matplotlib, but there is no {error.name!r}: {installing('plot')}"
         ) from error
     made = Figure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(made)
@@ -74,6 +76,16 @@ def save(made: Figure, path: Path, dots: int = 160) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     made.savefig(path, dpi=dots)
     return path
+
+
+def ran(folder: Path) -> str:
+    """What was run, for a title: the method, N and the seed; empty where no run lies there."""
+    path = folder / "summary.json"
+    if not path.exists():
+        return ""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    words = [told["strategy"], f"N = {told['subdomains']}" if told["subdomains"] > 1 else ""]
+    return ", ".join([*filter(None, words), f"seed {told['seed']}"])
 
 
 def heading(made: Figure, title: str, detail: str = "") -> None:

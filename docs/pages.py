@@ -7,6 +7,7 @@ they cannot lag behind it. Formulas become MathML here, so that no page needs a 
 from __future__ import annotations
 
 import html
+import posixpath
 import re
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parent.parent
-OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+((?!docs/)[^)#]*)(#[^)]*)?\)")
+UPWARDS = re.compile(r"\[([^\]]*)\]\(((?:\.\./)+[^)#]*)(?:#[^)]*)?\)")
 ROOTED = re.compile(r"\[([^\]]*)\]\([A-Z_]+(?:\.md)?\)")  # links to files beside the README
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 API = {
@@ -73,7 +74,12 @@ def on_files(files, config):
 
 def on_page_markdown(text, page, config, files):
     """A link to a source file becomes its path: the site shows no files."""
-    return OUTSIDE.sub(lambda found: found[1], text)
+
+    def kept(found):
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), found[2]))
+        return found[1] if target.startswith("..") else found[0]
+
+    return UPWARDS.sub(kept, text)
 
 
 def on_page_content(text, page, config, files):

@@ -34,7 +34,7 @@ class Contest:
     rates: Sequence[float]
     every: float
     say: Callable[[str], None]
-    runs: int  # how many there are in all
+    runs: int = 1  # how many there are in all
     done: list[float] = field(default_factory=list)  # seconds of each that is over; 0: was kept
 
     def claim(self, config: RunConfig) -> None:

@@ -34,7 +34,9 @@ def draw(folder: Path, rows: Sequence[Row], title: str, seeds: Sequence[int]) ->
     which = ", ".join(map(str, seeds))
     band = f"median and range of seeds {which}" if len(seeds) > 1 else f"seed {which}"
     detail = f"{merit.label}: {band}"
-    found = looks((row.label.partition(",")[0], row.look) for row in rows)
+    order = sorted(range(len(rows)), key=lambda i: rows[i].subdomains)  # marks go by N
+    given = looks((rows[i].label.partition(",")[0], rows[i].look) for i in order)
+    found = [given[order.index(i)] for i in range(len(rows))]
     if len(rows) <= TOGETHER:
         made = figures.figure(11.5, 4.4)
         for column, (key, label) in enumerate(AXES):
@@ -73,7 +75,8 @@ def multiples(
                 axes.plot(*points, color=FAINT, lw=1.0, zorder=1)
         chosen = [i for i, row in enumerate(rows) if row.label.partition(",")[0] == method]
         panel(axes, [rows[i] for i in chosen], key, merit, [found[i] for i in chosen])
-        axes.set_title(method, loc="left", fontsize=10.5, color=INK)
+        title = rows[chosen[0]].title if len(chosen) == 1 else method
+        axes.set_title(title, loc="left", fontsize=10.5, color=INK)
         if len(chosen) > 1:
             axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
         if key == "seconds":

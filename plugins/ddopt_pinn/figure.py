@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ddopt.figures import save
+from ddopt.figures import ran, save
 from ddopt.palette import BLUE, BRICK, MUTED, PLUM
-from ddopt_pinn.convergence import convergence
+from ddopt.setup.extras import installing
+from ddopt_pinn.convergence import convergence, unknowns
 
 if TYPE_CHECKING:
     from ddopt_pinn.differential import DifferentialTask
@@ -47,7 +48,7 @@ def draw(
         file = folder / ("figure.png" if len(task.outputs) == 1 else f"figure-{name}.png")
         with library.rc_context(STYLE):
             sheet = figure(figsize=_size(task))
-            _Sheet(task, theta, component).fill(sheet, metrics)
+            _Sheet(task, theta, component).fill(sheet, metrics, ran(folder))
             files.append(save(sheet, file, DOTS))
     return files
 
@@ -64,7 +65,7 @@ def matplotlib() -> tuple[Any, Any]:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"figures need matplotlib, but there is no {error.name!r}. "
-            "Install it with: pip install 'ddopt[plot]'"
+            f"Install it with: {installing('plot')}"
         ) from error
 
     def make(**options: Any) -> Any:
@@ -137,9 +138,9 @@ class _Sheet:
         words += [f"${axis} = {centre[axis]:g}$" for axis in held]
         return ", ".join(words)
 
-    def fill(self, sheet: Any, metrics: list[dict[str, Any]]) -> None:
-        """Draw everything."""
-        sheet.suptitle(self._title(), fontsize=13)
+    def fill(self, sheet: Any, metrics: list[dict[str, Any]], words: str) -> None:
+        """Draw everything; ``words`` say what was run."""
+        sheet.suptitle("\n".join(filter(None, [self._title(), words])), fontsize=13)
         if self.reference is None:
             places = [["prediction", "residual"], ["evaluations", "seconds"]]
         elif len(self.axes) == 1:
@@ -147,10 +148,14 @@ class _Sheet:
             places = [upper, ["evaluations"] * 3 + ["seconds"] * 3]
         else:
             places = [["prediction", "reference", "error"], ["residual", "evaluations", "seconds"]]
+        if self.task.unknowns:  # what is sought takes the place of the second convergence
+            places[-1] = ["unknowns" if place == "seconds" else place for place in places[-1]]
         panels = sheet.subplot_mosaic(places)
         draw_fields = self._lines if len(self.axes) == 1 else self._fields
         draw_fields(sheet, panels)
         convergence(panels, metrics, self.task.counted)
+        if self.task.unknowns:
+            unknowns(panels["unknowns"], metrics, list(self.task.unknowns), self.task.truth)
 
     def _lines(self, _: Any, panels: dict[str, Any]) -> None:
         (x,), u = self.ticks, self.symbol

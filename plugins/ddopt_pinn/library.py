@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ddopt.setup.extras import installing
 from ddopt.setup.limits import brief
 from ddopt_pinn.late import imported_late
 
@@ -55,7 +56,7 @@ def load() -> Any:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"this problem is set up through DeepXDE, but there is no {error.name!r}. "
-            "Install it with: pip install 'ddopt[pinn]'"
+            f"Install it with: {installing('pinn')}"
         ) from error
     finally:
         if torch.get_default_device() != device:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ddopt.figures import save
+from ddopt.figures import ran, save
 from ddopt.palette import BLUE, BRICK, MUTED, OCHRE, PLUM
 from ddopt_pinn.convergence import convergence
 from ddopt_pinn.figure import DOTS, STYLE, matplotlib
@@ -37,7 +37,8 @@ def draw(
     v = task.tests.values(task.ticks)
     with library.rc_context(STYLE):
         sheet = figure(figsize=(13.0, 7.0))
-        sheet.suptitle("Antiderivatives of Gaussian random fields, by a DeepONet", fontsize=13)
+        heading = ["Antiderivatives of Gaussian random fields, by a DeepONet", ran(folder)]
+        sheet.suptitle("\n".join(filter(None, heading)), fontsize=13)
         places = [["input", "output", "error"], ["histogram", "evaluations", "seconds"]]
         panels = sheet.subplot_mosaic(places)
         names = ("first quartile", "median", "third quartile", "worst")

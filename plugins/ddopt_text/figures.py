@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from ddopt.figures import Curve, Panel, course, figure, heading, save
+from ddopt.figures import Curve, Panel, course, figure, heading, ran, save
 from ddopt.palette import BLUE, BRICK, INK, MUTED
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def draw(
     measured = task.validate(theta)
     loss, perplexity = measured["validation_loss"], measured["perplexity"]
     said = f"validation loss {loss:.3f}, perplexity {perplexity:.2f}"
+    said = "; ".join(filter(None, [ran(folder), said]))
     written = task.generate(theta, "\n", 700)
     drawn = [save(page(task.title, written, said), folder / "sample.png")]
     if metrics:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.figures import SEQUENTIAL, Curve, Panel, course, figure, heading, save
+from ddopt.figures import SEQUENTIAL, Curve, Panel, course, figure, heading, ran, save
 from ddopt.palette import BLUE, BRICK, FAINT, INK, MUTED
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def draw(
     labels = task.test.labels.cpu()
     right = float((scores.argmax(1) == labels).double().mean())
     said = f"{right:.2%} of {len(labels):,} test images right"
+    said = "; ".join(filter(None, [ran(folder), said]))
     drawn = [
         save(predictions(task, scores, labels, said), folder / "predictions.png"),
         save(confusion(task, scores.argmax(1), labels, said), folder / "confusion.png"),

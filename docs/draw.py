@@ -13,7 +13,7 @@ from ddopt.palette import BLUE, BRICK, FAINT, INK, MUTED, OCHRE, OLIVE, SKY
 HERE = Path(__file__).parent / "images"
 PARTS = (BLUE, BRICK, OCHRE, OLIVE)
 START = np.array([-0.55, 0.55])  # θ_k, but of the balls:
-STEEP = np.array([-0.2, 0.62])
+STEEP = np.array([-0.2, 0.8])
 
 
 def f(x, y):
@@ -123,7 +123,7 @@ def ball():
     g, b = gradient(start), hessian(start)
     for axes, radius, title in zip(
         made.subplots(1, 2),
-        (0.98, 0.42),
+        (1.1, 0.42),
         ("A ball too large for the model", "A smaller ball"),
         strict=True,
     ):

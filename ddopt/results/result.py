@@ -119,9 +119,10 @@ class Result:
 
         Only ``stop`` and ``output`` can be changed. Raises ``ValueError`` otherwise.
         """
-        from ddopt.results.training import carry_on
+        from ddopt.results.resuming import carry_on
 
-        return carry_on(self.folder, changes)
+        carry_on(self.folder, changes)
+        return Result(self.folder)
 
     def __repr__(self) -> str:
         """Name the problem, the method and what they came to."""

@@ -39,15 +39,3 @@ def train(
     folder = new_path(name, Path(out) if out is not None else None)
     execute(settings, Folder(folder, None if show else Silence()))
     return Result(folder)
-
-
-def carry_on(folder: Path, changes: Mapping[str, Any]) -> Result:
-    """Continue a run with a longer ``stop`` or another ``output``."""
-    from ddopt.run.execution import execute
-    from ddopt.run.folder import CONFIG, Folder, load_again, refuse_changes
-    from ddopt.setup.config import load_given
-
-    settings = load_given(folder / CONFIG, changes)
-    refuse_changes(folder, load_again(folder), settings)
-    execute(settings, Folder(folder), resume=True)
-    return Result(folder)

@@ -40,7 +40,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The documentation, in build/site. A link that leads nowhere, or any other warning, is an error.
+# The documentation, in build/site; `python -m http.server -d build/site` shows it with its search. A link that leads nowhere, or any other warning, is an error.
 docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 

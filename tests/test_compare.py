@@ -84,7 +84,7 @@ def test_another_problem_does_not_mix_with_a_comparison(tmp_path):
 
 def test_a_baseline_that_ends_by_itself_says_why(tmp_path):
     done = compare(tmp_path, "--against", "lbfgs", "--evaluations", 400)
-    lines = [line for line in done.output.splitlines() if line.startswith("lbfgs, seed ")]
+    lines = [line for line in done.output.splitlines() if "] lbfgs, seed " in line]
     assert [line.rpartition(", ")[2] for line in lines] == ["stop reason line_search"] * 2
 
 

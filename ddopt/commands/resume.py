@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from ddopt.commands import options
+from ddopt.commands import arguments
 from ddopt.commands.errors import courteous
 from ddopt.commands.run import carry_out, launch
 
 
 @click.command("resume")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="RUN")
-@options.changes
-@options.processes
-@options.plugin_files
+@arguments.changes
+@arguments.processes
+@arguments.plugin_files
 def command(
     folder: Path, changes: tuple[str, ...], processes: int, plugin_files: tuple[Path, ...]
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ddopt.commands import options
+from ddopt.commands import arguments
 from ddopt.commands.errors import INTERRUPTED, NOT_FINITE, UserError, courteous
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("config", type=click.Path(path_type=Path), metavar="CONFIG")
-@options.changes
+@arguments.changes
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder.")
-@options.processes
-@options.plugin_files
+@arguments.processes
+@arguments.plugin_files
 @click.option("--dry-run", is_flag=True, help="Set everything up, take one step, write nothing.")
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Continue the run in DIR."
@@ -74,6 +74,8 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
         if folder.complete:
             click.echo("\nNothing was left to do: the run had ended before, as it says below.")
         click.echo(closing(path))
+        if reason is StopReason.INTERRUPTED:
+            click.echo(f"to go on: ddopt resume {path}")
         click.echo(path)
     if reason is StopReason.INTERRUPTED:
         sys.exit(INTERRUPTED)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from typing import TYPE_CHECKING, cast
 
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from ddopt.compare.baseline import Baseline
     from ddopt.compare.entry import Opponent, Strategy
+    from ddopt.compare.ticker import Ticker
     from ddopt.sampling import Sampling
     from ddopt.setup.config import RunConfig, Stop
     from ddopt.task import Task
@@ -52,18 +51,17 @@ def warm(config: RunConfig) -> None:
     torch.optim.SGD([torch.nn.Parameter(task.initial.clone())], lr=1.0)
 
 
-def own(strategy: Strategy, folder: Path) -> bool:
+def own(strategy: Strategy, folder: Path, ticker: Ticker) -> bool:
     """Run a strategy, or go on with a run that was interrupted; False if it was again."""
     config = strategy.config
     begun = (folder / CONFIG).exists()
     if begun:
         refuse_changes(folder, load_again(folder), config)
-    with contextlib.redirect_stdout(io.StringIO()):  # the comparison has lines of its own
-        reason = execute(config, Folder(folder), resume=begun)
+    reason = execute(config, Folder(folder, ticker), resume=begun)
     return reason is not StopReason.INTERRUPTED
 
 
-def other(opponent: Opponent, folder: Path, every: float) -> None:
+def other(opponent: Opponent, folder: Path, every: float, ticker: Ticker) -> None:
     """Run a baseline; its record is written when it is over, the summary last."""
     config = opponent.config
     torch.set_num_threads(config.threads)
@@ -74,12 +72,14 @@ def other(opponent: Opponent, folder: Path, every: float) -> None:
     sampling = cast("Sampling", config.sampling.build()) if baseline.mini else None
     if sampling is not None:
         sampling.prepare(config.seed)
-    f = Objective(task, sampling, config.stop, every)
+    f = Objective(task, sampling, config.stop, every, ticker.show)
     with one_thread():
         try:
             reason = baseline.minimise(f)
         except Spent as spent:
             reason = str(spent)
+        finally:
+            ticker.close()
         f.finish()
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(record.strict(line)) + "\n" for line in f.lines)

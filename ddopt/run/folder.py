@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.run import files, record
-from ddopt.run.progress import Progress
+from ddopt.run.progress import Display, Progress
 from ddopt.setup.config import RunConfig, dumps, load
 
 if TYPE_CHECKING:
@@ -22,10 +22,11 @@ FREE = ("stop", "output")  # what a resumed run may change without changing its 
 class Folder:
     """``config.toml``, ``metrics.jsonl``, ``summary.json``, checkpoints and figures of a run."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, display: Display | None = None) -> None:
+        """``display`` shows the lines instead of the table of a run."""
         self.path = path
         self._record: record.Record | None = None
-        self._progress: Progress | None = None
+        self._display = display
         self.complete = False  # whether the run had ended before: nothing was left to do
 
     def open(self, config: RunConfig, iteration: int) -> None:
@@ -42,7 +43,7 @@ class Folder:
             ) from None
         files.write_text(self.path / CONFIG, dumps(config))
         record.cut(self.path, iteration)
-        self._progress = Progress(config.stop)
+        self._display = self._display or Progress(config.stop)
 
     def settle(self, measured: dict[str, float]) -> None:
         """Let the last line be that of a run which ends there, or goes on: ``{}``."""
@@ -50,18 +51,18 @@ class Folder:
 
     def write(self, line: dict[str, Any]) -> None:
         """Record one line, and show it."""
-        assert self._progress is not None, "open() comes first"
+        assert self._display is not None, "open() comes first"
         if self._record is None:
             self._record = record.Record(self.path)
         self._record.write(line)
-        self._progress.show(line)
+        self._display.show(line)
 
     def close(self) -> None:
         """End the record and the display."""
         if self._record is not None:
             self._record.close()
-        if self._progress is not None:
-            self._progress.close()
+        if self._display is not None:
+            self._display.close()
 
     def discard(self) -> None:
         """Take back what ``open`` made, for a run that could not take its first step."""

@@ -17,7 +17,7 @@ from ddopt.setup.limits import NESTED, brief, refuse_extremes
 from ddopt.setup.options import complete, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class ConfigError(ValueError):
@@ -122,16 +122,19 @@ class RunConfig(Settings):
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a config comes from, for messages."""
+    """Where a config comes from, for messages; ``file`` is None for a table of Python."""
 
-    file: Path
+    file: Path | None
     changed: list[tuple[list[str], Any]]  # the overrides
+    by: str = "on the command line"  # who gave them
 
     def blame(self, key: str) -> str:
         """The file, or the override that set the key."""
         path = key.split(".")
         by_hand = any(path[: len(changed)] == changed for changed, _ in self.changed)
-        return f"{key} on the command line" if by_hand else f"{self.file}: {key}".rstrip(": ")
+        if by_hand or self.file is None:
+            return f"{key} {self.by if by_hand else ''}".rstrip()
+        return f"{self.file}: {key}".rstrip(": ")
 
 
 def load(
@@ -146,6 +149,29 @@ def load(
         source = _Source(file, [overrides.parse(change) for change in changes])
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    return _settled(table, source, plugin_files)
+
+
+def load_given(given: Path | Mapping[str, Any], changes: Mapping[str, Any]) -> RunConfig:
+    """The config of a run file, or of a table in its form, with dotted keys set to values.
+
+    The values are Python's, and components may be given as objects. Raises ``ConfigError``.
+    """
+    file = given if isinstance(given, Path) else None
+    table = read(given) if isinstance(given, Path) else dict(given)
+    changed = [(key.split("."), value) for key, value in changes.items()]
+    try:
+        refuse_extremes(table)
+        for path, value in changed:
+            refuse_extremes({path[-1]: value}, ".".join(path[:-1]))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return _settled(table, _Source(file, changed, "in the call"), ())
+
+
+def _settled(
+    table: dict[str, Any], source: _Source, plugin_files: Iterable[str | Path]
+) -> RunConfig:
     table = overrides.apply(table, source.changed)
     table["plugins"] = _load_plugins(table.get("plugins", []), plugin_files, source)
     table = complete(RunConfig, table)
@@ -194,7 +220,8 @@ def _load_plugins(listed: Any, given: Iterable[str | Path], source: _Source) -> 
         raise ConfigError(
             f"{source.blame('plugins')}: a list of files is expected, not {brief(listed)}"
         )
-    files = [*(source.file.parent / name for name in listed), *map(Path, given)]
+    beside = source.file.parent if source.file is not None else Path()
+    files = [*(beside / name for name in listed), *map(Path, given)]
     try:
         for path in files:
             manager().load_file(path)

@@ -21,7 +21,7 @@ from ddopt.numerics.space import Parameters
 from ddopt.pipeline import StagedProblem
 from ddopt.setup.component import Settings
 from ddopt.setup.storage import alone, data_root, fetch, missing
-from ddopt.task import Setting, Task
+from ddopt.task import Setting, Task, filled
 from ddopt_text.corpus import Corpus, Windows
 from ddopt_text.gpt import GPT, Shape
 
@@ -206,6 +206,10 @@ class Language(Task):
                 chosen = scores.argmax(0, keepdim=True)
             numbers = torch.cat([numbers, chosen.to(numbers.device)])
         return self.corpus.decode(numbers)
+
+    def module(self, theta: torch.Tensor) -> torch.nn.Module:
+        """The network, from character numbers (texts, length) to scores."""
+        return filled(self.model, self.problem.named(theta))
 
     def draw(self, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
         """The course of the run, and a sample of what the network writes."""

@@ -19,7 +19,7 @@ from ddopt.numerics.space import Parameters
 from ddopt.pipeline import StagedProblem, cut
 from ddopt.setup.component import Settings
 from ddopt.setup.storage import alone, data_root, missing
-from ddopt.task import Setting, Task
+from ddopt.task import Setting, Task, filled
 from ddopt_vision import networks
 from ddopt_vision.augmentation import augmented
 from ddopt_vision.images import Images, Raw
@@ -230,6 +230,10 @@ class Classification(Task):
         finally:
             self.model.train()
         return torch.cat(passes)
+
+    def module(self, theta: torch.Tensor) -> nn.Module:
+        """The network, with the running statistics that belong to these parameters."""
+        return filled(self.model, self._at(theta))
 
     def _at(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
         """The parameters by name, and the statistics that belong to them."""

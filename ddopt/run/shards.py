@@ -2,18 +2,21 @@
 the global solver, and for each subdomain.
 
 Process 0 writes them one after the other as their owners send them, so that it never holds more
-than one piece beside its own; whoever resumes, on any number of processes, reads what it owns.
+than one piece beside its own; whoever resumes, on any number of processes, reads what it owns. What
+is sent for a checkpoint is no part of the traffic of the method, and is not counted.
 """
 
 from __future__ import annotations
 
+import pickle
 import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from ddopt.executor.sharded import Sharded
-from ddopt.run import checkpoint
+from ddopt.run import checkpoint, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,34 +63,50 @@ def put_together(tree: Any, pieces: list[list[torch.Tensor]]) -> Any:
 
 def save(folder: Path | None, run: Run, bundle: dict[str, Any]) -> None:
     """Write the checkpoint of an iteration; by all processes, ``folder`` on process 0 alone."""
-    executor, whole, engine = run.executor, run.whole, bundle["engine"]
-    solvers, memory = engine.pop("solvers"), run.engine.memory
-    if memory is None:
-        kind, geometry = STAGE, staged(run)
-        bundle, own = take_apart(bundle, geometry)
-    else:
-        kind, geometry = MEMORY, memory
-        engine["global"], own = take_apart(engine["global"], geometry)
-    row = min(geometry.count, executor.size)  # the processes of the first copy of the stages
-    parcels = [(f"{kind}-{j:04d}.pt", j % row, own.get(j)) for j in range(geometry.count)]
+    executor, whole = run.executor, run.whole
+    solvers = bundle["engine"].pop("solvers")
+    bundle, kind, own, count = _in_pieces(run, bundle)
+    row = min(count, executor.size)  # the processes of the first copy of the stages
+    parcels = [(f"{kind}-{j:04d}.pt", j % row, own.get(j)) for j in range(count)]
     parcels += [
         (f"{SUBDOMAIN}-{d:04d}.pt", executor.owner(d), solvers.get(d))
         for d in range(_subdomains(executor, solvers))
     ]
+    counters = executor.bytes_sent, executor.collectives
     place = None if folder is None else checkpoint.pieces_of(folder, run.tally.iterations)
-    if place is not None:
+    if place is None:
+        for _, owner, piece in parcels:
+            if owner == executor.rank:
+                _hand_over(executor, piece)
+    else:
+        digests = {}
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-    digests = {}
-    for name, owner, piece in parcels:
-        copied = [part.clone() for part in piece] if isinstance(piece, list) else piece
-        state = _handed(executor, copied, owner)
-        if place is not None:
-            torch.save(state, place / name)
+        for name, owner, piece in parcels:
+            state = piece if owner == 0 else _handed(executor, owner, run.initial.device)
+            checkpoint.write(place / name, state)
             digests[name] = checkpoint.digest(place / name)
+            del state
+    executor.bytes_sent, executor.collectives = counters
     if folder is not None:
         bundle |= {"pieces": digests, "lengths": getattr(whole, "lengths", [])}
         checkpoint.save(folder, run.tally.iterations, bundle)
+
+
+def _in_pieces(
+    run: Run, bundle: dict[str, Any]
+) -> tuple[dict[str, Any], str, dict[int, list[torch.Tensor]], int]:
+    """The bundle without what lies in pieces; their kind, this process's own, and how many."""
+    memory = run.engine.memory
+    if memory is not None:
+        engine = bundle["engine"]
+        engine["global"], own = take_apart(engine["global"], memory)
+        return bundle, MEMORY, own, memory.count
+    if run.problem.geometry.sharded:
+        geometry = staged(run)
+        bundle, own = take_apart(bundle, geometry)
+        return bundle, STAGE, own, geometry.count
+    return bundle, STAGE, {}, 0
 
 
 def load(folder: Path, run: Run, bundle: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +127,7 @@ def load(folder: Path, run: Run, bundle: dict[str, Any]) -> dict[str, Any]:
     if mine:
         engine = bundle["engine"]
         engine["global"] = put_together(engine["global"], read(MEMORY, mine))
-    else:
+    elif run.problem.geometry.sharded:
         bundle = put_together(bundle, read(STAGE, staged(run).owned))
     bundle["engine"]["solvers"] = {d: state for d, state in solvers if state is not None}
     return bundle
@@ -153,15 +172,46 @@ def _subdomains(executor: Executor, solvers: dict[int, Any]) -> int:
     return int(max(counts))
 
 
-def _handed(executor: Executor, state: Any, owner: int) -> Any:
-    """The state of the process ``owner``, on process 0."""
-    if owner == 0 or executor.rank not in (0, owner):
-        return state
-    import torch.distributed as dist
+def _hand_over(executor: Executor, state: Any) -> None:
+    """Send a state to process 0: first what it is made of, then its tensors one by one."""
+    tensors: list[torch.Tensor] = []
 
-    parcel, cpu = [state], torch.device("cpu")
-    if executor.rank == 0:
-        dist.recv_object_list(parcel, owner, device=cpu)
-    else:
-        dist.send_object_list(parcel, 0, device=cpu)
-    return parcel[0]
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: walk(value) for key, value in node.items()}
+        if isinstance(node, (list, tuple)):
+            return type(node)(walk(value) for value in node)
+        if not isinstance(node, torch.Tensor) or node.dtype not in (torch.float32, torch.float64):
+            return node
+        tensors.append(node.cpu())
+        return _Sent(len(tensors) - 1, node.is_cuda)
+
+    rank = executor.rank
+    frame = bytearray(pickle.dumps(walk(stored.tight(state))))
+    letters = torch.frombuffer(frame, dtype=torch.uint8).to(torch.int32)
+    executor.send((letters, *tensors), rank, 0)
+    executor.settle()
+
+
+def _handed(executor: Executor, owner: int, device: torch.device) -> Any:
+    """The state that process ``owner`` hands over."""
+    letters, *tensors = executor.receive(owner, 0, torch.device("cpu"))
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: walk(value) for key, value in node.items()}
+        if isinstance(node, (list, tuple)):
+            return type(node)(walk(value) for value in node)
+        if not isinstance(node, _Sent):
+            return node
+        return tensors[node.number].to(device) if node.on_gpu else tensors[node.number]
+
+    return walk(pickle.loads(bytes(letters.tolist())))
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """Stands for a tensor that travels by itself."""
+
+    number: int
+    on_gpu: bool

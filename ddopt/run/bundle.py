@@ -60,7 +60,7 @@ def load(path: Path, run: Run) -> dict[str, Any] | None:
 def _unfit(path: Path, run: Run, bundle: dict[str, Any]) -> str:
     """Why a checkpoint cannot be continued; raises ``ValueError`` where it is another run's."""
     try:
-        refuse_other_settings(path, run.config, bundle.get("settings", {}))
+        refuse_other_settings(path, run.config, dict(bundle.get("settings", {})))
         reason = record.unlike(path, bundle["record"]) if "record" in bundle else ""
         return reason or _unsound(run, bundle)
     except (KeyError, TypeError, AttributeError) as error:
@@ -135,3 +135,4 @@ def _give(run: Run, bundle: dict[str, Any]) -> None:
     run.tally, run.best = Tally(**bundle["tally"]), bundle["best"]
     restore(run, bundle["components"])
     manager().restore(bundle["plugins"])
+    chance.restore(bundle["random"])  # and once more by the run, when everything is in its place

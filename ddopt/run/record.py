@@ -73,18 +73,18 @@ def unlike(folder: Path, seal: Any) -> str:
 
     What was written after that is dropped, and so is a line that is there twice.
     """
-    lines, count = _lines(folder), seal["lines"]
+    there, count = _lines(folder), int(seal["lines"])
     if not (folder / METRICS).exists():
         return f"{METRICS} is missing"
-    if not _sealed(lines[:count], seal):
-        once = list(dict.fromkeys(lines))
-        if not _sealed(once[:count], seal):
-            short = f" ends at line {len(once)}, before it" if len(once) < count else ""
+    lines = there[:count]
+    if not _sealed(lines, seal):
+        lines = list(dict.fromkeys(there))[:count]
+        if not _sealed(lines, seal):
+            short = f" ends at line {len(lines)}, before it" if len(lines) < count else ""
             return f"{METRICS}{short or ' is not the one that it was written with'}"
         warn(f"{folder / METRICS} has lines twice; they are taken once")
-        lines = once
-    if len(lines) > count:
-        files.write(folder / METRICS, lambda stream: stream.writelines(_ended(lines[:count])))
+    if lines != there:
+        files.write(folder / METRICS, lambda stream: stream.writelines(_ended(lines)))
     return ""
 
 

@@ -1,6 +1,7 @@
 # Two commands: `make demo` solves a PDE, `make test` checks everything. Both set up .venv first, with
 # the versions in .ci/constraints.txt. `make test-newest` and `make test-oldest` check everything with
 # the newest and the oldest versions that pyproject.toml allows; `make lock` writes .ci/constraints.txt.
+# `make faults` kills, corrupts and starves runs for a few minutes, `make faults FAULTS=full` for an hour.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,14 +9,19 @@ BIN := $(VENV)/bin
 NEWEST := .venv-newest
 OLDEST := .venv-oldest
 KNOWN := .ci/constraints.txt
+FAULTS ?= quick
+SEED ?= 0
 
-.PHONY: demo test test-newest test-oldest lock lint clean
+.PHONY: demo test faults test-newest test-oldest lock lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/ddopt run examples/poisson2d.toml
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/installed
+	$(BIN)/python -m tests.faults --budget $(FAULTS) --seed $(SEED)
 
 test-newest: $(NEWEST)/bin/python
 	$(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'

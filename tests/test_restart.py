@@ -45,9 +45,7 @@ def test_a_rank_that_dies_is_started_again_and_the_run_goes_on(run_file, tmp_pat
 
 def test_so_it_is_while_a_run_is_resumed(run_file, tmp_path, whole):
     run(run_file, tmp_path / "out", "stop.iterations=4")
-    done = torchrun(
-        "resume", tmp_path / "out", "stop.iterations=12", processes=2, BOWL_SIGKILL="6"
-    )
+    done = torchrun("resume", tmp_path / "out", "stop.iterations=12", processes=2, BOWL_SIGKILL="6")
     assert done.returncode == 0, done.stderr
     assert unsent(tmp_path / "out") == whole
 
@@ -141,7 +139,7 @@ def test_what_many_processes_save_goes_on_in_one_and_in_others(run_file, tmp_pat
 
 
 def test_a_state_that_is_handed_over_keeps_its_types(tmp_path):
-    from ddopt.run.shards import _handed, _hand_over
+    from ddopt.run.shards import _hand_over, _handed
 
     state = {
         "a": [1, (2.5, None)],

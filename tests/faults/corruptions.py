@@ -84,7 +84,7 @@ def harm(random, path, way: str) -> None:
     elif way == "remove":
         del content[where:end]
     elif way == "double":
-        content += content
+        content += bytes(content)
     elif way == "byte" and content:
         content[where % len(content)] = random.choice([0xFF, 0x80, 0xC0, 0])
     elif way == "empty":

@@ -1,4 +1,4 @@
-"""What a resumed run finds is what it left: else one sentence, or it computes again what is lost."""
+"""A resumed run finds what it left: else it says so, or computes again what is lost."""
 
 import json
 import re

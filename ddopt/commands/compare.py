@@ -89,23 +89,23 @@ def command(
         folder = out or Path("comparisons") / config.stem
         contest = Contest(folder, stop, seeds, learning_rates(rates), every, click.echo)
         warm(ours[0].config)  # first: what cannot run leaves no folder behind
-        contest.claim(ours[0].config)
-        rows: list[Row] = []
-        for one in ours:
-            row = contest.strategy(one)
-            if row is None:
-                click.echo("interrupted; the same command goes on from here")
-                sys.exit(INTERRUPTED)
-            rows.append(row)
-        rows += [contest.opponent(one) for one in theirs]
-        title = f"Comparison on {config.stem}"
-        first = ours[0].config.seed
-        remarks = table.notes(rows, stop, range(first, first + seeds))
-        table.write(folder, rows, title, remarks)
-        figure.draw(folder, rows, title, seeds)
-        table.show(rows, title)
-        for remark in remarks:
-            click.echo(remark)
+        with contest.claimed(ours[0].config):
+            rows: list[Row] = []
+            for one in ours:
+                row = contest.strategy(one)
+                if row is None:
+                    click.echo("interrupted; the same command goes on from here")
+                    sys.exit(INTERRUPTED)
+                rows.append(row)
+            rows += [contest.opponent(one) for one in theirs]
+            title = f"Comparison on {config.stem}"
+            first = ours[0].config.seed
+            remarks = table.notes(rows, stop, range(first, first + seeds))
+            table.write(folder, rows, title, remarks)
+            figure.draw(folder, rows, title, seeds)
+            table.show(rows, title)
+            for remark in remarks:
+                click.echo(remark)
     click.echo(folder)
 
 

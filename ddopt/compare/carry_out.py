@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -17,6 +17,7 @@ from ddopt.run.folder import CONFIG, Folder, load_again, refuse_changes
 from ddopt.run.running import setting
 from ddopt.run.stopping import StopReason
 from ddopt.setup.config import plain
+from ddopt.setup.notice import warn
 from ddopt.task import prepare
 
 if TYPE_CHECKING:
@@ -32,15 +33,30 @@ LIMITS = ("evaluations", "seconds")
 
 
 def done(folder: Path, stop: Stop) -> bool:
-    """Whether a finished run lies there whose budget was no smaller."""
-    path = folder / record.SUMMARY
-    if not path.exists():
+    """Whether a finished run lies there whose budget was no smaller.
+
+    One that has been damaged is not finished: what can be done about it is done by running it.
+    """
+    summary = _summary(folder)
+    if summary is None:
         return False
-    summary = json.loads(path.read_text(encoding="utf-8"))
     if summary["stop_reason"] not in LIMITS:
         return bool(summary["stop_reason"] != StopReason.INTERRUPTED.key)
     budget = summary.get("budget") or load_again(folder).stop.model_dump()
     return all((budget[key] or 0.0) >= (getattr(stop, key) or 0.0) for key in LIMITS)
+
+
+def _summary(folder: Path) -> dict[str, Any] | None:
+    path = folder / record.SUMMARY
+    if not path.exists():
+        return None
+    try:
+        summary = json.loads(path.read_bytes())
+        record.read(folder)[0]  # a run has at least the line of its start
+        return {"stop_reason": summary["stop_reason"], "budget": summary.get("budget")}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        warn(f"what lies in {folder} is damaged; it is run again")
+        return None
 
 
 def warm(config: RunConfig) -> None:

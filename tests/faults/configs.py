@@ -8,12 +8,14 @@ from ddopt.setup.component import lookup
 from ddopt.setup.config import ConfigError, RunConfig, dumps, load
 from ddopt.setup.plugins import manager
 from tests.faults import variants
+from tests.faults.processes import finish, start
 
 VALUES = (
     "0", "1", "2", "3", "-1", "7", "100", "0.5", "1e-3", "1e-300", "1e400", "-0.0", "nan", "inf",
     "-inf", "true", "false", "none", '""', '"a"', "[]", "{}", "[1, 2]", "{name='sgd'}", "[[]]",
     "99999999999999999999", "1979-05-27", "'\\u0000'", "{a={b=1}}", "[0.1, 'x']", "é", "1_000",
 )  # fmt: skip
+TRIED = 0.1  # of the configs that are ones
 SEAMS = ("strategy", "solver", "sampling", "hessian", "subproblem", "acceptance", "radius")
 TEXT = string.ascii_lowercase + "=.[]{}\"'#\n 0123456789_-,é\x00"
 
@@ -54,7 +56,18 @@ def attempt(random, place, references) -> None:
         assert isinstance(config, RunConfig)
         file.write_text(dumps(config), encoding="utf-8")
         assert load(file) == config, f"it does not read back as it was: {changes}"
+        if random.random() < TRIED:
+            _try(file, place / f"{random.random()}.log", changes)
     assert len(message) < 3000, f"a message of {len(message)} letters: {changes}"
+
+
+def _try(file, log, changes) -> None:
+    """One iteration works, or one message says why not."""
+    victims = start(["run", file, "--dry-run"], log)
+    (code,) = finish(victims)
+    said = victims[0].said()[-700:]
+    assert code in (0, 2), f"exit code {code} with {changes}: {said}"
+    assert "Traceback" not in said, f"{changes}: {said}"
 
 
 def _change(random, keys) -> str:

@@ -91,7 +91,7 @@ def start(words, log: Path, size: int = 1, before=None) -> list[Victim]:
     """A command in ``size`` processes that meet as those of a launcher do."""
     if size == 1:
         return [Victim(command(words, before), log)]
-    port = _free_port()
+    port = free_port()
     victims = []
     for rank in range(size):
 
@@ -130,7 +130,7 @@ def done(words, log: Path, size: int = 1, before=None, longest: float = LONGEST)
     return said
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]

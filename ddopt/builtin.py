@@ -69,6 +69,7 @@ COMPONENTS = {
     },
     "executor": {
         "serial": "ddopt.executor.serial:Serial",
+        "batched": "ddopt.executor.batched:Batched",
         "distributed": "ddopt.executor.distributed:Distributed",
     },
 }

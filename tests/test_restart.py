@@ -138,8 +138,8 @@ def test_what_many_processes_save_goes_on_in_one_and_in_others(run_file, tmp_pat
     assert not (place / "checkpoints" / "00000009").exists() or len(timeless(place)) == 13
 
 
-def test_a_state_that_is_handed_over_keeps_its_types(tmp_path):
-    from ddopt.run.shards import _hand_over, _handed
+def test_a_state_that_isreceived_over_keeps_its_types(tmp_path):
+    from ddopt.run.shards import received, sent
 
     state = {
         "a": [1, (2.5, None)],
@@ -151,9 +151,9 @@ def test_a_state_that_is_handed_over_keeps_its_types(tmp_path):
 
     def pass_on(executor):
         if executor.rank == 1:
-            _hand_over(executor, state)
+            sent(executor, stored.tight(state))
             return None
-        return stored.loose(_handed(executor, 1, torch.device("cpu")))
+        return stored.loose(received(executor, 1, torch.device("cpu")))
 
     found = run_ranks(pass_on, 2)[0]
     assert found["a"] == state["a"]

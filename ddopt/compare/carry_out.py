@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -37,8 +37,11 @@ def done(folder: Path, stop: Stop) -> bool:
 
     One that has been damaged is not finished: what can be done about it is done by running it.
     """
-    summary = _summary(folder)
+    summary = record.summary(folder)
     if summary is None:
+        return False
+    if not _readable(folder):
+        warn(f"the record in {folder} is damaged; it is run again")
         return False
     if summary["stop_reason"] not in LIMITS:
         return bool(summary["stop_reason"] != StopReason.INTERRUPTED.key)
@@ -46,17 +49,12 @@ def done(folder: Path, stop: Stop) -> bool:
     return all((budget[key] or 0.0) >= (getattr(stop, key) or 0.0) for key in LIMITS)
 
 
-def _summary(folder: Path) -> dict[str, Any] | None:
-    path = folder / record.SUMMARY
-    if not path.exists():
-        return None
+def _readable(folder: Path) -> bool:
+    """Whether there is a record that can be read."""
     try:
-        summary = json.loads(path.read_bytes())
-        record.read(folder)[0]  # a run has at least the line of its start
-        return {"stop_reason": summary["stop_reason"], "budget": summary.get("budget")}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        warn(f"what lies in {folder} is damaged; it is run again")
-        return None
+        return bool(record.read(folder))  # a run has at least the line of its start
+    except ValueError:
+        return False
 
 
 def warm(config: RunConfig) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ddopt.executor.pulse import RankLostError
 from ddopt.run import chance, checkpoint, record, shards
@@ -16,18 +16,40 @@ from ddopt.setup.plugins import manager
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ddopt.run.running import Run
+    import torch
+
+    from ddopt.run.folder import Folder
+    from ddopt.run.stopping import StopReason
     from ddopt.setup.config import RunConfig
+
+
+class Run(shards.Run, Protocol):
+    """What is needed of a run (:class:`ddopt.run.running.Run`), which calls this file."""
+
+    config: RunConfig
+    folder: Folder | None
+    best: dict[str, Any]
+
+    @property
+    def theta(self) -> torch.Tensor:
+        """The current parameters."""
+
+    @property
+    def theta_value(self) -> float:
+        """f there."""
+
 
 SHOWN = 3  # settings that a message names
 
 
-def save(run: Run) -> None:
+def save(run: Run, reason: StopReason | None) -> None:
     """Write a checkpoint; by all processes, for each may hold something of its own."""
     state, folder = run.engine.state_dict(), run.folder
     state["point"] = {**state["point"], "theta": state["point"]["theta"].detach()}
-    bundle = {"engine": state, "tally": asdict(run.tally), "random": chance.state()}
+    bundle: dict[str, Any] = {"engine": state, "tally": asdict(run.tally)}
+    bundle["random"] = chance.state()
     bundle |= {"best": run.best, "components": states(run), "plugins": manager().states()}
+    bundle["ended"] = reason.key if reason is not None else None
     if folder is not None:
         bundle |= {"settings": settings(run.config), "record": folder.seal()}
     path = folder.path if folder is not None else None
@@ -74,7 +96,7 @@ def _unsound(run: Run, bundle: dict[str, Any]) -> str:
     if not isinstance(theta, str):  # else it lies in pieces
         if theta.shape != run.initial.shape or theta.dtype != run.initial.dtype:
             return f"its parameters are {theta.dtype} {tuple(theta.shape)}, not those of this run"
-        if not bool(theta.isfinite().all()):
+        if math.isfinite(value) and not bool(theta.isfinite().all()):
             return "its parameters are not finite"
     if value != tally.loss and not (math.isnan(value) and math.isnan(tally.loss)):
         return "its loss is not that of its parameters"
@@ -130,7 +152,7 @@ def _give(run: Run, bundle: dict[str, Any]) -> None:
     owned = solvers if whole else executor.owned(max(solvers, default=-1) + 1)
     own = {d: solvers[d] for d in owned}
     run.engine.load_state_dict({**state, "solvers": own})
-    if not bool(run.theta.isfinite().all()):
+    if math.isfinite(run.theta_value) and not bool(run.theta.isfinite().all()):
         raise ValueError("its parameters are not finite")
     run.tally, run.best = Tally(**bundle["tally"]), bundle["best"]
     restore(run, bundle["components"])

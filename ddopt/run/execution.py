@@ -9,7 +9,7 @@ import torch
 
 from ddopt.executor.launch import connect
 from ddopt.numerics.blas import one_thread
-from ddopt.run import bundle, checkpoint, interrupt, shards
+from ddopt.run import bundle, checkpoint, interrupt, record, shards
 from ddopt.run.running import Run, device_of
 from ddopt.run.stopping import StopReason
 from ddopt.setup.extras import remedy
@@ -21,11 +21,20 @@ if TYPE_CHECKING:
     from ddopt.run.folder import Folder
     from ddopt.setup.config import RunConfig
 
+APART = ("processes", "seconds", "bytes_sent", "collectives", "device", "threads", "torch")
+
 
 def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -> StopReason:
     """Train as ``config`` says; on rank 0 ``folder`` receives the results."""
-    connected = connect(device_of(config), config.reduction, config.threads)
+    chosen: Any = config.executor
+    here = chosen.build() if chosen.component.alone else None
+    connected = connect(device_of(config), config.reduction, config.threads, here)
     with connected as executor, one_thread():  # of BLAS: NumPy's last bits depend on it
+        if here is None and executor.size == 1:
+            raise ValueError(
+                f"executor = {chosen.component.name!r} needs several processes: start them with "
+                "--processes or torchrun, or leave executor out"
+            )
         own = folder if executor.rank == 0 else None
         with own.claimed(fresh=not resume) if own is not None else nullcontext():
             run = Run(config, executor, own)
@@ -54,8 +63,8 @@ def _train(run: Run, state: dict[str, Any] | None) -> StopReason:
 
 def finish(run: Run, reason: StopReason) -> None:
     """Write the summary, tell the plugins, draw the figures."""
-    summary = summarise(run, reason)
-    if run.folder is not None:
+    summary = _known(run, reason) or summarise(run, reason)
+    if run.folder is not None and not run.folder.complete:
         run.folder.finish(summary, _best(run))
     manager().call("ddopt_after_run", run=run, summary=summary)
     if run.folder is not None and run.config.output.figures:
@@ -68,6 +77,22 @@ def finish(run: Run, reason: StopReason) -> None:
         except Exception as error:  # the results are there; a picture is not worth losing them
             kind = type(error).__name__
             warn(f"no figures: {kind}: {error}.{remedy(error)}")
+
+
+def _known(run: Run, reason: StopReason) -> dict[str, Any] | None:
+    """The summary of a run that had ended before this session, where it still says how."""
+    folder = run.folder
+    known = folder.summary() if folder is not None and run.rested else None
+    if folder is None or known is None or not _agree(known, summarise(run, reason)):
+        return None
+    folder.complete = True
+    return known
+
+
+def _agree(known: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Whether two summaries are of one end; whoever looks at it may have another machine."""
+    found = record.strict(found)
+    return all(known.get(key) == value for key, value in found.items() if key not in APART)
 
 
 def _best(run: Run) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Folder:
         self._record: record.Record | None = None
         self._progress: Progress | None = None
         self._lock: Lock | None = None
+        self.complete = False  # whether the run had ended before: nothing was left to do
 
     @contextmanager
     def claimed(self, *, fresh: bool) -> Iterator[None]:
@@ -59,14 +60,18 @@ class Folder:
         """Begin to write; what was recorded after ``iteration`` is dropped (-1: everything)."""
         self.path.mkdir(parents=True, exist_ok=True)
         files.write_text(self.path / CONFIG, dumps(config))
-        record.cut(self.path, iteration, config.output.measure_every)
-        self._record = record.Record(self.path)
+        record.cut(self.path, iteration)
         self._progress = Progress(config.stop)
+
+    def settle(self, measured: dict[str, float]) -> None:
+        """Let the last line be that of a run which ends there, or goes on: ``{}``."""
+        record.settle(self.path, measured)
 
     def write(self, line: dict[str, Any]) -> None:
         """Record one line, and show it."""
-        assert self._record is not None, "open() comes first"
         assert self._progress is not None, "open() comes first"
+        if self._record is None:
+            self._record = record.Record(self.path)
         self._record.write(line)
         self._progress.show(line)
 
@@ -95,6 +100,10 @@ class Folder:
         record.write_summary(self.path, summary)
         if best:
             files.write(self.path / BEST, lambda stream: torch.save(best, stream))
+
+    def summary(self) -> dict[str, Any] | None:
+        """What the summary says, where there is one."""
+        return record.summary(self.path)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines recorded so far."""

@@ -12,7 +12,7 @@ from ddopt.method import contract
 from ddopt.method.engine import Engine
 from ddopt.run import bundle, chance, record
 from ddopt.run.interrupt import Interrupt
-from ddopt.run.stopping import StopReason, seen, why
+from ddopt.run.stopping import StopReason, resumed, seen, why
 from ddopt.run.tally import Tally
 from ddopt.setup.plugins import manager
 from ddopt.task import Setting, Status, Task, prepare
@@ -59,6 +59,7 @@ class Run:
         self._interrupt = Interrupt()
         self._requested = False
         self._saving = self._saved = 0.0  # seconds of checkpoints: own ones, rank 0's as all know
+        self.rested = False  # whether this session resumed a run and found nothing to do
         self._newest = 0.0  # seconds of the run at its last checkpoint
         self._origin = perf_counter()
 
@@ -78,6 +79,8 @@ class Run:
         self._agree()
         with self._interrupt:
             reason = self._begin() if state is None else self._continue(state)
+            if state is None and reason is not None and self._keeps:
+                bundle.save(self, reason)
             while reason is None:
                 reason = self._iterate()
         return reason
@@ -126,13 +129,16 @@ class Run:
         manager().call("ddopt_after_step", run=self, report=report)
         if reason in ENDS and self._proceed():
             reason = why(self.config.stop, self.tally, None, None)
-        every = self.config.output.checkpoint_every
-        if every != "none" and (reason is not None or self._due_checkpoint()):
+        if self._keeps and (reason is not None or self._due_checkpoint()):
             began = perf_counter()
-            bundle.save(self)
+            bundle.save(self, reason)
             self._saving += perf_counter() - began
             self._newest = self.tally.seconds
         return reason
+
+    @property
+    def _keeps(self) -> bool:
+        return self.config.output.checkpoint_every != "none"
 
     def _due_checkpoint(self) -> bool:
         """Whether it is time for a checkpoint; every process finds the same."""
@@ -264,7 +270,11 @@ class Run:
         chance.restore(saved["random"])
         self._newest = self.tally.seconds
         self._origin = perf_counter() - self._newest
-        return why(self.config.stop, self.tally, None, self._due_error())
+        reason = resumed(self.config.stop, self.tally, saved.get("ended"), self._due_error())
+        self.rested = reason is not None
+        if self.folder is not None and not self._due():
+            self.folder.settle(self.measured if self.rested else {})
+        return reason
 
 
 def setting(config: RunConfig) -> Setting:

@@ -8,13 +8,12 @@ is sent for a checkpoint is no part of the traffic of the method, and is not cou
 
 from __future__ import annotations
 
-import pickle
 import shutil
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 
+from ddopt.executor.objects import everywhere, received, sent
 from ddopt.executor.sharded import Sharded
 from ddopt.run import checkpoint, stored
 
@@ -22,8 +21,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
-    from ddopt.run.running import Run
+    from ddopt.method.engine import Engine
+    from ddopt.run.tally import Tally
+
+
+class Run(Protocol):
+    """What is needed of a run (:class:`ddopt.run.running.Run`), which calls this file."""
+
+    executor: Executor
+    engine: Engine
+    problem: Problem
+    whole: Problem
+    initial: torch.Tensor
+    tally: Tally
+
 
 MARK = "piece:"  # stands where a vector was, with its number
 STAGE, MEMORY, SUBDOMAIN = "stage", "memory", "subdomain"  # kinds of files
@@ -77,13 +90,13 @@ def save(folder: Path | None, run: Run, bundle: dict[str, Any]) -> None:
     if place is None:
         for _, owner, piece in parcels:
             if owner == executor.rank:
-                _hand_over(executor, piece)
+                sent(executor, stored.tight(piece))
     else:
         digests = {}
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         for name, owner, piece in parcels:
-            state = piece if owner == 0 else _handed(executor, owner, run.initial.device)
+            state = piece if owner == 0 else received(executor, owner, run.initial.device)
             checkpoint.write(place / name, state)
             digests[name] = checkpoint.digest(place / name)
             del state
@@ -163,55 +176,4 @@ def run_at(bundle: dict[str, Any]) -> int:
 
 def _subdomains(executor: Executor, solvers: dict[int, Any]) -> int:
     """How many subdomains have a solver on any process."""
-    counts: list[Any] = [1 + max(solvers, default=-1)]
-    if executor.size > 1:
-        import torch.distributed as dist
-
-        own, counts = counts[0], counts * executor.size
-        dist.all_gather_object(counts, own)
-    return int(max(counts))
-
-
-def _hand_over(executor: Executor, state: Any) -> None:
-    """Send a state to process 0: first what it is made of, then its tensors one by one."""
-    tensors: list[torch.Tensor] = []
-
-    def walk(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: walk(value) for key, value in node.items()}
-        if isinstance(node, (list, tuple)):
-            return type(node)(walk(value) for value in node)
-        if not isinstance(node, torch.Tensor) or node.dtype not in (torch.float32, torch.float64):
-            return node
-        tensors.append(node.cpu())
-        return _Sent(len(tensors) - 1, node.is_cuda)
-
-    rank = executor.rank
-    frame = bytearray(pickle.dumps(walk(stored.tight(state))))
-    letters = torch.frombuffer(frame, dtype=torch.uint8).to(torch.int32)
-    executor.send((letters, *tensors), rank, 0)
-    executor.settle()
-
-
-def _handed(executor: Executor, owner: int, device: torch.device) -> Any:
-    """The state that process ``owner`` hands over."""
-    letters, *tensors = executor.receive(owner, 0, torch.device("cpu"))
-
-    def walk(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: walk(value) for key, value in node.items()}
-        if isinstance(node, (list, tuple)):
-            return type(node)(walk(value) for value in node)
-        if not isinstance(node, _Sent):
-            return node
-        return tensors[node.number].to(device) if node.on_gpu else tensors[node.number]
-
-    return walk(pickle.loads(bytes(letters.tolist())))
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """Stands for a tensor that travels by itself."""
-
-    number: int
-    on_gpu: bool
+    return int(max(everywhere(executor, 1 + max(solvers, default=-1))))

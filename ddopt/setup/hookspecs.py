@@ -9,7 +9,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from ddopt.method.parts import StepReport
+    from ddopt.method.report import StepReport
 
 hookspec = pluggy.HookspecMarker("ddopt")
 hookimpl = pluggy.HookimplMarker("ddopt")

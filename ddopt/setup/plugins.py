@@ -28,7 +28,6 @@ from ddopt.setup.registry import Registry, UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ddopt.setup.component import Component
 
 GROUP = "ddopt"
 
@@ -150,7 +149,7 @@ class PluginManager:
         self._call_one(plugin, "ddopt_register", {"register": self._register_for(plugin)})
 
     def _register_for(self, plugin: Plugin) -> Callable[..., None]:
-        def register(component: type[Component] | str, **named: str) -> None:
+        def register(component: type[Any] | str, **named: str) -> None:
             """Claim a name; a name that is taken breaks this plugin but not the registration."""
             try:
                 claim = self.registry.add(component, provider=plugin.provider, **named)
@@ -222,7 +221,7 @@ class PluginManager:
         with self._walled(plugin, hook):
             caller(**arguments)
 
-    def find(self, seam: str, name: str) -> type[Component]:
+    def find(self, seam: str, name: str) -> type[Any]:
         """The component of a name; an unknown one is told with the plugins that are broken."""
         try:
             return self.registry.find(seam, name)

@@ -10,14 +10,12 @@ import difflib
 import os
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ddopt.setup.limits import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from ddopt.setup.component import Component
 
 
 class Registry:
@@ -28,7 +26,7 @@ class Registry:
 
     def add(
         self,
-        component: type[Component] | str,
+        component: type[Any] | str,
         *,
         seam: str | None = None,
         name: str | None = None,
@@ -67,7 +65,7 @@ class Registry:
         """The names registered for a seam, sorted."""
         return sorted(name for kind, name in self._claims if kind == seam)
 
-    def find(self, seam: str, name: str) -> type[Component]:
+    def find(self, seam: str, name: str) -> type[Any]:
         """The class registered under a name.
 
         Raises ``ValueError`` that says what to do: no such name (with the nearest one), a name that
@@ -108,14 +106,14 @@ class Claim:
     """Who claims a name, and for which class."""
 
     provider: str
-    component: type[Component] | str
+    component: type[Any] | str
 
-    def load(self) -> type[Component]:
+    def load(self) -> type[Any]:
         """The class, imported if it has not been."""
         if not isinstance(self.component, str):
             return self.component
         module, _, attribute = self.component.partition(":")
-        return cast("type[Component]", getattr(import_module(module), attribute))
+        return cast("type[Any]", getattr(import_module(module), attribute))
 
 
 class UnknownNameError(ValueError):

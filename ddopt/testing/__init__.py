@@ -9,11 +9,13 @@ from ddopt.testing.conformance import (
     check_task,
     check_walk,
 )
+from ddopt.testing.executors import check_executor
 from ddopt.testing.ranks import run_ranks
 
 __all__ = [
     "check_acceptance",
     "check_decomposition",
+    "check_executor",
     "check_hessian",
     "check_solver",
     "check_subproblem",

@@ -93,7 +93,7 @@ class Campaign:
         worker = self._fork(lambda: self._undisturbed())
         _, status = os.waitpid(worker, 0)
         if status:
-            raise RuntimeError("the undisturbed runs have failed; what they said is above")
+            raise SystemExit("the undisturbed runs have failed; what they said is above")
 
     def _undisturbed(self) -> None:
         with open(self.folder / "references.log", "w") as log:

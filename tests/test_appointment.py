@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import torch.distributed as dist
 
-from ddopt.executor.meeting import CALL, meet
+from ddopt.executor.appointment import CALL, appointment
 
 SOON = timedelta(seconds=60)
 
@@ -17,7 +17,7 @@ def gathered(store, size):
     names = [""] * size
 
     def come(rank):
-        names[rank] = meet(store, rank, size, SOON)
+        names[rank] = appointment(store, rank, size, SOON)
 
     threads = [threading.Thread(target=come, args=(rank,)) for rank in range(size)]
     random.shuffle(threads)
@@ -49,4 +49,4 @@ def test_the_call_and_the_answer_of_the_dead_are_not_counted():
 
 def test_who_is_left_alone_says_so():
     with pytest.raises(TimeoutError, match="2 processes have not met"):
-        meet(dist.HashStore(), 1, 2, timedelta(seconds=0.1))
+        appointment(dist.HashStore(), 1, 2, timedelta(seconds=0.1))

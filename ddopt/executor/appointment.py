@@ -20,7 +20,7 @@ CALL = "call"
 LOOK = 0.02  # seconds between two looks
 
 
-def meet(store: dist.Store, rank: int, size: int, limit: timedelta) -> str:
+def appointment(store: dist.Store, rank: int, size: int, limit: timedelta) -> str:
     """A new name on which ``size`` processes have agreed, all of which are there.
 
     Process 0 calls, the others answer with a word of their own, and take the name once process 0

@@ -67,6 +67,9 @@ class Campaign:
         manager()
         self._prepare()
         known = self.results()
+        if self.journal.exists() and not self.journal.read_bytes().endswith(b"\n"):
+            with self.journal.open("a") as stream:
+                stream.write("\n")  # the line that was torn off stays by itself
         for kind, count in self.counts.items():
             there = {one["number"] for one in known if one["kind"] == kind}
             left = [number for number in range(count) if number not in there]
@@ -123,7 +126,6 @@ class Campaign:
             return worker
         code = 1
         try:
-            os.setpgid(0, 0)
             work()
             code = 0
         except BaseException:

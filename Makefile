@@ -1,7 +1,7 @@
 # Two commands: `make demo` solves a PDE, `make test` checks everything. Both set up .venv first, with
 # the versions in .ci/constraints.txt. `make test-newest` and `make test-oldest` check everything with
 # the newest and the oldest versions that pyproject.toml allows; `make lock` writes .ci/constraints.txt.
-# `make faults` kills, corrupts and starves runs for a few minutes, `make faults FAULTS=full` for an hour.
+# `make faults` kills, corrupts and starves runs for a few minutes, `make faults FAULTS=full` longer.
 
 PYTHON ?= python3
 VENV := .venv

@@ -2,6 +2,7 @@
 # the versions in .ci/constraints.txt. `make test-newest` and `make test-oldest` check everything with
 # the newest and the oldest versions that pyproject.toml allows; `make lock` writes .ci/constraints.txt.
 # `make docs` builds the documentation.
+# `make faults` kills, corrupts and starves runs for a few minutes, `make faults FAULTS=full` longer.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,14 +10,19 @@ BIN := $(VENV)/bin
 NEWEST := .venv-newest
 OLDEST := .venv-oldest
 KNOWN := .ci/constraints.txt
+FAULTS ?= quick
+SEED ?= 0
 
-.PHONY: demo test test-newest test-oldest lock lint docs clean
+.PHONY: demo test faults test-newest test-oldest lock lint docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/ddopt run examples/poisson2d.toml
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/installed
+	$(BIN)/python -m tests.faults --budget $(FAULTS) --seed $(SEED)
 
 test-newest: $(NEWEST)/bin/python
 	$(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
@@ -40,7 +46,8 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The documentation, in build/site; `python -m http.server -d build/site` shows it with its search. A link that leads nowhere, or any other warning, is an error.
+# The documentation, in build/site; `python -m http.server -d build/site` shows it with its search. A
+# link that leads nowhere, or any other warning, is an error.
 docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 

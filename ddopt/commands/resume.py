@@ -24,10 +24,11 @@ def command(
     Only stop.* and output.* can be changed, for example stop.iterations=500.
     """
     with courteous():
-        from ddopt.run.folder import load_again
+        from ddopt.run.folder import load_again, refuse_taken
 
         settings = load_again(folder, changes, plugin_files)
         if processes > 1:
+            refuse_taken(folder)  # told once, and not by every process
             launch(processes)
             return
         carry_out(settings, folder, resume=True)

@@ -41,7 +41,7 @@ def command(
     results go to runs/<config name>-<time>; the last line that is printed is that folder.
     """
     with courteous():
-        from ddopt.run.folder import load_again, new_path, refuse_changes
+        from ddopt.run.folder import begun, load_again, new_path, refuse_changes, refuse_taken
         from ddopt.setup.config import load
 
         if out is not None and resume is not None:
@@ -49,15 +49,21 @@ def command(
         settings = load(config, changes, plugin_files)
         if resume is not None:
             refuse_changes(resume, load_again(resume), settings)
+        elif restarted() and not dry_run:
+            resume = begun(config, out, settings)
         if processes > 1:
-            if resume is None:
-                new_path(config, out)  # told once, and not by every process
+            refuse_taken(resume or new_path(config, out))  # told once, and not by every process
             launch(processes)
             return
         if dry_run:
             rehearse(settings)
             return
         carry_out(settings, resume or new_path(config, out), resume=resume is not None)
+
+
+def restarted() -> bool:
+    """Whether a launcher has started this process anew, as torchrun --max-restarts does."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
@@ -68,7 +74,8 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
 
     folder = Folder(path)
     reason = execute(settings, folder, resume=resume)
-    if int(os.environ.get("RANK", "0")) == 0:
+    first = int(os.environ.get("RANK", "0")) == 0
+    if first:
         from ddopt.run.report import closing
 
         if folder.complete:
@@ -79,7 +86,7 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
         click.echo(path)
     if reason is StopReason.INTERRUPTED:
         sys.exit(INTERRUPTED)
-    if reason.failed and int(os.environ.get("RANK", "0")) == 0:  # torch would stop the others
+    if reason.failed and first:  # torch would stop the others
         sys.exit(NOT_FINITE)
 
 
@@ -106,7 +113,7 @@ def launch(processes: int) -> None:
             continue
         arguments.append(argument)
     try:
-        start(arguments, processes, told=(UserError.exit_code, NOT_FINITE))
+        start(arguments, processes, told=(UserError.exit_code, NOT_FINITE, INTERRUPTED))
     except SignalException:
         sys.exit(INTERRUPTED)  # the processes have had the signal, and have written their state
     except RuntimeError as error:

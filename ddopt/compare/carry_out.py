@@ -15,6 +15,7 @@ from ddopt.run.folder import CONFIG, Folder, load_again, refuse_changes
 from ddopt.run.running import setting
 from ddopt.run.stopping import StopReason
 from ddopt.setup.config import plain
+from ddopt.setup.notice import warn
 from ddopt.task import prepare
 
 if TYPE_CHECKING:
@@ -31,14 +32,28 @@ LIMITS = ("evaluations", "seconds")
 
 
 def done(folder: Path, stop: Stop) -> bool:
-    """Whether a finished run lies there whose budget was no smaller."""
+    """Whether a finished run lies there whose budget was no smaller.
+
+    One that has been damaged is not finished: what can be done about it is done by running it.
+    """
     summary = record.summary(folder)
     if summary is None:
+        return False
+    if not _readable(folder):
+        warn(f"the record in {folder} is damaged; it is run again")
         return False
     if summary["stop_reason"] not in LIMITS:
         return bool(summary["stop_reason"] != StopReason.INTERRUPTED.key)
     budget = summary.get("budget") or load_again(folder).stop.model_dump()
     return all((budget[key] or 0.0) >= (getattr(stop, key) or 0.0) for key in LIMITS)
+
+
+def _readable(folder: Path) -> bool:
+    """Whether there is a record that can be read."""
+    try:
+        return bool(record.read(folder))  # a run has at least the line of its start
+    except ValueError:
+        return False
 
 
 def warm(config: RunConfig) -> None:

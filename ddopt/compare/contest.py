@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -13,11 +14,12 @@ from ddopt.compare.entry import Opponent, Strategy, slug
 from ddopt.compare.score import MERITS, Outcome, Row, read
 from ddopt.compare.ticker import Ticker
 from ddopt.run import files
+from ddopt.run.lock import Lock
 from ddopt.run.progress import duration
 from ddopt.setup.config import Output, RunConfig, Stop, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 COMMON = ("problem", "sampling", "dtype", "device", "threads", "reduction")
@@ -37,8 +39,12 @@ class Contest:
     runs: int = 1  # how many there are in all
     done: list[float] = field(default_factory=list)  # seconds of each that is over; 0: was kept
 
-    def claim(self, config: RunConfig) -> None:
-        """Make the folder this problem's; raises ``ValueError`` if it is another one's."""
+    @contextmanager
+    def claimed(self, config: RunConfig) -> Iterator[None]:
+        """The folder is this problem's, and meanwhile this process's.
+
+        Raises ``ValueError`` if it is another one's.
+        """
         settings = plain(config.model_dump(include=set(COMMON)))
         text, path = tomli_w.dumps(settings), self.folder / CLAIM
         if path.exists() and path.read_text(encoding="utf-8") != text:
@@ -47,7 +53,12 @@ class Contest:
                 "another folder with --out"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        files.write_text(path, text)
+        lock = Lock(self.folder)
+        try:
+            files.write_text(path, text)
+            yield
+        finally:
+            lock.release()
 
     def strategy(self, entry: Strategy) -> Row | None:
         """Run one of our own at every seed; None if it was interrupted."""

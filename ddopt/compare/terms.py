@@ -74,20 +74,20 @@ def hold(
     runs = total(len(ours), [one.tuned for one in theirs], terms.seeds, len(terms.rates))
     contest = Contest(folder, stop, terms.seeds, terms.rates, every, say, runs)
     warm(ours[0].config)  # first: what cannot run leaves no folder behind
-    contest.claim(ours[0].config)
-    rows = []
-    for one in ours:
-        row = contest.strategy(one)
-        if row is None:
-            return False
-        rows.append(row)
-    rows += [contest.opponent(one) for one in theirs]
-    title = f"Comparison on {name}"
-    first = ours[0].config.seed
-    seeds = range(first, first + terms.seeds)
-    remarks = table.notes(rows, stop, seeds)
-    table.write(folder, rows, title, remarks, (stop, seeds))
-    figure.draw(folder, rows, title, seeds)
+    with contest.claimed(ours[0].config):
+        rows = []
+        for one in ours:
+            row = contest.strategy(one)
+            if row is None:
+                return False
+            rows.append(row)
+        rows += [contest.opponent(one) for one in theirs]
+        title = f"Comparison on {name}"
+        first = ours[0].config.seed
+        seeds = range(first, first + terms.seeds)
+        remarks = table.notes(rows, stop, seeds)
+        table.write(folder, rows, title, remarks, (stop, seeds))
+        figure.draw(folder, rows, title, seeds)
     if show:
         table.show(rows, title)
         for remark in remarks:

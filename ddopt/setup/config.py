@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+FREE = ("stop", "output")  # what a resumed run may change without changing its bits
+
+
 class ConfigError(ValueError):
     """A run file or an override is wrong; the message says where and what to do."""
 
@@ -58,11 +61,11 @@ class Output(Settings):
     measure_every: int = Field(
         default=10, ge=1, description="iterations between two measurements of error or accuracy"
     )
-    checkpoint_every: int | None = Field(
+    checkpoint_every: Annotated[int, Field(ge=0)] | Literal["none"] | None = Field(
         default=None,
-        ge=0,
-        description="iterations between two checkpoints; 0: only at the end; by default 50, or a "
-        "minute, or more where writing them would take over a twentieth of the time",
+        description="iterations between two checkpoints; 0: only at the end; none: no checkpoint "
+        "at all, and a run that is resumed begins again; by default 50, or a minute, or more where "
+        "writing them would take over a twentieth of the time",
     )
     figures: bool = Field(default=True, description="draw figures at the end; needs matplotlib")
     frames: int = Field(
@@ -235,12 +238,19 @@ def dumps(config: RunConfig) -> str:
     return tomli_w.dumps(plain(config.model_dump()))
 
 
-def plain(value: Any) -> Any:
-    """``value`` in the types that TOML and JSON have; entries that are None are left out."""
+def settings(config: RunConfig) -> dict[str, Any]:
+    """All settings that decide the numbers of a run: not when it ends, nor what it writes."""
+    table = plain(config.model_dump(exclude={*FREE, "plugins"}), nothing=True)
+    return dict(table)
+
+
+def plain(value: Any, *, nothing: bool = False) -> Any:
+    """``value`` in the types that TOML and JSON have; without entries that are ``nothing``."""
     if isinstance(value, dict):
-        return {str(key): plain(inner) for key, inner in value.items() if inner is not None}
+        kept = {key: inner for key, inner in value.items() if nothing or inner is not None}
+        return {str(key): plain(inner, nothing=nothing) for key, inner in kept.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(inner) for inner in value]
+        return [plain(inner, nothing=nothing) for inner in value]
     if isinstance(value, Enum):
-        return plain(value.value)
+        return plain(value.value, nothing=nothing)
     return str(value) if isinstance(value, Path) else value

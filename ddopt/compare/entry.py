@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from ddopt.setup.component import lookup
 from ddopt.setup.config import load
+from ddopt.setup.plugins import manager
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,11 +73,13 @@ def strategies(
     """The configured strategy, then the ``others``: names, or ``name:N`` with N subdomains."""
     found = [Strategy(load(file, changes, plugin_files))]
     for other in others:
-        name, colon, count = other.partition(":")
-        if colon and not count.isdecimal():
+        name, colon, count = other.rpartition(":")
+        if name in manager().registry.names("strategy") and not count.isdecimal():
             raise ValueError(
                 f"a strategy is given by its name, or as NAME:N for N subdomains, not {other!r}"
             )
+        if not count.isdecimal():  # a name, maybe with its source before a colon
+            name, colon = other, ""
         change = f"strategy={{name='{name}'{f', subdomains={count}' if colon else ''}}}"
         found.append(Strategy(load(file, [*changes, change], plugin_files)))
     return list({one.label: one for one in found}.values())

@@ -47,8 +47,8 @@ def called(component: Component) -> str:
 
     kind = type(component)
     seam, name = kind.seam, getattr(kind, "name", kind.__name__)
-    claims = (who for s, n, who in manager().registry if (s, n) == (seam, name))
-    provider = next(claims, "") or f"module {kind.__module__}"
+    claim = manager().registry.claim(kind)
+    provider = claim.provider if claim is not None else f"module {kind.__module__}"
     return f"{seam} {name!r} (class {kind.__name__} of {provider})"
 
 

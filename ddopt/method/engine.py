@@ -175,6 +175,11 @@ class Engine:
             self.parts.preconditioner.recombination.reset()
 
     @property
+    def subdomains(self) -> int | None:
+        """N, as many as the decomposition has given; None before it was asked."""
+        return None if self._sizes is None else len(self._sizes)
+
+    @property
     def current_radius(self) -> float | None:
         """The recombined step's radius, or the global solver's where nothing is decomposed."""
         if self.parts.preconditioner is not None:

@@ -47,7 +47,7 @@ class Run:
         self.task = cast("Task", config.problem.build())
         prepare(self.task, setting(config))
         self.strategy = strategy = cast("Strategy", config.strategy.build())
-        self.subdomains, self._shares = strategy.subdomains, strategy.shares
+        self._shares = strategy.shares
         self.sampling = cast("Sampling", config.sampling.build())
         self.sampling.prepare(config.seed)
         self.whole, self.initial = strategy.place(self.task, executor)
@@ -69,6 +69,11 @@ class Run:
         with contract.blamed(self.strategy, "parts()"):
             parts = self.strategy.parts(self.config.solver)
         return Engine(contract.parts(self.strategy, parts), self.executor, shares)
+
+    @property
+    def subdomains(self) -> int:
+        """N: what the decomposition has given, or what the strategy says before that."""
+        return self.engine.subdomains or self.strategy.subdomains
 
     def request_stop(self) -> None:
         """Let the run end after this iteration; for plugins."""

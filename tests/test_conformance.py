@@ -182,6 +182,7 @@ KINDS = {
     ),
 }
 ELSEWHERE = {  # strategies of problems that the kit's regression is not
+    "nncg",  # a random preconditioner, which may break down on it
     "schwarz",
     "patches",
     "sapts_ip",
@@ -198,8 +199,7 @@ NAMED = [
 def test_every_component_of_ours_conforms(kind, name):
     check, options = KINDS[kind]
     found = manager().find(kind, name)
-    more = {"budget": 3000.0} if name == "nncg" else {}  # most goes into its preconditioners
-    check(found(found.Config.model_validate(options.get(name, {}))), **more)
+    check(found(found.Config.model_validate(options.get(name, {}))))
 
 
 @pytest.mark.parametrize("solver", [TrustRegion, TrustRegionAdam, LSSR1])

@@ -64,6 +64,7 @@ class Engine:
         self._met = False
         self._inspected = False
         self._sizes: list[int] | None = None  # n_d of the first subdomains, and of all later ones
+        self._trials: list[Trial] = []  # of this step, as they were judged
         self._stepped = False  # whether all processes have taken one and the same step
 
     @cached_property
@@ -95,6 +96,7 @@ class Engine:
         self._meet(problem, point.theta)
         sent = (self.executor.bytes_sent, self.executor.collectives)
         report, self.meter = StepReport(iteration=self.iteration), Meter()
+        self._trials = report.trials
         judge, work = self._roles(problem)
         if problem.draw != self.draw or judge is not work:
             point = (judge.at if self.blind else judge.both)(point.theta)
@@ -363,6 +365,7 @@ class Engine:
 
     def _follow(self, rule: RadiusRule, trial: Trial) -> None:
         """The next radius."""
+        self._trials.append(trial)
         with contract.blamed(rule, "update()"):
             found = rule.update(trial)
         self.radius = contract.radius(rule, found, self.radius)

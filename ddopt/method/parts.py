@@ -7,7 +7,7 @@ over all samples is 1.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ddopt.solver.pieces import InPieces
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ddopt.acceptance import Acceptance
     from ddopt.decomposition import Decomposition
     from ddopt.executor import Executor
-    from ddopt.radius import RadiusRule
+    from ddopt.radius import RadiusRule, Trial
     from ddopt.recombination import Recombination
     from ddopt.solver import Solver
 
@@ -106,6 +106,7 @@ class StepReport:
     refuted: int = 0  # steps that independent samples have rejected
     non_finite: int = 0  # starts, models and trials that were not finite, of all solvers
     stuck: bool = False  # whether f or ∇f is not finite at θ_k, and θ_k cannot be left
+    trials: list[Trial] = field(default_factory=list)  # the recombined steps, as they were judged
 
     @property
     def tried(self) -> bool:

@@ -27,7 +27,7 @@ def save(folder: Path, iteration: int, state: dict[str, Any]) -> Path:
     """Write the checkpoint of an iteration, and drop all but the newest two."""
     place = folder / FOLDER
     place.mkdir(parents=True, exist_ok=True)
-    path = place / f"{iteration:08d}.pt"
+    path = path_of(folder, iteration)
     draft = path.with_suffix(".draft")
     files.write(draft, lambda stream: torch.save(state, stream))
     files.write_text(_seal(path), digest(draft) + "\n")
@@ -37,6 +37,11 @@ def save(folder: Path, iteration: int, state: dict[str, Any]) -> Path:
         _seal(old).unlink(missing_ok=True)
         shutil.rmtree(pieces_of(folder, int(old.stem)), ignore_errors=True)
     return path
+
+
+def path_of(folder: Path, iteration: int) -> Path:
+    """Where the checkpoint of an iteration is."""
+    return folder / FOLDER / f"{iteration:08d}.pt"
 
 
 def pieces_of(folder: Path, iteration: int) -> Path:

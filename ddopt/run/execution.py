@@ -31,7 +31,8 @@ def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -
             run.folder.open(config, state["tally"]["iterations"] if state else -1)
         try:
             reason = run.train(state)
-        except Exception:  # what the user can mend, and then run again with the same --out
+        except Exception as error:  # what the user can mend, and then run again in that folder
+            manager().call("ddopt_on_error", run=run, error=error)
             if run.folder is not None and state is None and run.tally.iterations == 0:
                 run.folder.discard()
             raise

@@ -38,7 +38,8 @@ class Run:
     """One run; plugins see it in their hooks.
 
     ``config`` is what was asked for, ``task`` what is trained, ``engine`` the method with its
-    ``point``, ``tally`` what has been spent, ``folder`` where it is written (on rank 0 only).
+    ``point``, ``tally`` what has been spent, ``folder`` where it is written (on rank 0 only):
+    ``folder.path`` is a ``Path`` in which a hook may write files of its own.
     """
 
     def __init__(self, config: RunConfig, executor: Executor, folder: Folder | None) -> None:
@@ -200,15 +201,15 @@ class Run:
 
     @property
     def theta(self) -> torch.Tensor:
-        """The current parameters, shape (n,)."""
+        """A copy of the current parameters, shape (n,): what is written into it moves nothing."""
         assert self.engine.point is not None, "the run has not begun"
-        return self.engine.point.theta
+        return self.engine.point.theta.clone()
 
     @property
     def parameters(self) -> int:
         """The number of parameters of the whole model."""
         lengths = getattr(self.whole, "lengths", None)
-        return sum(lengths) if lengths else self.theta.numel()
+        return sum(lengths) if lengths else self.initial.numel()
 
     @property
     def theta_value(self) -> float:
@@ -267,12 +268,14 @@ class Run:
         bundle = {"engine": state, "tally": asdict(self.tally), "random": chance.state()}
         bundle |= {"best": self.best, "components": states(self), "plugins": manager().states()}
         folder = self.folder.path if self.folder is not None else None
+        path = None if folder is None else checkpoint.path_of(folder, self.tally.iterations)
         if self.problem.geometry.sharded or self.engine.memory is not None:
             shards.save(folder, self, bundle)
-            return
-        state["solvers"] = _collected(self.executor, state["solvers"])
-        if folder is not None:
-            checkpoint.save(folder, self.tally.iterations, bundle)
+        else:
+            state["solvers"] = _collected(self.executor, state["solvers"])
+            if folder is not None:
+                checkpoint.save(folder, self.tally.iterations, bundle)
+        manager().call("ddopt_on_checkpoint", run=self, path=path, restored=False)
 
     def _continue(self, bundle: dict[str, Any]) -> StopReason | None:
         state, executor = bundle["engine"], self.executor
@@ -290,6 +293,9 @@ class Run:
         if self.task.problem is not before:
             self._take(self.task.problem)
         self._measure()
+        folder = self.folder.path if self.folder is not None else None
+        path = None if folder is None else checkpoint.path_of(folder, self.tally.iterations)
+        manager().call("ddopt_on_checkpoint", run=self, path=path, restored=True)
         chance.restore(bundle["random"])
         self._newest = self.tally.seconds
         self._origin = perf_counter() - self._newest

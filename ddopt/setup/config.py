@@ -129,11 +129,17 @@ class _Source:
 
 
 def load(
-    file: Path, changes: Sequence[str] = (), plugin_files: Iterable[str | Path] = ()
+    file: Path,
+    changes: Sequence[str] = (),
+    plugin_files: Iterable[str | Path] = (),
+    *,
+    recorded: bool = False,
 ) -> RunConfig:
     """Read a run file, apply ``KEY=VALUE`` changes, load the plugin files, and validate.
 
-    Raises ``ConfigError`` with one readable message.
+    Plugins may change the table in between (``ddopt_configure``), but not what was changed by hand,
+    and not where it is ``recorded``, that of a run which goes on. Raises ``ConfigError`` with one
+    readable message.
     """
     table = read(file)
     try:
@@ -142,6 +148,8 @@ def load(
         raise ConfigError(str(error)) from None
     table = overrides.apply(table, source.changed)
     table["plugins"] = _load_plugins(table.get("plugins", []), plugin_files, source)
+    if not recorded:
+        table = overrides.apply(_configured(table), source.changed)
     table = complete(RunConfig, table)
     try:
         return RunConfig.model_validate(table)
@@ -149,6 +157,14 @@ def load(
         found = explain(error, RunConfig, table)
         lines = [f"{source.blame(key)}: {text}" if key else text for key, text in found]
         raise ConfigError("\n".join(lines)) from None
+
+
+def _configured(table: dict[str, Any]) -> dict[str, Any]:
+    """The table as plugins want it."""
+    from ddopt.setup.plugins import manager
+
+    manager().call("ddopt_configure", table=table)
+    return table
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -158,6 +158,27 @@ class PluginManager:
             if plugin.code is not None and not plugin.reason:
                 self._call_one(plugin, hook, arguments)
 
+    @contextmanager
+    def only(self, code: Any) -> Iterator[Plugin | None]:
+        """Let one plugin of those that watch runs take part, or none where ``code`` is None.
+
+        Plugins of the core's distribution stay. For tests of hooks.
+        """
+        before = self.plugins
+        known = next((p for p in before if p.code is code), None) if code is not None else None
+        plugin = known or (Plugin(getattr(code, "__name__", "tested"), code=code) if code else None)
+        if plugin is not None and known is None:
+            self._pluggy.register(code, name=f"tested {plugin.name}")
+        self.plugins = [p for p in before if p.distribution == CORE]
+        self.plugins += [plugin] if plugin is not None else []
+        try:
+            yield plugin
+        finally:
+            self.plugins = before
+            if plugin is not None and known is None:
+                self._pluggy.unregister(code)
+                self._callers.clear()
+
     def states(self) -> dict[str, Any]:
         """What plugins remember for their hooks, by module: for checkpoints."""
         found: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from ddopt.testing.baseline import check_baseline
 from ddopt.testing.conformance import check_solver, check_walk
 from ddopt.testing.decomposition import check_decomposition
 from ddopt.testing.hessian import check_hessian
+from ddopt.testing.hooks import check_commands, check_hooks
 from ddopt.testing.radius import check_radius
 from ddopt.testing.ranks import run_ranks
 from ddopt.testing.recombination import check_recombination
@@ -16,8 +17,10 @@ from ddopt.testing.task import check_task
 __all__ = [
     "check_acceptance",
     "check_baseline",
+    "check_commands",
     "check_decomposition",
     "check_hessian",
+    "check_hooks",
     "check_radius",
     "check_recombination",
     "check_sampling",

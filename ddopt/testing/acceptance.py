@@ -41,7 +41,7 @@ def check_acceptance(acceptance: Acceptance, *, ranks: bool = True) -> None:
     check_conduct(acceptance, _advance, "judge()", ranks=ranks)
     used, new = fresh(acceptance), fresh(acceptance)
     for one in TRIALS:
-        used.judge(*one)
+        used.judge(*(8.0 * number for number in one))
     used.reset()
     same = [_judged(used, *one) == _judged(new, *one) for one in TRIALS]
     require(all(same), acceptance, "after reset() earlier values must be forgotten; it still "

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
     Advance = Callable[[Any, int], Any]  # one call of a component: which, and the how-manieth
 
-STEPS = 6  # calls of a sequence; it is resumed in the middle
+STEPS = 10  # calls of a sequence,
+MIDDLE = (
+    7  # which is resumed before this one: prime, so that what counts to a few has not come round
+)
 
 
 def told(check: Callable[..., None]) -> Callable[..., None]:
@@ -148,7 +151,7 @@ def check_conduct(
     first, outcomes, kept, middle = fresh(component), [], [], None
     stir(1)
     for i in range(STEPS):
-        if i == STEPS // 2:
+        if i == MIDDLE:
             middle = saved(first.state_dict())
         with untouched(component, method):
             outcomes.append(advance(first, i))
@@ -212,9 +215,9 @@ def _check_resumed(
     """What is restored in the middle goes on as what was never stopped."""
     twin = fresh(component)
     twin.load_state_dict(middle)
-    rest = [bits(advance(twin, i)) for i in range(STEPS // 2, STEPS)]
+    rest = [bits(advance(twin, i)) for i in range(MIDDLE, STEPS)]
     require(
-        rest == kept[STEPS // 2 :],
+        rest == kept[MIDDLE:],
         component,
         f"{method} goes on differently after load_state_dict(state_dict()): something that it "
         "remembers from one call to the next is not in state_dict(), or is not taken back",

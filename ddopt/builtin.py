@@ -67,6 +67,9 @@ COMPONENTS = {
         "sgd": "ddopt.compare.descent:SGD",
         "lbfgs": "ddopt.compare.lbfgs:LBFGS",
     },
+    "problem": {
+        "regression": "ddopt.testing.regression:Regression",
+    },
     "executor": {
         "serial": "ddopt.executor.serial:Serial",
         "distributed": "ddopt.executor.distributed:Distributed",

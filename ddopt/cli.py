@@ -19,6 +19,7 @@ COMMANDS = {
     "show-config": "Print a run file with everything that it leaves to defaults.",
     "plugins": "List plugins, and the names that they register.",
     "problems": "List the problems that can be trained.",
+    "new-plugin": "Write a small plugin that passes its own tests.",
     "doctor": "Show versions, devices, and what is missing.",
 }
 

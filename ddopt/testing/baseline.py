@@ -8,28 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.compare.objective import Objective, Spent
-from ddopt.setup.component import Settings
 from ddopt.setup.config import Stop
-from ddopt.task import Task
+from ddopt.task import Setting
 from ddopt.testing.conduct import bits, fresh, require, stir, told
-from ddopt.testing.problems import regression
+from ddopt.testing.regression import Regression
 
 if TYPE_CHECKING:
     from ddopt.compare.baseline import Baseline
-    from ddopt.task import Setting
-
-
-class Regression(Task):
-    """The kit's regression as a task."""
-
-    name = "regression"
-
-    class Config(Settings):
-        """No options."""
-
-    def prepare(self, setting: Setting) -> None:
-        """The same for every seed."""
-        self.problem, self.initial = regression()
+    from ddopt.task import Task
 
 
 @told
@@ -40,7 +26,7 @@ def check_baseline(baseline: Baseline, *, budget: float = 400.0, ranks: bool = T
     comparisons run in one process.
     """
     task = Regression()
-    task.prepare(None)  # type: ignore[arg-type]
+    task.prepare(Setting())
     lines, start = _minimised(baseline, task, budget)
     require(
         len(lines) > 1,

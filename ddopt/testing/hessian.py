@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem
     from ddopt.hessian import Hessian
 
-LEARNT = 0.9  # of the error for a pair, at most, is left when it has been learnt
+LEARNT = 0.95  # of the error for a pair, at most, is left when it has been learnt
 POINTS = 8  # visited, to see how many are kept
 
 

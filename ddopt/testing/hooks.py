@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddopt.setup.plugins import manager
-from ddopt.testing.baseline import Regression
 from ddopt.testing.conduct import bits, require, saved, told
+from ddopt.testing.regression import Regression
 
 if TYPE_CHECKING:
     import torch

@@ -154,15 +154,24 @@ def _check_forgets(solver: Solver, problem: Problem, theta: torch.Tensor) -> Non
     used, new = fresh(solver), fresh(solver)
     for one in (used, new):
         one.prepare(torch.zeros_like(theta))
-    blank = bits(new.state_dict())
+    blank = bits(_tensors(new.state_dict()))
     call = advance(problem, theta)
     for i in range(3):
         call(used, i)
-    full = bits(used.state_dict())
+    full = bits(_tensors(used.state_dict()))
     used.reset()
     require(
-        full == blank or bits(used.state_dict()) != full,
+        full == blank or bits(_tensors(used.state_dict())) != full,
         solver,
-        "reset() changes nothing of what it remembers: curvature and values of another problem "
-        "must be forgotten",
+        "reset() changes no tensor of what it remembers: the curvature of another problem must be "
+        "forgotten",
     )
+
+
+def _tensors(state: Any) -> list[torch.Tensor]:
+    """What is curvature in a state; numbers may be radii, which find their way."""
+    if isinstance(state, dict):
+        state = list(state.values())
+    if isinstance(state, (list, tuple)):
+        return [tensor for one in state for tensor in _tensors(one)]
+    return [state] if isinstance(state, torch.Tensor) else []

@@ -173,7 +173,7 @@ SOLVERS = {
     "ignores iterations": (Greedy, {}, "and says that it took|gives the step of six"),
     "keeps every trial": (Careless, {}, "it ends higher than it began"),
     "forgets": (Absent, {}, RESUMED),
-    "reset without effect": (Clinging, {}, r"reset\(\) changes nothing"),
+    "reset without effect": (Clinging, {}, r"reset\(\) changes no tensor"),
     "draws": (Chancy, {}, "global random numbers of python"),
     "draws without a seed": (Dicey, {}, UNSEEDED),
     "reseeds torch": (TrustRegion, {"solve": lambda f, *a: [torch.manual_seed(0), f][1]}, RANDOM),

@@ -72,6 +72,7 @@ COMPONENTS = {
     },
     "executor": {
         "serial": "ddopt.executor.serial:Serial",
+        "batched": "ddopt.executor.batched:Batched",
         "distributed": "ddopt.executor.distributed:Distributed",
     },
 }

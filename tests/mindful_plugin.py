@@ -108,8 +108,9 @@ class Short(Counts, TrustRegion):
 
     name = "short"
 
-    def solve(self, problem, start, ball, iterations):
-        return super().solve(problem, start, min(ball, 1.0) / (1.0 + 0.1 * self.ask()), iterations)
+    def iterate(self, problem, start, ball, iterations):
+        shorter = min(ball, 1.0) / (1.0 + 0.1 * self.ask())
+        return super().iterate(problem, start, shorter, iterations)
 
 
 class Shifting(Counts, Sampling):

@@ -14,6 +14,7 @@ from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.evaluation.captured import arrays, digest
 from ddopt.evaluation.problem import Samples
+from ddopt.evaluation.question import answered
 from ddopt.executor import Serial
 from ddopt.method import contract
 from ddopt.method.engine import Engine
@@ -47,7 +48,11 @@ def made(seam, name, method, returned):
     def wrong(self, *arguments):
         return returned(getattr(above, method)(self, *arguments), *arguments)
 
-    setattr(Odd, method, wrong)
+    def asking(self, *arguments):
+        found = yield from getattr(above, method)(self, *arguments)
+        return returned(found, *arguments)
+
+    setattr(Odd, method, asking if method == "iterate" else wrong)
     Odd.name = name
     return Odd
 
@@ -115,17 +120,17 @@ WRONG = {
         (lambda found, trial: None, "it returned None"),
         (lambda found, trial: torch.tensor(1.0), "it returned a tensor"),
     ],
-    ("solver", "solve"): [
+    ("solver", "iterate"): [
         (lambda found, *given: (found.step, found.decrease), "a ddopt.Answer; it returned a tuple"),
         (lambda found, *given: None, "a ddopt.Answer; it returned None"),
         (lambda found, *given: replace(found, step=found.step.tolist()), "Answer.step as a tensor"),
         (lambda found, *given: replace(found, step=found.step.float()), "torch.float64 on cpu"),
-        (lambda found, *given: replace(found, decrease=None), "numbers as Answer.decrease"),
+        (lambda found, *given: replace(found, decrease=None), "a number as Answer.decrease"),
         (lambda found, *given: replace(found, end=found.step), "a ddopt.Point as Answer.end"),
         (lambda found, *given: replace(found, step=100.0 * found.step), "the ball that it was"),
         (lambda found, *given: replace(found, step=math.nan * found.step), "of length nan"),
         (in_place, r"changed start.theta in place"),
-        (raises, r"solve\(\) raised KeyError: 'weights'"),
+        (raises, r"iterate\(\) raised KeyError: 'weights'"),
     ],
     ("subproblem", "solve"): [
         (lambda found, model, radius: found.step, "a ddopt.Candidate; it returned a tensor"),
@@ -147,6 +152,24 @@ def test_what_a_component_returns_is_told_in_a_sentence(
         step(problem, theta, seam, component)
     assert f"{seam} 'odd' (class Odd of module tests.test_contract)" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_solver_that_does_not_ask_is_told_in_a_sentence(small_regression):
+    problem, theta = small_regression
+
+    class Evaluating(TrustRegion):
+        name = "evaluating"
+
+        def iterate(self, problem, start, ball, iterations):
+            return answered(super().iterate(problem, start, ball, iterations))
+
+    with pytest.raises(ValueError, match=r"iterate\(\) must return a generator, which yields"):
+        step(problem, theta, "solver", Evaluating)
+    with pytest.raises(TypeError, match=r"defines solve\(\); a solver asks and does not evaluate"):
+
+        class Old(TrustRegion):
+            def solve(self, problem, start, ball, iterations):
+                pass
 
 
 def test_numbers_of_numpy_are_numbers(small_regression):
@@ -225,6 +248,39 @@ def test_an_overridden_prolong_is_always_used(recombination, small_regression):
         engine.start(problem, theta)
         norms.append(engine.step(problem).step_norm)
     assert norms[0] == pytest.approx(0.5 * norms[1], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("prolong", "message"),
+    [
+        (lambda part, n: part.new_zeros(n), r"it returned zeros"),
+        (lambda part, n: part.new_full((n,), torch.nan), r"it returned zeros, or what is not fini"),
+        (
+            lambda part, n: part,
+            r"a step as a tensor of shape \(113,\).*it returned a tensor of sha",
+        ),
+        (lambda part, n: None, r"a step as a tensor .*it returned None"),
+        (lambda part, n: part[n + 5], r"raised IndexError"),
+    ],
+)
+def test_a_prolong_that_loses_the_step_is_told_before_it_is_taken(
+    prolong, message, small_regression
+):
+    class Lost(Subdomain):
+        def prolong(self, part, n):
+            return prolong(part, n)
+
+    class Loses(ddopt.Decomposition):
+        name = "loses"
+
+        def split(self, problem):
+            return [Lost(0, slice(0, 50)), Lost(1, slice(50, problem.layout.size))]
+
+    problem, theta = small_regression
+    engine = Engine(Parts(replace(PARTS, decomposition=Loses()), None), Serial())
+    engine.start(problem, theta)
+    with pytest.raises(ValueError, match=r"decomposition 'loses' .*prolong\(\).*" + message):
+        engine.step(problem)
 
 
 @pytest.mark.parametrize("found", [None, PARTS, Parts(None, None), Parts(PARTS, PARTS)])

@@ -38,11 +38,11 @@ class Witness(TrustRegion):
 
     name = "witness"
 
-    def solve(self, problem, start, ball, iterations):
+    def iterate(self, problem, start, ball, iterations):
         local = problem.at(start.theta)
         v = torch.linspace(-1.0, 1.0, len(start.theta), dtype=torch.float64)
         values = [problem.at(start.theta + h * v).value for h in (1e-5, -1e-5)]
-        answer = super().solve(problem, start, ball, iterations)
+        answer = yield from super().iterate(problem, start, ball, iterations)
         entry = {
             "ball": ball,
             "step": answer.step,

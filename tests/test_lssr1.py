@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ddopt.evaluation.problem import Point
+from ddopt.evaluation.question import answered
 from ddopt.numerics.vectors import LOCAL, norm
 from ddopt.solver.lssr1 import LSSR1
 from ddopt.solver.trust_region import TrustRegion
@@ -34,9 +35,8 @@ def test_the_search_finds_the_wolfe_conditions(name):
     slope = float(start.gradient[0])
     step = torch.ones(1, dtype=torch.float64)
     visited = []
-    candidate, end = wolfe(
-        lambda x: visited.append(x) or visit(x), start, Candidate(step, 1.0, 1.0), LOCAL, 30
-    )
+    search = wolfe(lambda x: visited.append(x) or x, start, Candidate(step, 1.0, 1.0), LOCAL, 30)
+    candidate, end = answered(search, tell=visit)
     alpha = float(candidate.step[0])
     assert candidate.norm == alpha
     assert 0.0 < alpha <= 1.0

@@ -7,6 +7,7 @@ import torch
 
 from ddopt.acceptance.averaged import Averaged
 from ddopt.acceptance.toint import Toint
+from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Point
 from ddopt.numerics.vectors import norm
 from ddopt.setup.component import lookup
@@ -49,7 +50,8 @@ PROBLEMS = {"quadratic": quadratic, "regression": regression}
 def test_it_goes_down_and_reports_what_it_did(solver, problem):
     f, theta = PROBLEMS[problem]()
     start = f.at(theta)
-    answer = make(solver).solve(f, start, math.inf, 40)
+    meter = Meter()
+    answer = make(solver).solve(Metered(f, meter), start, math.inf, 40)
     assert answer.end.value < 0.5 * start.value
     assert answer.decrease == start.value - answer.end.value
     assert torch.equal(answer.step, answer.end.theta - theta)
@@ -57,7 +59,7 @@ def test_it_goes_down_and_reports_what_it_did(solver, problem):
     assert iterations <= 40
     # a line search visits more points, and products with the Hessian are charged
     more = solver == "lssr1" or SOLVERS[solver].get("hessian") == "exact"
-    assert answer.evaluations > iterations if more else answer.evaluations == iterations
+    assert meter.total > iterations if more else meter.total == iterations
     assert f.at(answer.end.theta).value == answer.end.value
 
 
@@ -106,15 +108,17 @@ def test_a_point_that_a_walk_does_not_enter_is_counted_as_rejected(solver):
     f, theta = regression()
     start, honest = f.at(theta), f.both
     f.both = lambda other: Point(other, math.nan, honest(other).gradient)
-    answer = make(solver).solve(f, start, math.inf, 5)
-    assert (answer.accepted, answer.rejected, answer.evaluations) == (0, 1, 1.0)
+    meter = Meter()
+    answer = make(solver).solve(Metered(f, meter), start, math.inf, 5)
+    assert (answer.accepted, answer.rejected, meter.total) == (0, 1, 1.0)
 
 
 def test_a_stationary_point_is_left_alone():
     f, _ = quadratic()
     zero = torch.zeros(6, dtype=torch.float64)
-    answer = TrustRegion().solve(f, f.at(zero), math.inf, 5)
-    assert answer.evaluations == 0
+    meter = Meter()
+    answer = TrustRegion().solve(Metered(f, meter), f.at(zero), math.inf, 5)
+    assert meter.total == 0
     assert not answer.step.any()
 
 

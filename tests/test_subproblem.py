@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Point
 from ddopt.hessian.exact import OperatorModel
 from ddopt.hessian.lsr1 import LSR1
@@ -146,8 +147,9 @@ def test_rotated_quadratic_ends_finitely():
     problem = rotated_quadratic(20, 1e6)
     theta = torch.ones(20, dtype=torch.float64)
     solver = TrustRegion(hessian={"name": "lsr1", "memory": 25})
-    answer = solver.solve(problem, problem.at(theta), float("inf"), 60)
-    assert answer.evaluations <= 60
+    meter = Meter()
+    answer = solver.solve(Metered(problem, meter), problem.at(theta), float("inf"), 60)
+    assert meter.total <= 60
     assert answer.end.value <= 1e-18
 
 

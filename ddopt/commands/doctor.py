@@ -40,7 +40,8 @@ def versions() -> Iterator[Finding]:
 def devices() -> Iterator[Finding]:
     """Where tensors can live, and what processes can talk through."""
     import torch
-    import torch.distributed as dist
+
+    from ddopt.executor.backends import backends
 
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
@@ -48,11 +49,7 @@ def devices() -> Iterator[Finding]:
             yield f"cuda:{i}", f"{torch.cuda.get_device_name(i)}, {memory:.0f} GiB"
     else:
         yield "cuda", "no GPU; everything works on the CPU"
-    backends = []
-    if dist.is_available():
-        there = {"gloo": dist.is_gloo_available(), "nccl": dist.is_nccl_available()}
-        backends = [backend for backend, available in there.items() if available]
-    yield "distributed", ", ".join(backends) or "none: this torch was built without"
+    yield "distributed", ", ".join(backends()) or "none: this torch was built without"
 
 
 def threads() -> Iterator[Finding]:

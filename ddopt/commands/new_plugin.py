@@ -21,7 +21,7 @@ from ddopt.commands.errors import courteous
 def command(name: str, kind: str, out: Path) -> None:
     """Write a small plugin called NAME, which passes its own tests: a module, a test, a run.
 
-    Kinds: acceptance, baseline, command, decomposition, hessian, hook, problem, radius,
+    Kinds: acceptance, baseline, command, decomposition, executor, hessian, hook, problem, radius,
     recombination, sampling, solver, strategy, subproblem.
     """
     with courteous():

@@ -11,7 +11,8 @@ import torch
 from pydantic import Field, model_validator
 
 from ddopt.decomposition.decomposition import Decomposition, Subdomain
-from ddopt.evaluation.problem import Blank, Problem, Samples
+from ddopt.evaluation.blank import Blank
+from ddopt.evaluation.problem import Problem, Samples
 from ddopt.setup.component import Settings
 
 Cut = Literal["count", "width"]

@@ -81,20 +81,12 @@ class Metered(Derived):
         return found
 
     def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        """A point that is seen has been evaluated: one."""
+        self._charge(1.0)
         return point
 
     def _charge(self, price: float) -> None:
         self.meter.charge(price * self.problem.cost, price * self.problem.path)
-
-    def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate f, and charge one."""
-        self._charge(1.0)
-        return super().at(theta)
-
-    def both(self, theta: torch.Tensor) -> Point:
-        """Evaluate f and its gradient, and charge one."""
-        self._charge(1.0)
-        return super().both(theta)
 
     def ability(self, kind: type[Kind]) -> Kind | None:
         """The problem inside as a ``kind``; its own methods are charged as it says."""
@@ -106,9 +98,12 @@ class Metered(Derived):
         return self._around(self.problem.frozen(point, indices))
 
     def curvature(self, theta: torch.Tensor) -> Operator:
-        """v ↦ ∇²f(θ) v; the graph is charged now, and every product when it is made."""
-        self._charge(GRAPH)
-        return self._charging(super().curvature(theta), lambda: self._charge(PRODUCT))
+        """v ↦ ∇²f(θ) v; the graph is charged now, or with each product that builds it again."""
+        anew = self.graph_anew
+        if not anew:
+            self._charge(GRAPH)
+        price = PRODUCT + GRAPH * anew
+        return self._charging(super().curvature(theta), lambda: self._charge(price))
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ), as a value."""

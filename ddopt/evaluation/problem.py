@@ -1,4 +1,4 @@
-"""Problems: what is minimised. f(θ; D), its gradient, and its parts over some of the samples.
+"""Problems: what is minimised, and what stands for another problem.
 
 Legend: θ (n,) parameters; D the samples; D_d ⊆ D; C_d the parameters a subdomain may move;
 f̃_d the first-order consistent objective of subdomain d.
@@ -6,10 +6,8 @@ f̃_d the first-order consistent objective of subdomain d.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -19,110 +17,14 @@ import torch
 from ddopt.evaluation.captured import digest
 from ddopt.evaluation.jacobian import Dense, Gramian
 from ddopt.evaluation.jacobian import Operator as Operator
-from ddopt.numerics.space import Indices, Layout
+from ddopt.evaluation.point import Point as Point
+from ddopt.evaluation.point import Samples as Samples
+from ddopt.numerics.space import Indices, Layout, prolong, restrict
 from ddopt.numerics.vectors import LOCAL, Geometry, fingerprint
 
 Kind = TypeVar("Kind", bound="Problem")
 JACOBIAN_ROWS = 128  # residuals differentiated at once; bounds the memory of a Jacobian
-
-
-class Point:
-    """A visited θ with f(θ), and with ∇f(θ) from the moment somebody asks for it.
-
-    A rejected trial is decided on its value alone, so its gradient need never be computed, nor
-    travel between processes.
-
-    Args:
-        theta: θ, shape (n,).
-        value: f(θ).
-        gradient: ∇f(θ), shape (n,), or what computes it.
-        epsilon: relative round-off of the value, that of the number type in which the loss came;
-            where it is not given, that of ``theta``.
-        trace: what the evaluation left in a module's buffers and in the random state; only
-            closures leave anything.
-    """
-
-    def __init__(
-        self,
-        theta: torch.Tensor,
-        value: float,
-        gradient: torch.Tensor | Callable[[], torch.Tensor],
-        epsilon: float | None = None,
-        trace: list[torch.Tensor] | None = None,
-    ) -> None:
-        self.theta = theta  # shape: (n,)
-        self.value = value
-        self._gradient = gradient
-        self.epsilon = torch.finfo(theta.dtype).eps if epsilon is None else epsilon
-        self.trace = trace
-        self._sound: bool | None = None  # once it has been asked for
-
-    @property
-    def gradient(self) -> torch.Tensor:
-        """∇f(θ), shape (n,)."""
-        if not isinstance(self._gradient, torch.Tensor):
-            self._gradient = self._gradient()
-        return self._gradient
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For copies and pickles, which cannot hold a gradient that is still to be computed."""
-        return Point, (self.theta, self.value, self.gradient, self.epsilon)
-
-    def sound(self, geometry: Geometry = LOCAL) -> bool:
-        """Whether f and ∇f are finite here, so that a step can lead on; asks for the gradient.
-
-        In stages or pieces it is a collective, with one answer for all processes.
-        """
-        if self._sound is None:
-            self._sound = math.isfinite(self.value) and geometry.finite(self.gradient)
-        return self._sound
-
-    def seen(
-        self,
-        theta: torch.Tensor,
-        value: float,
-        gradient: torch.Tensor | Callable[[], torch.Tensor],
-    ) -> Point:
-        """The same evaluation as a wrapper sees it: other vectors, another value, one round-off."""
-        return Point(theta, value, gradient, self.epsilon, self.trace)
-
-
-@dataclass(frozen=True)
-class Samples:
-    """A set of samples: one index tensor per term of the loss.
-
-    A classifier has one term; a physics-informed loss has one for the interior points and one for
-    each boundary condition, each a mean over its own points.
-    """
-
-    terms: tuple[torch.Tensor, ...]
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """The number of samples of each term."""
-        return tuple(len(term) for term in self.terms)
-
-    def __len__(self) -> int:
-        """The number of samples of all terms together."""
-        return sum(self.counts)
-
-    def chunks(self, size: int) -> list[Samples]:
-        """Consecutive pieces of about ``size`` samples, each with its share of every term."""
-        pieces = -(-len(self) // size)
-        return [
-            Samples(
-                tuple(
-                    term[i * len(term) // pieces : (i + 1) * len(term) // pieces]
-                    for term in self.terms
-                )
-            )
-            for i in range(pieces)
-        ]
-
-    @classmethod
-    def all(cls, *counts: int) -> Samples:
-        """Every sample of terms with that many samples."""
-        return cls(tuple(torch.arange(count) for count in counts))
+Inside = tuple[list[tuple["Problem", torch.Tensor]], Callable[[list[Point]], Point]]
 
 
 class Problem(ABC):
@@ -142,6 +44,7 @@ class Problem(ABC):
     additive: bool = True  # whether shares add up to f however they are cut, but for round-off
     vouches: bool = False  # whether its value is nan wherever its gradient is not finite
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
+    graph_anew: bool = False  # whether each product with ∇²f builds the graph of ∇f again
     jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
 
     @property
@@ -161,6 +64,14 @@ class Problem(ABC):
     def both(self, theta: torch.Tensor) -> Point:
         """Evaluate f where ∇f will surely be asked for: the bits of ``at``, maybe at less cost."""
         return self.at(theta)
+
+    def opened(self, theta: torch.Tensor) -> Inside | None:
+        """The evaluations that ``at`` and ``both`` consist of, and the point made from theirs.
+
+        None for a problem that evaluates by itself. Executors that answer several questions at once
+        look inside wrappers and shares by it.
+        """
+        return None
 
     @property
     def alone(self) -> Problem:
@@ -208,8 +119,6 @@ class Problem(ABC):
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """f as a function of the parameters in ``indices`` alone, the others held at ``point``."""
-        from ddopt.evaluation.derived import Frozen  # which derives from this class
-
         return self if indices is None else Frozen(self, point.theta, indices)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
@@ -293,20 +202,158 @@ class Problem(ABC):
         )
 
 
-class Blank(Problem):
-    """A problem of which only the layout is known; good for finding out who moves what."""
+class Derived(Problem):
+    """A problem that stands for another: every ability of the other's, but for local ``extra``.
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self.samples = Samples.all(1 << 20)
+    A subclass says how its vectors become the other's (``_theirs``), what one of the other's points
+    is here (``_seen``), and how it stands for another problem of the same parameters (``_around``).
+    Whatever it does not change is handed on, so that no ability is lost (tests/test_derived.py).
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
+        self.geometry, self.draw = problem.geometry, problem.draw
+        self.additive, self.vouches, self.tilt = problem.additive, problem.vouches, problem.tilt
+
+    @abstractmethod
+    def _around(self, problem: Problem) -> Problem:
+        """The same around a part, a share or another draw of the other problem."""
+
+    @abstractmethod
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        """The point at ``theta``, where the other problem has found ``point``."""
+
+    def _theirs(self, theta: torch.Tensor) -> torch.Tensor:
+        """The other problem's θ."""
+        return theta
+
+    @property
+    def path(self) -> float:
+        """The other's."""
+        return self.problem.path
+
+    @property
+    def squares(self) -> tuple[float, float]:
+        """The other's."""
+        return self.problem.squares
+
+    @property
+    def graph_anew(self) -> bool:  # type: ignore[override]
+        """The other's."""
+        return self.problem.graph_anew
+
+    @property
+    def jacobian_price(self) -> float | None:  # type: ignore[override]
+        """The other's, which the first Jacobian may find out."""
+        return self.problem.jacobian_price
 
     def at(self, theta: torch.Tensor) -> Point:
-        """Never called."""
-        raise AssertionError("a blank problem has no values")
+        """Evaluate at ``theta``, in this problem's parameters."""
+        return self._seen(theta, self.problem.at(self._theirs(theta)))
+
+    def both(self, theta: torch.Tensor) -> Point:
+        """The same, where the gradient will be asked for."""
+        return self._seen(theta, self.problem.both(self._theirs(theta)))
+
+    def opened(self, theta: torch.Tensor) -> Inside:
+        """The other's evaluation, and how it is seen here."""
+        place = (self.problem, self._theirs(theta))
+        return [place], lambda points: self._seen(theta, points[0])
+
+    @property
+    def alone(self) -> Problem:
+        """The same around the other problem alone."""
+        return self._around(self.problem.alone)
+
+    def part(self, samples: Samples) -> Problem:
+        """The same around a part."""
+        return self._around(self.problem.part(samples))
+
+    def share(self, samples: Samples) -> Problem:
+        """The same around a share."""
+        return self._around(self.problem.share(samples))
+
+    def drawn(self, number: int) -> Problem:
+        """The same around another draw."""
+        return self._around(self.problem.drawn(number))
+
+    def coordinates(self, term: int) -> torch.Tensor:
+        """The other's."""
+        return self.problem.coordinates(term)
 
     def stages(self) -> list[slice]:
-        """There are none: asked for where a method of a pipeline was given a closure."""
-        raise ValueError(
-            "a closure evaluates the whole network at once and cannot be cut into stages; choose "
-            "variant 'P', which decomposes layers, or a run file with strategy = 'sapts_ip'"
+        """Where the stages lie."""
+        return self.problem.stages()
+
+    def facts(self, theta: torch.Tensor) -> dict[str, str]:
+        """What all must agree on."""
+        return self.problem.facts(self._theirs(theta))
+
+    @property
+    def called(self) -> str:
+        """The other's."""
+        return self.problem.called
+
+    def own_share(self, d: int, count: int) -> Problem | None:
+        """The same around such a share."""
+        found = self.problem.own_share(d, count)
+        return None if found is None else self._around(found)
+
+    def sources(self) -> list[Any]:
+        """What the other is made from; shares and parts here may be of this process alone."""
+        return self.problem.sources()
+
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """The other's products."""
+        return self.problem.curvature(self._theirs(theta))
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """The other's residuals."""
+        return self.problem.residuals(self._theirs(theta))
+
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The other's Jacobian."""
+        return self.problem.jacobian(self._theirs(theta), dtype)
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """The other's products with J and its transpose."""
+        return self.problem.differential(self._theirs(theta))
+
+
+class Frozen(Derived):
+    """f restricted to the parameters in C, the others held at θ_k; works for every problem."""
+
+    def __init__(self, problem: Problem, theta: torch.Tensor, indices: Indices) -> None:
+        super().__init__(problem)
+        self.theta, self.indices = theta, indices
+        self.layout = problem.layout.restricted(indices)
+        self.tilt = None if problem.tilt is None else restrict(problem.tilt, indices)
+
+    def _around(self, problem: Problem) -> Frozen:
+        return Frozen(problem, self.theta, self.indices)
+
+    def _theirs(self, theta: torch.Tensor) -> torch.Tensor:
+        full = self.theta.clone()
+        full[self.indices] = theta
+        return full
+
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        return point.seen(theta, point.value, lambda: restrict(point.gradient, self.indices))
+
+    def curvature(self, theta: torch.Tensor) -> Operator:
+        """v ↦ R ∇²f Rᵀ v."""
+        full, n = super().curvature(theta), self.problem.layout.size
+        return lambda v: restrict(full(prolong(v, self.indices, n)), self.indices)
+
+    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        """The columns of J that belong to C, shape (m, |C|)."""
+        return super().jacobian(theta, dtype)[:, self.indices]
+
+    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
+        """v ↦ J Rᵀ v and w ↦ R Jᵀw."""
+        (product, pullback), n = super().differential(theta), self.problem.layout.size
+        return (
+            lambda v: product(prolong(v, self.indices, n)),
+            lambda w: restrict(pullback(w), self.indices),
         )

@@ -9,7 +9,7 @@ import copy
 import json
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -26,6 +26,10 @@ from ddopt.setup.component import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
+
+    from ddopt.evaluation.question import Asking
+
+T = TypeVar("T")
 
 SHORT = 15  # numbers per process that travel in one collective; more take a second one
 HEADER = 12  # numbers that describe a tensor on its way: how many there are, dtype, shape
@@ -52,6 +56,7 @@ class Distributed(Executor):
     """
 
     name = "distributed"
+    alone = False
 
     class Config(Settings):
         """Options of the reductions."""
@@ -62,8 +67,12 @@ class Distributed(Executor):
             "processes; fast: all_reduce, whose bits depend on it",
         )
 
-    def __init__(self, config: Config | None = None, **options: object) -> None:
+    def __init__(
+        self, config: Config | None = None, here: Executor | None = None, **options: object
+    ) -> None:
+        """``here`` carries out what the subdomains of this process ask; serial by default."""
         super().__init__(config, **options)
+        self._here = here or Serial()
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self._members = list(range(self.size))
         self._group: Any = dist.group.WORLD
@@ -75,6 +84,10 @@ class Distributed(Executor):
         store = dist.distributed_c10d._get_default_store()
         self._messenger = Messenger()
         self.pulse = Pulse(dist.PrefixStore("ddopt", store), self.rank, self.size)
+
+    def carry_out(self, askings: dict[int, Asking[T]]) -> dict[int, T]:
+        """As this process does it; questions of all processes are collectives by themselves."""
+        return self._here.carry_out(askings)
 
     def grid(self, columns: int) -> tuple[Executor, Executor]:
         """Rows of min(W, columns) consecutive processes; all processes must call it."""

@@ -10,12 +10,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ddopt.evaluation.question import answered, asked
 from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
     import torch
+
+    from ddopt.evaluation.question import Asking, Question
+
+T = TypeVar("T")
 
 
 class Executor(Component):
@@ -26,6 +31,7 @@ class Executor(Component):
 
     seam = "executor"
 
+    alone: bool = True  # whether one process is enough for it
     rank: int = 0
     size: int = 1
     bytes_sent: int = 0  # by this process since the start, in all of its teams
@@ -42,6 +48,18 @@ class Executor(Component):
     def owned(self, count: int) -> range:
         """The subdomains of this process, of ``count``."""
         return range(self.rank, count, self.size)
+
+    def carry_out(self, askings: dict[int, Asking[T]]) -> dict[int, T]:
+        """What the askings of this process return, by subdomain, when they have been answered.
+
+        Here one after the other, in the order of ``askings``. An executor may answer them in any
+        order, or several at once; each asking is told the answers to its own questions in turn.
+        """
+        return {d: answered(asking) for d, asking in askings.items()}
+
+    def ask(self, question: Question) -> Any:
+        """The answer to one question; where it is one of all processes, all ask it."""
+        return self.carry_out({0: asked(question)})[0]
 
     @abstractmethod
     def sum(self, vectors: dict[int, torch.Tensor], count: int, like: torch.Tensor) -> torch.Tensor:

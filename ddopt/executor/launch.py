@@ -37,19 +37,21 @@ def connect(
     device: str | torch.device = "cpu",
     reduction: Literal["ordered", "fast"] = "ordered",
     threads: int = 1,
+    here: Executor | None = None,
 ) -> Iterator[Executor]:
     """The executor of this process, from the environment that torchrun sets.
 
-    Serial where ``WORLD_SIZE`` is unset or 1. ``threads`` is the number of threads in one
+    ``here`` carries out what the subdomains of one process ask, serial where none is given; it is
+    all there is where ``WORLD_SIZE`` is unset or 1. ``threads`` is the number of threads in one
     operation: the bits depend on it, so it is the same however many processes there are. On
     success all processes leave together; on an error the others are told.
     """
     torch.set_num_threads(threads)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Serial()
+        yield here or Serial()
         return
     join(device)
-    executor = Distributed(reduction=reduction)
+    executor = Distributed(reduction=reduction, here=here)
     try:
         yield executor
     except BaseException as error:
@@ -81,6 +83,14 @@ def join(device: str | torch.device = "cpu") -> torch.device:
     store = dist.PrefixStore(f"meeting/{next(_meetings)}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LIMIT)
     return device
+
+
+def meet(path: str, rank: int, size: int, reduction: str = "ordered") -> Distributed:
+    """The executor of one of ``size`` processes on this machine that meet in the file ``path``."""
+    loopback()
+    store = dist.FileStore(path, size)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=LIMIT)
+    return Distributed(reduction=reduction)
 
 
 def loopback() -> None:

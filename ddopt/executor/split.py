@@ -10,7 +10,7 @@ import torch
 
 from ddopt.decomposition.data import deal
 from ddopt.evaluation.derived import Derived, Frozen
-from ddopt.evaluation.problem import Operator, Point, Problem, Samples
+from ddopt.evaluation.problem import Inside, Operator, Point, Problem, Samples
 from ddopt.executor.rows import Rows
 from ddopt.executor.serial import Serial
 from ddopt.executor.sharded import Sharded
@@ -43,10 +43,10 @@ class Split(Derived):
         self._longest = max(lengths)
         parts = [(own / max(sum(lengths), 1)) ** 2 for own in lengths]
         self._squares = (sum(parts), max(parts))
+        self._largest = _picked(problem.samples, dealt[lengths.index(self._longest)])
         self._shares: dict[int, Problem] = {}
         for d in executor.owned(shares):
-            picked = zip(problem.samples.terms, dealt[d].terms, strict=True)
-            own = Samples(tuple(term[pick] for term, pick in picked))
+            own = _picked(problem.samples, dealt[d])
             self._shares[d] = problem.own_share(d, shares) or problem.share(own)
 
     charged = MappingProxyType({"answers": JACOBIAN})
@@ -69,6 +69,14 @@ class Split(Derived):
         """Those of the shares."""
         return self._squares
 
+    @property
+    def graph_anew(self) -> bool:  # type: ignore[override]
+        """Whether the largest share does: shares are smaller, and may fit where all of D does not.
+
+        Processes that own other shares must find the same.
+        """
+        return self.problem.share(self._largest).graph_anew
+
     def _around(self, problem: Problem) -> Problem:
         """A subdomain's own loss is evaluated where the subdomain is: not split."""
         return problem
@@ -83,6 +91,14 @@ class Split(Derived):
     def both(self, theta: torch.Tensor) -> Point:
         """The same, where the gradient will be asked for."""
         return self._added(theta, {d: share.both(theta) for d, share in self._shares.items()})
+
+    def opened(self, theta: torch.Tensor) -> Inside | None:  # type: ignore[override]
+        """The shares, where all of them are here."""
+        if self.executor.size > 1:
+            return None
+        own = list(self._shares)
+        places = [(share, theta) for share in self._shares.values()]
+        return places, lambda points: self._added(theta, dict(zip(own, points, strict=True)))
 
     def _added(self, theta: torch.Tensor, points: dict[int, Point]) -> Point:
         own = {d: [p.value, p.epsilon] for d, p in points.items()}
@@ -165,6 +181,12 @@ class Split(Derived):
         sizes = [size * n for size in self._sizes(own)]
         flat = {d: rows.reshape(-1) for d, rows in own.items()}
         return torch.cat(self.executor.each(flat, sizes, like)).view(-1, n)
+
+
+def _picked(samples: Samples, deal: Samples) -> Samples:
+    """The samples at the places that were dealt."""
+    picked = zip(samples.terms, deal.terms, strict=True)
+    return Samples(tuple(term[places] for term, places in picked))
 
 
 def shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:

@@ -9,6 +9,7 @@ times more.
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from contextlib import contextmanager
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ddopt.evaluation.problem import Problem
+    from ddopt.evaluation.question import Asking
     from ddopt.numerics.space import Layout
     from ddopt.setup.component import Component
     from ddopt.solver.solver import Solver
@@ -119,12 +121,28 @@ def covered(decomposition: Component, found: list[Subdomain], problem: Problem) 
         for term, all_of_it in zip(own.terms, full.terms, strict=True):  # type: ignore[union-attr]
             if not bool(torch.isin(term, all_of_it).all()):
                 raise broken(decomposition, "split()", wanted, f"others in subdomain {one.index}")
+    for one in found:
+        _prolonged(decomposition, one, problem.layout)
     weights = [one.weight for one in found]
     everywhere = all(one.samples is not None and one.indices is None for one in found)
     if everywhere and set(weights) != {1.0} and abs(sum(weights) - 1.0) > 1e-6:
         wanted = "weights that add up to 1, the shares of D that the subdomains stand for"
         raise broken(decomposition, "split()", wanted, f"weights that add up to {sum(weights):g}")
     return moved
+
+
+def _prolonged(decomposition: Component, subdomain: Subdomain, layout: Layout) -> None:
+    """Whether an author's own ``prolong`` makes a step of a subdomain one of all parameters."""
+    if type(subdomain).prolong is Subdomain.prolong:
+        return
+    step = torch.ones(subdomain.size(layout.size), dtype=layout.dtype, device=layout.device)
+    with blamed(decomposition, "prolong() of its subdomains"):
+        found = subdomain.prolong(step, layout.size)
+    method = "prolong() of its subdomains"
+    _vector(decomposition, method, "a step", found, layout)
+    if not 0.0 < float(found.abs().max()) < math.inf:
+        wanted = "the step at the places of its parameters, weighted or not"
+        raise broken(decomposition, method, wanted, "zeros, or what is not finite, for ones")
 
 
 @contextmanager
@@ -146,35 +164,38 @@ def blamed(component: Component, method: str) -> Iterator[None]:
 
 def solved(
     solver: Solver, problem: Problem, start: Point, ball: float, iterations: int, norm: str = "2"
-) -> Answer:
-    """The answer of ``Solver.solve``, which leaves its start where it is."""
+) -> Asking[Answer]:
+    """Ask what ``Solver.iterate`` asks, and look at its answer; it leaves its start where it is."""
     before = start.theta._version
-    with blamed(solver, "solve()"):
-        found = solver.solve(problem, start, ball, iterations)
+    with blamed(solver, "iterate()"):
+        asking = solver.iterate(problem, start, ball, iterations)
+        if not isinstance(asking, Generator):
+            wanted = "a generator, which yields questions and returns a ddopt.Answer"
+            raise broken(solver, "iterate()", wanted, asking)
+        found = yield from asking
     if start.theta._version != before:
         raise ValueError(
-            f"{called(solver)}: solve() changed start.theta in place; θ is the engine's, which may "
-            "have to come back to it: make a new vector, theta + step"
+            f"{called(solver)}: iterate() changed start.theta in place; θ is the engine's, which "
+            "may have to come back to it: make a new vector, theta + step"
         )
     return answer(solver, found, problem, ball, norm)
 
 
 def answer(solver: Component, found: Any, problem: Problem, ball: float, norm: str) -> Answer:
-    """What ``Solver.solve`` returned for a problem, in a ball."""
+    """What ``Solver.iterate`` returned for a problem, in a ball."""
     if not isinstance(found, Answer):
-        raise broken(solver, "solve()", "a ddopt.Answer", found)
-    _vector(solver, "solve()", "Answer.step", found.step, problem.layout)
-    if not (number(found.decrease) and number(found.evaluations)):
-        wanted = "numbers as Answer.decrease and Answer.evaluations"
-        raise broken(solver, "solve()", wanted, f"{found.decrease!r}, {found.evaluations!r}")
+        raise broken(solver, "iterate()", "a ddopt.Answer", found)
+    _vector(solver, "iterate()", "Answer.step", found.step, problem.layout)
+    if not number(found.decrease):
+        raise broken(solver, "iterate()", "a number as Answer.decrease", repr(found.decrease))
     if not isinstance(found.end, Point):
-        raise broken(solver, "solve()", "a ddopt.Point as Answer.end", found.end)
+        raise broken(solver, "iterate()", "a ddopt.Point as Answer.end", found.end)
     if math.isfinite(ball) and not problem.geometry.sharded:
         length = problem.geometry.length(found.step, norm)
         reach = (1.0 + SLACK) * ball
         if not length <= reach and not length <= reach + rounding(problem.layout, found.end.theta):
             wanted = f"a step that is at most {ball:g} long, the ball that it was given"
-            raise broken(solver, "solve()", wanted, f"one of length {length:g}")
+            raise broken(solver, "iterate()", wanted, f"one of length {length:g}")
     return found
 
 

@@ -91,6 +91,7 @@ class SAPTS(EngineOptimizer):
             (``ddopt_pinn.compile``); any registered strategy's name works as well.
         subdomains: N; 2 where it is not given, unless other options say how many there are.
         solver: the solver of the subdomains and of the global pass: a name or a table.
+        executor: who evaluates for the subdomains: a name ("batched"), a table, or an executor.
         stochastic: as for every one of these optimizers; given as True, "D" also takes the options
             that suit mini-batches where you give none.
         options: the strategy's other options, for example ``local_iterations=10``.
@@ -104,7 +105,7 @@ class SAPTS(EngineOptimizer):
         *,
         lr: float = 1.0,
         solver: Any = "trust_region",
-        executor: Executor | None = None,
+        executor: Executor | str | dict[str, Any] | None = None,
         buffers: Iterable[torch.Tensor] = (),
         stochastic: bool | None = None,
         **options: Any,
@@ -125,7 +126,7 @@ class SAPTS(EngineOptimizer):
             contract.parts(strategy, strategy.parts(strategy.settled(_options("solver", solver)))),
             lr=lr,
             shares=strategy.shares,
-            executor=executor,
+            executor=_executor(executor),
             buffers=buffers,
             stochastic=stochastic,
         )
@@ -137,6 +138,13 @@ def _counted(strategy: str, subdomains: int | None, options: dict[str, Any]) -> 
         return {"subdomains": subdomains}
     counts = "subdomains" in _own("strategy", strategy)
     return {"subdomains": 2} if counts and not {"splits", "patterns"} & options.keys() else {}
+
+
+def _executor(given: Executor | str | dict[str, Any] | None) -> Executor | None:
+    """The executor that a name or a table stands for, or the one that is given."""
+    if isinstance(given, (str, dict)):
+        return cast("Executor", _options("executor", given).build())
+    return given
 
 
 def _own(seam: str, name: Any) -> list[str]:

@@ -13,13 +13,13 @@ from ddopt.evaluation.problem import Problem
 from ddopt.evaluation.residual_closure import ResidualProblem, Way
 from ddopt.evaluation.witness import Witness
 from ddopt.executor import Executor, Serial, Split, shared
+from ddopt.executor.replicas import Replicas
 from ddopt.method.engine import Engine
 from ddopt.method.parts import Parts, StepReport
 from ddopt.numerics.space import Parameters
 from ddopt.optim import groups, saved
 from ddopt.optim.changes import SELDOM, Changes
 from ddopt.optim.idleness import Idleness
-from ddopt.optim.replicas import Replicas
 from ddopt.optim.state import pack, unpack
 from ddopt.setup.notice import warn
 

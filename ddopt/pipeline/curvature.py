@@ -12,20 +12,22 @@ Legend: ˙ the derivative along v; φ a stage; f itself is what the last stage h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 if TYPE_CHECKING:
     from ddopt.pipeline.stage import Tensors
-    from ddopt.pipeline.staged import StagedPoint
 
 
 class StagedCurvature:
-    """v ↦ ∇²f(θ) v at one point; a collective, on vectors of the process's own stages."""
+    """v ↦ ∇²f(θ) v at one point; a collective, on vectors of the process's own stages.
 
-    def __init__(self, point: StagedPoint) -> None:
+    Made by ``StagedProblem.curvature``, with the ``StagedPoint`` at θ.
+    """
+
+    def __init__(self, point: Any) -> None:
         point.gradient  # noqa: B018 - gives the cotangents
         self.point, self.problem = point, point.problem
 

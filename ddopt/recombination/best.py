@@ -62,10 +62,7 @@ class Best(Recombination):
                 "several processes; choose 'sum'"
             )
         theta, executor = corrections.point.theta, corrections.executor
-        own = {
-            d: corrections.alone(d).at(theta + corrections.subdomains[d].prolong(step, len(theta)))
-            for d, step in corrections.steps.items()
-        }
+        own = corrections.ends()
 
         def slope_to(end: torch.Tensor) -> float:
             if corrections.blind:

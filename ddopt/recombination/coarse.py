@@ -96,10 +96,9 @@ class Coarse(Recombination):
         columns = [*corrections.each(), -point.gradient]
         if self._last is not None:
             columns.append(self._last)
-        problem = corrections.problem
-        product = problem.curvature(point.theta)
+        product, geometry = corrections.curvature(), corrections.problem.geometry
         step, decrease = minimise_in_span(
-            columns, point.gradient, product, corrections.radius, problem.geometry
+            columns, point.gradient, product, corrections.radius, geometry
         )
         if decrease > 0.0:
             self._last = step

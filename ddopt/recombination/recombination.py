@@ -15,11 +15,12 @@ import torch
 
 from ddopt.decomposition.decomposition import Subdomain
 from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.question import Curvature, Value, asked
 from ddopt.executor.sharded import Sharded
 from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
-    from ddopt.evaluation.problem import Point, Problem
+    from ddopt.evaluation.problem import Operator, Point, Problem
     from ddopt.executor import Executor
 
 
@@ -37,11 +38,40 @@ class Corrections:
     meter: Meter = field(default_factory=Meter)  # what evaluations are charged to
     blind: bool = False  # whether nobody asks for ∇f
     norm: str = "2"  # of the radius
+    end: Point | None = None  # of the one subdomain that is the problem itself: f̃_1 is f there
 
     def alone(self, d: int) -> Problem:
         """f on all of D, evaluated by the process of subdomain ``d`` alone, and charged to it."""
         here, own = self.problem.alone, self.meter.of(d)
         return here.on(own) if isinstance(here, Metered) else Metered(here, own)
+
+    def ends(self) -> dict[int, Point]:
+        """f on all of D at the ends of this process's subdomains, each evaluated where it is."""
+        theta = self.point.theta
+        places = {d: self.subdomains[d].prolong(s, len(theta)) for d, s in self.steps.items()}
+        questions = {d: asked(Value(self.alone(d), theta + s)) for d, s in places.items()}
+        return self.executor.carry_out(questions)
+
+    def curvature(self) -> Operator:
+        """v ↦ ∇²f(θ_k) v, on all processes; every product is charged."""
+        product: Operator = self.executor.ask(Curvature(self.problem, self.point.theta))
+        return product
+
+    def found(self, recombined: Recombined) -> Found:
+        """The trial of a recombined step: at hand, or evaluated now, by all processes."""
+        if self.end is not None:
+            return self._measured(self.steps[0], self.end)
+        if recombined.found is not None:
+            return recombined.found
+        assert recombined.step is not None
+        trial = self.executor.ask(Value(self.problem, self.point.theta + recombined.step))
+        return self._measured(recombined.step, trial)
+
+    def _measured(self, step: torch.Tensor, trial: Point) -> Found:
+        """A trial that every process has."""
+        measure = self.problem.geometry
+        slope = math.nan if self.blind else measure.dot(self.point.gradient, step)
+        return Found(trial, measure.length(step, self.norm), slope, step)
 
     def numbers(self, values: dict[int, list[float]]) -> list[list[float]]:
         """The numbers of all subdomains, in order, from those of this process; a collective.

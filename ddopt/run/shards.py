@@ -8,10 +8,11 @@ than one piece beside its own; whoever resumes, on any number of processes, read
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 
+from ddopt.executor.objects import everywhere, handed
 from ddopt.executor.sharded import Sharded
 from ddopt.run import checkpoint
 
@@ -19,8 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
-    from ddopt.run.running import Run
+    from ddopt.method.engine import Engine
+    from ddopt.run.tally import Tally
+
+
+class Run(Protocol):
+    """What is needed of a run (:class:`ddopt.run.running.Run`), which calls this file."""
+
+    executor: Executor
+    engine: Engine
+    problem: Problem
+    whole: Problem
+    initial: torch.Tensor
+    tally: Tally
+
 
 MARK = "piece:"  # stands where a vector was, with its number
 STAGE, MEMORY, SUBDOMAIN = "stage", "memory", "subdomain"  # kinds of files
@@ -81,7 +96,7 @@ def save(folder: Path | None, run: Run, bundle: dict[str, Any]) -> None:
     digests = {}
     for name, owner, piece in parcels:
         copied = [part.clone() for part in piece] if isinstance(piece, list) else piece
-        state = _handed(executor, copied, owner)
+        state = handed(executor, copied, owner)
         if place is not None:
             torch.save(state, place / name)
             digests[name] = checkpoint.digest(place / name)
@@ -144,24 +159,4 @@ def run_at(bundle: dict[str, Any]) -> int:
 
 def _subdomains(executor: Executor, solvers: dict[int, Any]) -> int:
     """How many subdomains have a solver on any process."""
-    counts: list[Any] = [1 + max(solvers, default=-1)]
-    if executor.size > 1:
-        import torch.distributed as dist
-
-        own, counts = counts[0], counts * executor.size
-        dist.all_gather_object(counts, own)
-    return int(max(counts))
-
-
-def _handed(executor: Executor, state: Any, owner: int) -> Any:
-    """The state of the process ``owner``, on process 0."""
-    if owner == 0 or executor.rank not in (0, owner):
-        return state
-    import torch.distributed as dist
-
-    parcel, cpu = [state], torch.device("cpu")
-    if executor.rank == 0:
-        dist.recv_object_list(parcel, owner, device=cpu)
-    else:
-        dist.send_object_list(parcel, 0, device=cpu)
-    return parcel[0]
+    return int(max(everywhere(executor, 1 + max(solvers, default=-1))))

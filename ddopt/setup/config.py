@@ -97,6 +97,12 @@ class RunConfig(Settings):
     threads: int = Field(
         1, ge=1, le=1024, description="threads of one operation; the bits depend on it"
     )
+    executor: Annotated[Settings, Chosen("executor")] = Field(
+        "serial",
+        validate_default=True,
+        description="who evaluates what the subdomains of one process ask; serial: one after the "
+        "other; batched: all at once, equal up to round-off",
+    )
     reduction: Literal["ordered", "fast"] = Field(
         "ordered",
         description="ordered: the same bits for any number of processes; fast: they depend on it",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from ddopt.method.parts import StepReport
+    from ddopt.method.report import StepReport
 
 hookspec = pluggy.HookspecMarker("ddopt")
 hookimpl = pluggy.HookimplMarker("ddopt")

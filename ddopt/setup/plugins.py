@@ -29,7 +29,6 @@ from ddopt.setup.requirement import asked_by, unmet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ddopt.setup.component import Component
 
 GROUP = CORE
 
@@ -127,7 +126,7 @@ class PluginManager:
             self._call_one(plugin, "ddopt_register", {"register": self._register_for(plugin)})
 
     def _register_for(self, plugin: Plugin) -> Callable[..., None]:
-        def register(component: type[Component] | str, **named: str) -> None:
+        def register(component: type[Any] | str, **named: str) -> None:
             """Claim a name; what is no component breaks this plugin but not the registration."""
             origin = {"provider": plugin.provider, "source": plugin.source}
             try:
@@ -221,7 +220,7 @@ class PluginManager:
         with self._walled(plugin, hook):
             caller(**arguments)
 
-    def find(self, seam: str, name: str) -> type[Component]:
+    def find(self, seam: str, name: str) -> type[Any]:
         """The component of a name; an unknown one is told with the plugins that are broken."""
         try:
             return self.registry.find(seam, name)
@@ -257,7 +256,7 @@ def manager() -> PluginManager:
     return made
 
 
-def spelled(component: type[Component]) -> str:
+def spelled(component: type[Any]) -> str:
     """The name that finds a class in this process; its own, where no plugins are loaded."""
     loaded = manager.cache_info().currsize
     return manager().registry.spelled(component) if loaded else component.name

@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ddopt.setup.limits import brief
 from ddopt.setup.loading import guarded
@@ -19,8 +19,6 @@ from ddopt.setup.notice import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from ddopt.setup.component import Component
 
 CORE = "ddopt"  # the source of ddopt's own components
 SEAMS = (  # of ddopt's own; plugins may open more
@@ -52,7 +50,7 @@ class Registry:
 
     def add(
         self,
-        component: type[Component] | str,
+        component: type[Any] | str,
         *,
         seam: str | None = None,
         name: str | None = None,
@@ -106,7 +104,7 @@ class Registry:
         """The names registered for a seam, sorted."""
         return sorted(name for kind, name in self._claims if kind == seam)
 
-    def find(self, seam: str, name: str) -> type[Component]:
+    def find(self, seam: str, name: str) -> type[Any]:
         """The class registered under a name, or under ``source:name``.
 
         Raises ``ValueError`` that says what to do: no such name (with the nearest one), a name that
@@ -143,12 +141,12 @@ class Registry:
             )
         return found
 
-    def claim(self, component: type[Component]) -> Claim | None:
+    def claim(self, component: type[Any]) -> Claim | None:
         """Who has registered a class."""
         claims = self._claims.get((component.seam, _part(component, "name") or ""), [])
         return next((claim for claim in claims if claim.stands_for(component)), None)
 
-    def spelled(self, component: type[Component]) -> str:
+    def spelled(self, component: type[Any]) -> str:
         """The name that finds a class: its own, with the source where the name is another's."""
         claims = self._claims.get((component.seam, component.name), [])
         own = self.claim(component)
@@ -178,20 +176,20 @@ class Claim:
     """Who claims a name, and for which class."""
 
     provider: str
-    component: type[Component] | str
+    component: type[Any] | str
     source: str = ""
 
-    def load(self) -> type[Component]:
+    def load(self) -> type[Any]:
         """The class, imported if it has not been."""
         if not isinstance(self.component, str):
             return self.component
         module, _, attribute = self.component.partition(":")
         if self.source == CORE or module in sys.modules:
-            return cast("type[Component]", getattr(import_module(module), attribute))
+            return cast("type[Any]", getattr(import_module(module), attribute))
         with guarded(self.provider):
-            return cast("type[Component]", getattr(import_module(module), attribute))
+            return cast("type[Any]", getattr(import_module(module), attribute))
 
-    def stands_for(self, component: type[Component]) -> bool:
+    def stands_for(self, component: type[Any]) -> bool:
         """Whether it is the claim of a class, which need not be imported to know."""
         place = f"{component.__module__}:{component.__qualname__}"
         return self.component is component or self.component == place

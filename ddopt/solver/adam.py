@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from ddopt.solver.moments import Moments, MomentSettings
-from ddopt.solver.solver import Answer, Solver
+from ddopt.solver.solver import Solver
 from ddopt.solver.walk import walk
 
 if TYPE_CHECKING:
     import torch
 
     from ddopt.evaluation.problem import Point, Problem
+    from ddopt.evaluation.question import Asking
+    from ddopt.solver.solver import Answer
 
 
 class Adam(Solver):
@@ -30,7 +32,9 @@ class Adam(Solver):
         super().__init__(config, **options)
         self.moments = Moments(self.config)  # lives as long as the run
 
-    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+    def iterate(
+        self, problem: Problem, start: Point, ball: float, iterations: int
+    ) -> Asking[Answer]:
         """Walk; the moments are kept for the next call."""
         return walk(
             problem,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.question import Both
 from ddopt.setup.component import Settings
 from ddopt.solver.distance import Distance, copied
 from ddopt.solver.micro import micro_batches
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ddopt.evaluation.problem import Point, Problem
+    from ddopt.evaluation.question import Asking
     from ddopt.numerics.space import Layout
 
 
@@ -71,15 +72,15 @@ class AveragedWalk(Solver):
         """The length of the steps."""
         return self.distance.d
 
-    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+    def iterate(
+        self, problem: Problem, start: Point, ball: float, iterations: int
+    ) -> Asking[Answer]:
         """Walk; length, momentum and fast iterate are kept for the next call."""
         x = start.theta if self.ahead is None else start.theta + self.ahead
-        meter = Meter()
-        problem = Metered(problem, meter)
         theta, promised, taken = start.theta, 0.0, 0
         self.lost = False
         for f in self._functions(problem, iterations):
-            point = f.at(x)
+            point: Point = yield Both(f, x)
             if not math.isfinite(point.value):
                 self.lost = True
                 break
@@ -99,7 +100,7 @@ class AveragedWalk(Solver):
             step = step * (ball / length)
         # Nobody has evaluated the end; the judge will.
         least = math.ulp(0.0)
-        return Answer(step, max(promised, least), start, taken, evaluations=meter.total)
+        return Answer(step, max(promised, least), start, taken)
 
     def _functions(self, problem: Problem, iterations: int) -> Iterator[Problem]:
         for _ in range(iterations):

@@ -7,6 +7,7 @@ ratio of the decrease to the promised one.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,8 +15,8 @@ from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
 from ddopt.evaluation.jacobian import Products
-from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Point
+from ddopt.evaluation.question import Work
 from ddopt.executor import Serial, shared
 from ddopt.hessian.bend import Bent, bend
 from ddopt.hessian.conjugate_gradients import SecantPairs
@@ -28,6 +29,7 @@ from ddopt.solver.solver import Answer, Solver
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
+    from ddopt.evaluation.question import Asking
 
 PIECE = 4096  # samples whose graph is in memory at once, where there are products alone
 
@@ -73,24 +75,30 @@ class LevenbergMarquardt(Solver):
         self._blind = 0  # steps in a row that promised less than f can show
         self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
 
-    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+    def iterate(
+        self, problem: Problem, start: Point, ball: float, iterations: int
+    ) -> Asking[Answer]:
         """Iterate from ``start``; damping and precision are kept for the next call."""
-        meter = Meter()
-        problem = self._in_pieces(Metered(problem, meter))
+        problem = self._in_pieces(problem)
         point, accepted, rejected, non_finite, ratio = start, 0, 0, 0, None
         decrease, room = 0.0, ball
         for _ in range(iterations):
-            model = self._model(problem, point)
+            model: LinearResiduals = yield Work(problem, partial(self._model, point=point))
             try:
                 plain = self._plain(model, room)
             except ArithmeticError:  # the Jacobian of the start is not finite: no step is known
                 ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
                 break
-            bent = self._bent(problem, start, point, model, plain, ball)
+            bending = partial(
+                self._bent, start=start, point=point, model=model, plain=plain, ball=ball
+            )
+            bent: Bent = yield Work(problem, bending)
             if self._gone_blind(point, bent.predicted):
                 break
             ratio = bent.decrease / bent.predicted
-            trial = self._judged(problem, point, bent, plain.damping / model.equations.scale)
+            used = plain.damping / model.equations.scale
+            judged = partial(self._judged, point=point, bent=bent, used=used)
+            trial: Point | None = yield Work(problem, judged)
             if trial is None:
                 rejected += 1
                 non_finite += not math.isfinite(bent.decrease)
@@ -106,7 +114,6 @@ class LevenbergMarquardt(Solver):
             end=point,
             accepted=accepted,
             rejected=rejected,
-            evaluations=meter.total,
             ratio=ratio if ratio is None or math.isfinite(ratio) else -math.inf,
             non_finite=non_finite,
         )

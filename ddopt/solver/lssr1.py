@@ -14,6 +14,7 @@ from ddopt.subproblem import Candidate
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem
+    from ddopt.evaluation.question import Asking
     from ddopt.numerics.vectors import Geometry
 
 
@@ -68,7 +69,7 @@ class LSSR1(TrustRegion):
 
     def _search(
         self, visit: Visit, point: Point, candidate: Candidate, geometry: Geometry
-    ) -> Searched:
+    ) -> Asking[Searched]:
         return wolfe(visit, point, candidate, geometry, self.config.searches)
 
     def observe(self, point: Point, trial: Point, candidate: Candidate, accepted: bool) -> None:

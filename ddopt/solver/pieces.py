@@ -19,6 +19,7 @@ from ddopt.executor.sharded import ALIGNMENT, Sharded
 from ddopt.solver.solver import Answer, Solver
 
 if TYPE_CHECKING:
+    from ddopt.evaluation.question import Asking
     from ddopt.executor import Executor
     from ddopt.numerics.vectors import Geometry
 
@@ -120,13 +121,15 @@ class InPieces(Solver):
         """The solver's, if it has one."""
         return getattr(self.solver, "radius", None)
 
-    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+    def iterate(
+        self, problem: Problem, start: Point, ball: float, iterations: int
+    ) -> Asking[Answer]:
         """Cut the start, solve, and give the end back whole: it was gathered to be evaluated."""
         cut = self.cut(problem.layout.size)
         begin = self._end
         if begin is None or begin.whole is not start:
             begin = Piece(cut.take(start.theta), start, cut)
-        answer = self.solver.solve(Pieces(problem, cut), begin, ball, iterations)
+        answer = yield from self.solver.iterate(Pieces(problem, cut), begin, ball, iterations)
         assert isinstance(answer.end, Piece)
         self._end, end = answer.end, answer.end.whole
         return replace(answer, step=end.theta - start.theta, end=end)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import torch
 from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.question import Asking, Both, Value, Work
 from ddopt.method import contract
 from ddopt.method.credible import Credence
 from ddopt.radius import Trial, unusable
@@ -44,8 +45,8 @@ class Proposer(Protocol):
 
 
 Searched = tuple["Candidate", "Point"]  # the step to judge, and its end
-Visit = Callable[["torch.Tensor"], "Point"]
-Search = Callable[[Visit, "Point", "Candidate", "Geometry"], Searched]
+Visit = Callable[["torch.Tensor"], Value]
+Search = Callable[[Visit, "Point", "Candidate", "Geometry"], Asking[Searched]]
 
 
 class RegionSettings(Settings):
@@ -82,19 +83,18 @@ class Region:
         self._credence = Credence()
         self._blind = 0  # steps in a row that promised less than f can show
 
-    def solve(
+    def iterate(
         self, problem: Problem, start: Point, ball: float, iterations: int, proposer: Proposer
-    ) -> Answer:
+    ) -> Asking[Answer]:
         """Run at most ``iterations`` iterations; the accumulated step stays within ``ball``."""
-        meter = Meter()
-        problem = Metered(problem, meter)
         if math.isnan(self.radius):
             self.radius = self._first = first_radius(start, problem.geometry)
         point, self.room = start, ball
         accepted = rejected = refuted = non_finite = 0
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
-            candidate = proposer.propose(problem, point, min(self.radius, self.room, LONGEST))
+            radius = min(self.radius, self.room, LONGEST)
+            candidate: Candidate = yield Work(problem, _proposing(proposer, point, radius))
             if math.isnan(candidate.predicted):  # the curvature is not finite at this point
                 self._refuse()
                 ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
@@ -103,9 +103,12 @@ class Region:
                 break  # the model sees nothing to gain: a stationary point
             if self._gone_blind(point, candidate):
                 break
-            visit = problem.both if asked else problem.at
-            candidate, trial = self._search(visit, point, candidate, problem.geometry)
-            verdict = self._judge(problem, point, trial, candidate, proposer)
+            visit = partial(Both if asked else Value, problem)
+            candidate, trial = yield from self._search(visit, point, candidate, problem.geometry)
+            judging = partial(
+                self._judge, point=point, trial=trial, candidate=candidate, proposer=proposer
+            )
+            verdict: Verdict = yield Work(problem, judging)  # independent samples may be asked
             ratio, refuted = verdict.ratio, refuted + verdict.refuted
             non_finite += verdict.non_finite
             if not verdict.non_finite:
@@ -127,7 +130,6 @@ class Region:
             end=point,
             accepted=accepted,
             rejected=rejected,
-            evaluations=meter.total,
             ratio=ratio,
             refuted=refuted,
             non_finite=non_finite,
@@ -207,9 +209,16 @@ class Region:
         restore(self, state)
 
 
-def whole_step(visit: Visit, point: Point, candidate: Candidate, geometry: Geometry) -> Searched:
+def _proposing(proposer: Proposer, point: Point, radius: float) -> Callable[[Problem], Candidate]:
+    return lambda problem: proposer.propose(problem, point, radius)
+
+
+def whole_step(
+    visit: Visit, point: Point, candidate: Candidate, geometry: Geometry
+) -> Asking[Searched]:
     """Try the candidate as it is."""
-    return candidate, visit(point.theta + candidate.step)
+    trial: Point = yield visit(point.theta + candidate.step)
+    return candidate, trial
 
 
 def first_radius(start: Point, geometry: Geometry) -> float:

@@ -8,11 +8,13 @@ import torch
 from pydantic import Field
 
 from ddopt.setup.component import Settings
-from ddopt.solver.solver import Answer, Solver
+from ddopt.solver.solver import Solver
 from ddopt.solver.walk import walk
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem
+    from ddopt.evaluation.question import Asking
+    from ddopt.solver.solver import Answer
 
 
 class SGD(Solver):
@@ -30,7 +32,9 @@ class SGD(Solver):
         super().__init__(config, **options)
         self.velocity: torch.Tensor | None = None  # shape: (n_d,); lives as long as the run
 
-    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+    def iterate(
+        self, problem: Problem, start: Point, ball: float, iterations: int
+    ) -> Asking[Answer]:
         """Walk downhill; the velocity is kept for the next call."""
         return walk(problem, start, ball, iterations, self._direction)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ddopt.evaluation.question import answered
 from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
     import torch
 
     from ddopt.evaluation.problem import Point, Problem
+    from ddopt.evaluation.question import Asking
     from ddopt.numerics.vectors import Geometry
 
 
@@ -27,7 +29,6 @@ class Answer:
     end: Point
     accepted: int = 0  # iterations whose step was taken
     rejected: int = 0
-    evaluations: float = 0.0  # what a meter read; the engine has its own
     ratio: float | None = None  # of the last iteration, where there is one
     refuted: int = 0  # steps that independent samples have rejected
     non_finite: int = 0  # rejected since f, a derivative of it, or the model was not finite
@@ -36,20 +37,38 @@ class Answer:
 class Solver(Component):
     """Improves a point of a problem, never leaving a ball around it.
 
-    One object belongs to one subdomain (or to the global pass); its memory is its state and lives
-    as long as the run.
+    A subclass writes ``iterate``, a generator: it asks (``point = yield Both(problem, theta)``, see
+    :mod:`ddopt.evaluation.question`), is told, and returns its ``Answer``. One object belongs to
+    one subdomain (or to the global pass); its memory is its state and lives as long as the run.
     """
 
     seam = "solver"
     least_squares: bool = False  # works on residuals
     stochastic: bool = False  # walks on micro-batches, and never looks at f as a whole
 
-    @abstractmethod
-    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
-        """Run at most ``iterations`` iterations on ``problem`` from ``start``.
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse ``solve``, which no executor calls, with a ``TypeError``."""
+        super().__init_subclass__(**kwargs)
+        if "solve" in cls.__dict__:
+            raise TypeError(
+                f"{cls.__qualname__} defines solve(); a solver asks and does not evaluate: write "
+                "iterate() with the same arguments, a generator that yields questions"
+            )
 
-        The accumulated step stays within ``ball`` in the 2-norm; a solver stops when it gets there.
+    @abstractmethod
+    def iterate(
+        self, problem: Problem, start: Point, ball: float, iterations: int
+    ) -> Asking[Answer]:
+        """Run at most ``iterations`` iterations on ``problem`` from ``start``, as a generator.
+
+        It may read ``problem`` (layout, geometry, samples) and cut it (``part``), and asks for
+        whatever must be evaluated. The accumulated step stays within ``ball`` in the 2-norm; a
+        solver stops when it gets there.
         """
+
+    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+        """The answer of ``iterate``, its questions answered here; for tests and scripts."""
+        return answered(self.iterate(problem, start, ball, iterations))
 
     def prepare(self, like: torch.Tensor) -> None:
         """Allocate the memory for vectors like ``like`` (n_d,) ahead of the first iteration."""

@@ -10,14 +10,16 @@ from ddopt.method import contract
 from ddopt.numerics.vectors import LOCAL
 from ddopt.setup.component import Chosen, Settings, chosen
 from ddopt.solver.region import Region, RegionSettings
-from ddopt.solver.solver import Answer, Solver
+from ddopt.solver.solver import Solver
 from ddopt.solver.unit import Unit
 
 if TYPE_CHECKING:
     import torch
 
     from ddopt.evaluation.problem import Point, Problem
+    from ddopt.evaluation.question import Asking
     from ddopt.numerics.vectors import Geometry
+    from ddopt.solver.solver import Answer
     from ddopt.subproblem import Candidate
 
 
@@ -86,13 +88,17 @@ class TrustRegion(Solver):
         """The current radius."""
         return self.region.radius
 
-    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+    def iterate(
+        self, problem: Problem, start: Point, ball: float, iterations: int
+    ) -> Asking[Answer]:
         """Iterate from ``start``; curvature and radius are kept for the next call."""
         if self.unit.settle(problem, start):  # what is remembered is in another unit
             self.reset()
-        return self.unit.solve(
-            problem, start, lambda f, point: self.region.solve(f, point, ball, iterations, self)
-        )
+
+        def iterate(f: Problem, begin: Point) -> Asking[Answer]:
+            return self.region.iterate(f, begin, ball, iterations, self)
+
+        return self.unit.iterate(problem, start, iterate)
 
     def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
         """The minimiser of the model in the ball, refined where the curvature knows how."""

@@ -9,11 +9,13 @@ import torch
 
 from ddopt.solver.moments import Moments, MomentSettings
 from ddopt.solver.region import Region, RegionSettings
-from ddopt.solver.solver import Answer, Solver
+from ddopt.solver.solver import Solver
 from ddopt.subproblem import Candidate
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem
+    from ddopt.evaluation.question import Asking
+    from ddopt.solver.solver import Answer
 
 
 class TrustRegionAdam(Solver):
@@ -32,9 +34,11 @@ class TrustRegionAdam(Solver):
         self.moments = Moments(self.config)
         self.region = Region(self.config)
 
-    def solve(self, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
+    def iterate(
+        self, problem: Problem, start: Point, ball: float, iterations: int
+    ) -> Asking[Answer]:
         """Iterate from ``start``; moments and radius are kept for the next call."""
-        return self.region.solve(problem, start, ball, iterations, self)
+        return self.region.iterate(problem, start, ball, iterations, self)
 
     def propose(self, problem: Problem, point: Point, radius: float) -> Candidate:
         """A step of length ``radius``, and the decrease <−g, step>."""

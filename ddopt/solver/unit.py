@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ddopt.evaluation.problem import Problem
+    from ddopt.evaluation.question import Asking
     from ddopt.numerics.vectors import Geometry
     from ddopt.solver.solver import Answer
 
@@ -59,16 +60,16 @@ class Unit:
         self.factor = math.ldexp(1.0, power)
         return power != old
 
-    def solve(
-        self, problem: Problem, start: Point, solve: Callable[[Problem, Point], Answer]
-    ) -> Answer:
-        """Let ``solve`` see f̂; the answer is of f."""
+    def iterate(
+        self, problem: Problem, start: Point, iterate: Callable[[Problem, Point], Asking[Answer]]
+    ) -> Asking[Answer]:
+        """Let ``iterate`` see f̂; the answer is of f."""
         if self.factor == 1.0:
-            return solve(problem, start)
+            return (yield from iterate(problem, start))
         begin = self._end
         if begin is None or begin.whole is not start:
             begin = Seen(start, self.factor)
-        answer = solve(InUnit(problem, self.factor), begin)
+        answer = yield from iterate(InUnit(problem, self.factor), begin)
         assert isinstance(answer.end, Seen)
         self._end = answer.end
         return replace(answer, decrease=answer.decrease / self.factor, end=answer.end.whole)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.question import Both
 from ddopt.solver.solver import Answer
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from ddopt.evaluation.problem import Point, Problem
+    from ddopt.evaluation.question import Asking
 
 
 def walk(
@@ -22,15 +23,13 @@ def walk(
     ball: float,
     iterations: int,
     direction: Callable[[torch.Tensor], torch.Tensor],
-) -> Answer:
+) -> Asking[Answer]:
     """Take ``direction(∇f)`` from point to point, at most ``iterations`` times.
 
     The step that would leave the ball is cut at its boundary and is the last one. A point where f
     or its gradient is not finite is not entered: ``direction`` never sees such a gradient. Each
     step takes one evaluation.
     """
-    meter = Meter()
-    problem = Metered(problem, meter)
     point, tried, taken, non_finite = start, 0, 0, 0
     stopped = not start.sound(problem.geometry)
     for _ in range(0 if stopped else iterations):
@@ -40,7 +39,7 @@ def walk(
             break
         if length >= ball:
             moved, stopped = moved * (ball / length), True
-        trial = problem.both(start.theta + moved)
+        trial: Point = yield Both(problem, start.theta + moved)
         tried += 1
         if not trial.sound(problem.geometry):
             non_finite += 1
@@ -54,6 +53,5 @@ def walk(
         end=point,
         accepted=taken,
         rejected=tried - taken,
-        evaluations=meter.total,
         non_finite=non_finite,
     )

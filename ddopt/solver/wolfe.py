@@ -9,6 +9,7 @@ from ddopt.subproblem import Candidate
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point
+    from ddopt.evaluation.question import Asking
     from ddopt.numerics.vectors import Geometry
     from ddopt.solver.region import Searched, Visit
 
@@ -18,7 +19,7 @@ CURVATURE = 0.9  # c2
 
 def wolfe(
     visit: Visit, point: Point, candidate: Candidate, geometry: Geometry, most: int
-) -> Searched:
+) -> Asking[Searched]:
     """The first α ∈ (0, 1] found with φ(α) ≤ φ(0) + c1 α φ'(0) and |φ'(α)| ≤ c2 |φ'(0)|.
 
     φ(α) = f(θ + αp). At α = 1, the border of the trust region, a slope that still falls will do.
@@ -34,7 +35,7 @@ def wolfe(
     high, alpha = 1.0, 1.0
     best: tuple[float, Point, bool] | None = None  # the last: whether it is finite there
     for _ in range(most):
-        trial = visit(point.theta + alpha * p)
+        trial: Point = yield visit(point.theta + alpha * p)
         enough = trial.value <= point.value + DECREASE * alpha * slope and trial.value <= value
         sound = trial.sound(geometry) if enough else math.isfinite(trial.value)
         better = best is None or not best[2] or (sound and trial.value < best[1].value)

@@ -11,7 +11,7 @@ from ddopt.setup.component import Component
 if TYPE_CHECKING:
     import torch
 
-    from ddopt.hessian import Model
+    from ddopt.hessian.model import Model
 
 
 @dataclass(frozen=True)

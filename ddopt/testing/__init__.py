@@ -4,6 +4,7 @@ from ddopt.testing.acceptance import check_acceptance
 from ddopt.testing.baseline import check_baseline
 from ddopt.testing.conformance import check_solver, check_walk
 from ddopt.testing.decomposition import check_decomposition
+from ddopt.testing.executors import check_executor
 from ddopt.testing.hessian import check_hessian
 from ddopt.testing.hooks import check_commands, check_hooks
 from ddopt.testing.radius import check_radius
@@ -19,6 +20,7 @@ __all__ = [
     "check_baseline",
     "check_commands",
     "check_decomposition",
+    "check_executor",
     "check_hessian",
     "check_hooks",
     "check_radius",

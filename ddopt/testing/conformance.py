@@ -13,7 +13,9 @@ import torch
 
 from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Point, Problem
+from ddopt.evaluation.question import answered
 from ddopt.numerics.vectors import norm
+from ddopt.testing.asking import Gate, Gated
 from ddopt.testing.conduct import check_conduct, fresh, told
 from ddopt.testing.problems import regression
 from ddopt.testing.solver import advance, check_answers
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
 
 @told
 def check_solver(solver: Solver, problem: Problem | None = None, *, ranks: bool = True) -> None:
-    """The solver decreases f, tells the truth, and stays in its ball."""
+    """The solver asks and does not evaluate, decreases f, tells the truth, stays in its ball."""
     check_answers(fresh(solver), *begin(problem), ranks)
     problem, theta = (problem, None) if problem is not None else regression()
     theta = torch.zeros(problem.layout.size, dtype=problem.layout.dtype) if theta is None else theta
-    start = problem.at(theta)
+    start, gate = problem.at(theta), Gate()
+    gated = Gated(problem, gate)
     for ball in (1e-2, math.inf):
-        answer = solver.solve(problem, start, ball, 10)
+        answer = answered(solver.iterate(gated, start, ball, 10), gate.tell)
         assert norm(answer.step) <= ball * (1 + 1e-9), "the accumulated step must stay in the ball"
         assert torch.equal(answer.end.theta, theta + answer.step) or torch.allclose(
             answer.end.theta, theta + answer.step, rtol=1e-14, atol=1e-15
@@ -52,11 +55,12 @@ def check_walk(solver: Solver, problem: Problem | None = None, *, ranks: bool = 
     """
     problem, theta = (problem, None) if problem is not None else regression()
     theta = torch.zeros(problem.layout.size, dtype=problem.layout.dtype) if theta is None else theta
-    start = problem.at(theta)
+    start, gate = problem.at(theta), Gate()
     assert solver.stochastic, "a walk says stochastic = True, and the engine evaluates its end"
     for ball in (1e-2, math.inf):
         meter = Meter()
-        answer = solver.solve(Metered(problem, meter), start, ball, 10)
+        gated = Gated(Metered(problem, meter), gate)
+        answer = answered(solver.iterate(gated, start, ball, 10), gate.tell)
         assert norm(answer.step) <= ball * (1 + 1e-6), "the accumulated step must stay in the ball"
         assert answer.end is start, "the end of a walk is not evaluated: the answer gives its start"
         assert answer.decrease > 0.0, "what the gradients promised must be positive"

@@ -12,10 +12,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed as dist
 
-from ddopt.executor.distributed import Distributed
-from ddopt.executor.launch import LIMIT, loopback
+from ddopt.executor.launch import meet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,11 +104,7 @@ def _run(
     """What a rank does."""
     path, rank, size, reduction = place
     torch.set_num_threads(1)
-    loopback()
-    dist.init_process_group(
-        "gloo", store=dist.FileStore(path, size), rank=rank, world_size=size, timeout=LIMIT
-    )
-    executor = Distributed(reduction=reduction)
+    executor = meet(path, rank, size, reduction)
     try:
         payload = pickle.dumps((True, function(executor, *arguments)))
         executor.close()

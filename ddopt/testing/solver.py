@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ddopt.evaluation.derived import Derived
 from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.question import answered
 from ddopt.method import contract
+from ddopt.testing.asking import Gate, Gated
 from ddopt.testing.conduct import bits, check_conduct, fresh, require, untouched
 from ddopt.testing.start import normal
 
@@ -72,11 +75,18 @@ def advance(problem: Problem, theta: torch.Tensor, ball: float = math.inf) -> An
 
 def solved(solver: Any, problem: Problem, start: Point, ball: float, iterations: int) -> Answer:
     """The answer, once it has been looked at."""
-    given = {"start.theta": start.theta}
+    given, gate = {"start.theta": start.theta}, Gate()
     if not solver.stochastic:
         given["start.gradient"] = start.gradient
     with untouched(solver, "it", **given):
-        found = solver.solve(problem, start, ball, iterations)
+        asking = solver.iterate(Gated(problem, gate), start, ball, iterations)
+        require(
+            isinstance(asking, Generator),
+            solver,
+            "iterate() must be a generator, which yields questions and returns a ddopt.Answer; it "
+            f"is {contract.described(asking)}",
+        )
+        found = answered(asking, gate.tell)
     return contract.answer(solver, found, problem, ball, getattr(solver, "norm", "2"))
 
 

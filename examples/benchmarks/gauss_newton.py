@@ -32,6 +32,7 @@ TASKS = {
     "poisson2d": ("poisson2d", {}),
     "helmholtz2d": ("helmholtz2d", {}),
     "convection": ("convection", {}),
+    "multiscale": ("multiscale", {}),
 }
 
 

@@ -1,4 +1,7 @@
-"""The solution in time as an animated picture: network against reference, frame by frame."""
+"""The solution in time as an animated picture: network against reference, frame by frame.
+
+``task`` is a ``DifferentialTask`` throughout; it calls this file, so this one does not import it.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,12 @@ if TYPE_CHECKING:
 
     import torch
 
-    from ddopt_pinn.differential import DifferentialTask
 
 PER_SECOND = 12  # frames
 DOTS = 100  # per inch
 
 
-def animate(task: DifferentialTask, theta: torch.Tensor, frames: int, folder: Path) -> list[Path]:
+def animate(task: Any, theta: torch.Tensor, frames: int, folder: Path) -> list[Path]:
     """Write ``animation.gif`` into ``folder``: the first component at equidistant times.
 
     Nothing where there is no time. One space dimension is drawn as curves, two as maps; of three,
@@ -71,7 +73,7 @@ def _limits(fields: list[Any]) -> tuple[float, float]:
     return min(float(np.nanmin(one)) for one in known), max(float(np.nanmax(one)) for one in known)
 
 
-def _curves(sheet: Any, task: DifferentialTask, fields: list[Any]) -> Any:
+def _curves(sheet: Any, task: Any, fields: list[Any]) -> Any:
     (x, u), panel = (task.ticks[0], task.outputs[0]), sheet.add_subplot()
     low, high = _limits(fields)
     margin = 0.08 * (high - low)
@@ -94,7 +96,7 @@ def _curves(sheet: Any, task: DifferentialTask, fields: list[Any]) -> Any:
     return show
 
 
-def _maps(sheet: Any, task: DifferentialTask, fields: list[Any]) -> Any:
+def _maps(sheet: Any, task: Any, fields: list[Any]) -> Any:
     count, u, images = 1 if fields[0][1] is None else 2, task.outputs[0], []
     for column in range(count):
         panel = sheet.add_subplot(1, count, column + 1)

@@ -1,18 +1,18 @@
-"""The figure of a finished run: prediction, reference, error, residual and convergence."""
+"""The figure of a finished run: prediction, reference, error, residual and convergence.
+
+``task`` is a ``DifferentialTask`` throughout; it calls this file, so this one does not import it.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from ddopt_pinn.convergence import convergence
-
-if TYPE_CHECKING:
-    from ddopt_pinn.differential import DifferentialTask
 
 BLUE, ORANGE, GREY, PURPLE = "#2166ac", "#d6604d", "#666666", "#6a51a3"
 RESIDUAL = r"$|\mathcal{N}[u_\theta]|$"
@@ -33,9 +33,7 @@ STYLE = {
 DOTS = 200  # per inch
 
 
-def draw(
-    task: DifferentialTask, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path
-) -> list[Path]:
+def draw(task: Any, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
     """Draw one figure per component of the solution into ``folder``; returns the files.
 
     Raises ``ModuleNotFoundError`` with the command that installs matplotlib if it is missing.
@@ -82,7 +80,7 @@ def colours(low: float, high: float) -> dict[str, Any]:
     return {"cmap": "viridis", "vmin": low, "vmax": high}
 
 
-def _size(task: DifferentialTask) -> tuple[float, float]:
+def _size(task: Any) -> tuple[float, float]:
     """Inches: square panels where both axes are space, flatter ones otherwise."""
     if len(task.axes) > 1 and "t" not in task.axes:
         return 13.2, 7.6
@@ -92,7 +90,7 @@ def _size(task: DifferentialTask) -> tuple[float, float]:
 class _Sheet:
     """One component of the solution on a line or a plane, ready to be drawn."""
 
-    def __init__(self, task: DifferentialTask, theta: torch.Tensor, component: int) -> None:
+    def __init__(self, task: Any, theta: torch.Tensor, component: int) -> None:
         self.task, self.symbol = task, task.outputs[component]
         self.axes: tuple[str, ...] = task.axes[:1] if len(task.axes) == 1 else self._plane()
         self.ticks = [task.ticks[task.axes.index(axis)] for axis in self.axes]

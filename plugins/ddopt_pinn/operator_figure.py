@@ -1,4 +1,7 @@
-"""The figure of a learned operator: test functions, truth and prediction, errors, convergence."""
+"""The figure of a learned operator: test functions, truth and prediction, errors, convergence.
+
+``task`` is an ``Antiderivative`` throughout; it calls this file, so this one does not import it.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,11 @@ if TYPE_CHECKING:
 
     import torch
 
-    from ddopt_pinn.operator import Antiderivative
 
 COLOURS = ("#2166ac", "#d6604d", "#4d9221", "#8073ac")
 
 
-def draw(
-    task: Antiderivative, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path
-) -> Path:
+def draw(task: Any, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> Path:
     """Draw ``figure.png`` into ``folder``.
 
     The functions are those at the quartiles of the error and the worst one, so that none is chosen

@@ -1,4 +1,7 @@
-"""Figures of a language model: the course of the run, and what it writes."""
+"""Figures of a language model: the course of the run, and what it writes.
+
+``task`` is a ``Language`` throughout; it calls this file, so this one does not import it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
-    from ddopt_text.language import Language
 
 PANELS = [
     Panel(
@@ -32,9 +34,7 @@ PANELS = [
 LINES, COLUMNS = 22, 76
 
 
-def draw(
-    task: Language, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path
-) -> list[Path]:
+def draw(task: Any, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
     """All figures."""
     measured = task.validate(theta)
     loss, perplexity = measured["validation_loss"], measured["perplexity"]

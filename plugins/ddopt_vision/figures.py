@@ -1,4 +1,7 @@
-"""Figures of a classifier: predictions, the confusion matrix, and the course of the run."""
+"""Figures of a classifier: predictions, the confusion matrix, and the course of the run.
+
+``task`` is a ``Classification`` throughout; it calls this file, so this one does not import it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ddopt_vision.classification import Classification
 
 ROWS, COLUMNS = 3, 8
 PANELS = [
@@ -44,7 +46,7 @@ PANELS = [
 
 
 def draw(
-    task: Classification, scores: torch.Tensor, metrics: list[dict[str, Any]], folder: Path
+    task: Any, scores: torch.Tensor, metrics: list[dict[str, Any]], folder: Path
 ) -> list[Path]:
     """All figures; ``scores`` (images, classes) are those of the test set."""
     labels = task.test.labels.cpu()
@@ -59,9 +61,7 @@ def draw(
     return drawn
 
 
-def predictions(
-    task: Classification, scores: torch.Tensor, labels: torch.Tensor, said: str
-) -> Figure:
+def predictions(task: Any, scores: torch.Tensor, labels: torch.Tensor, said: str) -> Figure:
     """Two rows of typical test images, and one of the mistakes made with most confidence."""
     sure, predicted = torch.softmax(scores, 1).max(1)
     wrong = (predicted != labels).nonzero().squeeze(1)
@@ -92,9 +92,7 @@ def _image(axes: Axes, image: torch.Tensor) -> None:
         spine.set_color(FAINT)
 
 
-def confusion(
-    task: Classification, predicted: torch.Tensor, labels: torch.Tensor, said: str
-) -> Figure:
+def confusion(task: Any, predicted: torch.Tensor, labels: torch.Tensor, said: str) -> Figure:
     """How often each class was taken for which; the colours are of the mistakes alone."""
     from matplotlib.colors import LinearSegmentedColormap
 

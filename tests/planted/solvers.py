@@ -30,7 +30,7 @@ def answered(**spoilt):
             found, **{key: value(found, self, start) for key, value in spoilt.items()}
         )
 
-    return {"solve": spoil}
+    return {"iterate": spoil}
 
 
 def moved(found, self, problem, start, ball, iterations):
@@ -68,15 +68,9 @@ class Greedy(TrustRegion):
     """Takes ten iterations, whatever it is told."""
 
     name = "odd"
-    if hasattr(TrustRegion, "iterate"):
 
-        def iterate(self, problem, start, ball, iterations):
-            return (yield from super().iterate(problem, start, ball, 10))
-
-    else:
-
-        def solve(self, problem, start, ball, iterations):
-            return super().solve(problem, start, ball, 10)
+    def iterate(self, problem, start, ball, iterations):
+        return (yield from super().iterate(problem, start, ball, 10))
 
 
 class Everything(Monotone):
@@ -114,10 +108,29 @@ class Clinging(TrustRegion):
         pass
 
 
+class Impatient(TrustRegion):
+    """Evaluates by itself, where it should ask."""
+
+    name = "odd"
+
+    def iterate(self, problem, start, ball, iterations):
+        problem.at(start.theta)
+        return (yield from super().iterate(problem, start, ball, iterations))
+
+
+class Eager(TrustRegion):
+    """Answers without a question."""
+
+    name = "odd"
+
+    def iterate(self, problem, start, ball, iterations):
+        return ddopt.Answer(0.0 * start.theta, 0.0, start)
+
+
 def peeking(found, self, problem, start, ball, iterations):
     """Evaluates what is inside the problem that it was given."""
     inner = problem
-    while hasattr(inner, "meter"):
+    while hasattr(inner, "meter") or hasattr(inner, "gate"):
         inner = inner.problem
     for _ in range(20):
         inner.at(start.theta)
@@ -125,8 +138,12 @@ def peeking(found, self, problem, start, ball, iterations):
 
 
 SOLVERS = {
-    "returns a tuple": (TrustRegion, {"solve": lambda f, *a: (f.step, f.decrease)}, "ddopt.Answer"),
-    "returns nothing": (TrustRegion, {"solve": lambda f, *a: None}, "it returned None"),
+    "returns a tuple": (
+        TrustRegion,
+        {"iterate": lambda f, *a: (f.step, f.decrease)},
+        "ddopt.Answer",
+    ),
+    "returns nothing": (TrustRegion, {"iterate": lambda f, *a: None}, "it returned None"),
     "returns a list": (TrustRegion, answered(step=lambda f, *a: f.step.tolist()), "a list of 113"),
     "a float32 step": (
         TrustRegion,
@@ -167,18 +184,20 @@ SOLVERS = {
         "Answer.decrease",
     ),
     "an end that is no point": (TrustRegion, answered(end=lambda f, *a: f.step), "ddopt.Point"),
-    "moves the start": (TrustRegion, {"solve": moved}, "changed start.theta in place"),
+    "moves the start": (TrustRegion, {"iterate": moved}, "changed start.theta in place"),
     "keeps a buffer": (TrustRegion, answered(step=lambda f, s, start: kept(f.step, s)), BUFFER),
-    "never moves": (TrustRegion, {"solve": still}, "it has not moved in ten iterations"),
+    "never moves": (TrustRegion, {"iterate": still}, "it has not moved in ten iterations"),
     "ignores iterations": (Greedy, {}, "and says that it took|gives the step of six"),
     "keeps every trial": (Careless, {}, "it ends higher than it began"),
     "forgets": (Absent, {}, RESUMED),
     "reset without effect": (Clinging, {}, r"reset\(\) changes no tensor"),
     "draws": (Chancy, {}, "global random numbers of python"),
     "draws without a seed": (Dicey, {}, UNSEEDED),
-    "reseeds torch": (TrustRegion, {"solve": lambda f, *a: [torch.manual_seed(0), f][1]}, RANDOM),
+    "reseeds torch": (TrustRegion, {"iterate": lambda f, *a: [torch.manual_seed(0), f][1]}, RANDOM),
     "differs by rank": (Ranked, {}, RANKS),
-    "evaluates behind the meter": (TrustRegion, {"solve": peeking}, "were charged"),
-    "raises": (TrustRegion, {"solve": raises}, "it raised KeyError"),
-    "divides by zero": (TrustRegion, {"solve": lambda *a: 1 / 0}, "it raised ZeroDivisionError"),
+    "evaluates behind the meter": (TrustRegion, {"iterate": peeking}, "were charged"),
+    "evaluates by itself": (Impatient, {}, "a solver asks, and whoever carries it out evaluates"),
+    "is no generator": (Eager, {}, r"iterate\(\) must be a generator"),
+    "raises": (TrustRegion, {"iterate": raises}, "it raised KeyError"),
+    "divides by zero": (TrustRegion, {"iterate": lambda *a: 1 / 0}, "it raised ZeroDivisionError"),
 }

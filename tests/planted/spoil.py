@@ -30,7 +30,7 @@ def made(above, _name="odd", _attributes=None, **methods):
 
 
 def _spoilt(above, method, spoil):
-    if method == "solve" and hasattr(above, "iterate"):  # solvers that ask
+    if method == "iterate":
         return _spoilt_asking(above, spoil)
 
     def wrong(self, *arguments):

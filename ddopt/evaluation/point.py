@@ -1,0 +1,111 @@
+"""Points and samples: a visited θ with f(θ), and the samples that f is a mean over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ddopt.numerics.vectors import LOCAL, Geometry
+
+
+class Point:
+    """A visited θ with f(θ), and with ∇f(θ) from the moment somebody asks for it.
+
+    A rejected trial is decided on its value alone, so its gradient need never be computed, nor
+    travel between processes.
+
+    Args:
+        theta: θ, shape (n,).
+        value: f(θ).
+        gradient: ∇f(θ), shape (n,), or what computes it.
+        epsilon: relative round-off of the value, that of the number type in which the loss came;
+            where it is not given, that of ``theta``.
+        trace: what the evaluation left in a module's buffers and in the random state; only
+            closures leave anything.
+    """
+
+    def __init__(
+        self,
+        theta: torch.Tensor,
+        value: float,
+        gradient: torch.Tensor | Callable[[], torch.Tensor],
+        epsilon: float | None = None,
+        trace: list[torch.Tensor] | None = None,
+    ) -> None:
+        self.theta = theta  # shape: (n,)
+        self.value = value
+        self._gradient = gradient
+        self.epsilon = torch.finfo(theta.dtype).eps if epsilon is None else epsilon
+        self.trace = trace
+        self._sound: bool | None = None  # once it has been asked for
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        """∇f(θ), shape (n,)."""
+        if not isinstance(self._gradient, torch.Tensor):
+            self._gradient = self._gradient()
+        return self._gradient
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and pickles, which cannot hold a gradient that is still to be computed."""
+        return Point, (self.theta, self.value, self.gradient, self.epsilon)
+
+    def sound(self, geometry: Geometry = LOCAL) -> bool:
+        """Whether f and ∇f are finite here, so that a step can lead on; asks for the gradient.
+
+        In stages or pieces it is a collective, with one answer for all processes.
+        """
+        if self._sound is None:
+            self._sound = math.isfinite(self.value) and geometry.finite(self.gradient)
+        return self._sound
+
+    def seen(
+        self,
+        theta: torch.Tensor,
+        value: float,
+        gradient: torch.Tensor | Callable[[], torch.Tensor],
+    ) -> Point:
+        """The same evaluation as a wrapper sees it: other vectors, another value, one round-off."""
+        return Point(theta, value, gradient, self.epsilon, self.trace)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A set of samples: one index tensor per term of the loss.
+
+    A classifier has one term; a physics-informed loss has one for the interior points and one for
+    each boundary condition, each a mean over its own points.
+    """
+
+    terms: tuple[torch.Tensor, ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The number of samples of each term."""
+        return tuple(len(term) for term in self.terms)
+
+    def __len__(self) -> int:
+        """The number of samples of all terms together."""
+        return sum(self.counts)
+
+    def chunks(self, size: int) -> list[Samples]:
+        """Consecutive pieces of about ``size`` samples, each with its share of every term."""
+        pieces = -(-len(self) // size)
+        return [
+            Samples(
+                tuple(
+                    term[i * len(term) // pieces : (i + 1) * len(term) // pieces]
+                    for term in self.terms
+                )
+            )
+            for i in range(pieces)
+        ]
+
+    @classmethod
+    def all(cls, *counts: int) -> Samples:
+        """Every sample of terms with that many samples."""
+        return cls(tuple(torch.arange(count) for count in counts))

@@ -1,0 +1,124 @@
+"""Several evaluations in one: the same network at several θ, each on samples of its own.
+
+A subdomain of a few samples keeps a core busy with calls, not with numbers. Where N subdomains ask
+for the same loss, one call for all of them costs hardly more than one for each: θ_1 .. θ_N are the
+rows of a matrix, and torch.func.vmap makes one batched operation of every N.
+
+Legend: θ (n,) parameters; a leaf is an evaluation behind all wrappers and shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from ddopt.evaluation.autograd import AutogradProblem
+from ddopt.evaluation.problem import Point, Problem, Samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Leaf = tuple[AutogradProblem, torch.Tensor]
+CLOSE = {torch.float64: 1e-10, torch.float32: 1e-4}  # of a value, where two ways must agree
+
+
+class Opened:
+    """An evaluation as its leaves, and the point that is made from theirs.
+
+    ``refusal`` says in words why it cannot be one of several, where it cannot.
+    """
+
+    def __init__(self, problem: Problem, theta: torch.Tensor) -> None:
+        self.leaves: list[Leaf] = []
+        self.refusal = ""
+        self._made = self._open(problem, theta)
+
+    def _open(self, problem: Problem, theta: torch.Tensor) -> Callable[[Iterator[Point]], Point]:
+        inner = problem.opened(theta)
+        if inner is not None:
+            places, seen = inner
+            parts = [self._open(*place) for place in places]
+            return lambda points: seen([part(points) for part in parts])
+        self.refusal = self.refusal or _refusal(problem)
+        if isinstance(problem, AutogradProblem):
+            self.leaves.append((problem, theta))
+        return next
+
+    def point(self, points: Iterator[Point]) -> Point:
+        """The point, from those of the leaves in their order."""
+        return self._made(points)
+
+
+def _refusal(problem: Problem) -> str:
+    if not isinstance(problem, AutogradProblem):
+        return f"{problem.called} is no loss of named parameters and samples (AutogradProblem)"
+    if type(problem).at is not AutogradProblem.at or type(problem).both is not AutogradProblem.both:
+        return f"{problem.called} evaluates in a way of its own"
+    if problem.chunked:
+        return "its samples are evaluated in chunks"
+    return ""
+
+
+def evaluated(leaves: list[Leaf]) -> list[Point]:
+    """The points of all leaves, those that are alike in one call.
+
+    Raises ``RuntimeError`` where torch has no rule for something in the loss.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for i, (problem, theta) in enumerate(leaves):
+        groups.setdefault((problem.kind, theta.dtype), []).append(i)
+    found: dict[int, Point] = {}
+    for members in groups.values():
+        group = [leaves[i] for i in members]
+        several = len(group) > 1
+        points = _batch(group) if several else [problem.at(theta) for problem, theta in group]
+        found.update(zip(members, points, strict=True))
+    return [found[i] for i in range(len(leaves))]
+
+
+def _batch(group: list[Leaf]) -> list[Point]:
+    """Points of leaves that differ in θ and in their samples alone; one graph for all of them.
+
+    The gradients are computed for all when one of them is asked for.
+    """
+    first = group[0][0]
+    terms = list(zip(*(_samples(problem).terms for problem, _ in group), strict=True))
+
+    def loss(theta: torch.Tensor, *picked: torch.Tensor) -> torch.Tensor:
+        return first.over(Samples(picked)).loss(theta)
+
+    with torch.enable_grad():
+        leaf = torch.stack([theta.detach() for _, theta in group]).requires_grad_()
+        losses = torch.func.vmap(loss)(leaf, *(torch.stack(own) for own in terms))
+
+    @cache
+    def gradients() -> torch.Tensor:
+        return torch.autograd.grad(losses.sum(), leaf)[0]
+
+    def row(i: int) -> torch.Tensor:
+        return gradients()[i].clone()
+
+    epsilon = torch.finfo(losses.dtype).eps
+    values = losses.detach().tolist()
+    return [
+        Point(theta, value, partial(row, i), epsilon)
+        for i, ((_, theta), value) in enumerate(zip(group, values, strict=True))
+    ]
+
+
+def agree(leaves: list[Leaf], points: list[Point]) -> bool:
+    """Whether the first value and gradient are those that an evaluation of its own gives."""
+    (problem, theta), point = leaves[0], points[0]
+    own = problem.at(theta)
+    close = CLOSE.get(theta.dtype, CLOSE[torch.float32])
+    off = float((own.gradient - point.gradient).norm())
+    near = abs(own.value - point.value) <= close * abs(own.value)
+    return near and off <= close * float(own.gradient.norm())
+
+
+def _samples(problem: AutogradProblem) -> Samples:
+    assert problem.samples is not None
+    return problem.samples

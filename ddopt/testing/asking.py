@@ -1,0 +1,60 @@
+"""Whether a solver asks: a problem that can be evaluated only while a question is answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ddopt.evaluation.derived import Derived
+from ddopt.evaluation.question import Question
+
+if TYPE_CHECKING:
+    import torch
+
+    from ddopt.evaluation.jacobian import Gramian
+    from ddopt.evaluation.problem import Kind, Point, Problem
+
+
+class Gate:
+    """Open while a question is answered."""
+
+    def __init__(self) -> None:
+        self.open = False
+
+    def tell(self, question: Any) -> Any:
+        """The answer; raises ``AssertionError`` for what is no question."""
+        assert isinstance(question, Question), (
+            f"iterate() must yield questions (ddopt.evaluation.question), not {question!r}"
+        )
+        self.open = True
+        told = question.answer()
+        self.open = False
+        return told
+
+
+class Gated(Derived):
+    """The same problem behind a gate: whoever evaluates it by himself is told to ask."""
+
+    def __init__(self, problem: Problem, gate: Gate) -> None:
+        super().__init__(problem)
+        self.gate = gate
+
+    def _around(self, problem: Problem) -> Gated:
+        return Gated(problem, self.gate)
+
+    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
+        return point
+
+    def _theirs(self, theta: torch.Tensor) -> torch.Tensor:
+        assert self.gate.open, (
+            "iterate() evaluates the problem by itself; a solver asks, and whoever carries it out "
+            "evaluates: point = yield Both(problem, theta)"
+        )
+        return theta
+
+    def ability(self, kind: type[Kind]) -> Kind | None:
+        """The other's."""
+        return self.problem.ability(kind)
+
+    def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
+        """The other's."""
+        return self.problem.linearised(self._theirs(theta), dtype)

@@ -62,7 +62,7 @@ def check_hessian(hessian: Hessian, problem: Problem | None = None, *, ranks: bo
         "after reset() the model must be that of a new object: pairs of another problem are wrong",
     )
     if hessian.learns:
-        _check_learning(hessian)
+        _check_learning(hessian, problem, point)
         _check_copies(hessian, problem, point, u)
     _check_memory(hessian, problem, theta)
 
@@ -87,10 +87,18 @@ def update(hessian: Any, problem: Problem, point: Point, seed: int) -> None:
         hessian.update(s, y)
 
 
-def _check_learning(hessian: Hessian) -> None:
-    """On a convex quadratic: the last pair is known better than before, and not with its sign."""
-    problem = rotated_quadratic(condition=30.0)
-    point = problem.at(normal(problem.layout.size, 3))
+def _check_learning(hessian: Hessian, given: Problem, point: Point) -> None:
+    """On a convex quadratic: the last pair is known better than before, and not with its sign.
+
+    One that needs a problem of its own learns how f bends along the steps on that.
+    """
+    problem: Problem = rotated_quadratic(condition=30.0)
+    try:
+        _model(fresh(hessian), problem, problem.at(normal(problem.layout.size, 3)))
+    except ValueError:  # in words: another problem is wanted
+        problem = given
+    else:
+        point = problem.at(normal(problem.layout.size, 3))
     learner = fresh(hessian)
     s, y = _pair(problem, point, 0)
     before = norm(_model(learner, problem, point).mv(s) - y)

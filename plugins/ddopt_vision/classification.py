@@ -81,7 +81,7 @@ class Classification(Task):
     padding: ClassVar[int]  # pixels that a random crop may move
     reflect: ClassVar[bool]  # whether a mirrored image is still of its class
 
-    problem: AutogradProblem
+    problem: LayeredProblem
     train: Images
     test: Images
     model: nn.Module

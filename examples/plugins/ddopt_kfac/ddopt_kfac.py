@@ -4,9 +4,9 @@ For each linear layer y = W x + b the block of the Fisher matrix is taken to be 
 
     A = (1/m) Σ x̃ x̃ᵀ,   G = m Σ δ δᵀ,   x̃ = (x, 1),   δ = ∂f/∂y of one of m rows
 
-(Martens and Grosse, ICML 2015; δ with the labels at hand, so it is the empirical Fisher matrix). A and
-G are diagonalised, which diagonalises A ⊗ G: the model is minimised exactly in the ball, and the
-ball is the only damping. One number c is learnt from the last step, so that sᵀ(cB)s = sᵀy.
+(Martens and Grosse, ICML 2015; δ with the labels at hand: the empirical Fisher matrix). A and G
+are diagonalised, which diagonalises A ⊗ G: the model is minimised exactly in the ball, and the ball
+is the only damping. One number c is learnt from the last step, so that sᵀ(cB)s = sᵀy.
 Parameters of other layers have no curvature here.
 """
 
@@ -147,7 +147,7 @@ def factors(problem: ddopt.LayeredProblem, theta: torch.Tensor) -> list[Block]:
                 x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
             key = (one.weight.start, one.weight.stop, one.bias and (one.bias.start, one.bias.stop))
             new = [x.T @ x, delta.T @ delta, len(x)]
-            sums[key] = [a + b for a, b in zip(sums[key], new)] if key in sums else new
+            sums[key] = [a + b for a, b in zip(sums[key], new, strict=True)] if key in sums else new
     blocks = []
     for (start, stop, bias), (inputs, outputs, rows) in sums.items():
         a, U = torch.linalg.eigh(inputs / rows)

@@ -84,12 +84,12 @@ class Kronecker(ddopt.Diagonalised):
 
 
 class KFAC(ddopt.Hessian):
-    """Kronecker-factored curvature, made anew every few models."""
+    """Kronecker-factored curvature."""
 
     name = "kfac"
 
     class Config(ddopt.Settings):
-        period: int = Field(10, ge=1, description="models that are made with the same factors")
+        period: int = Field(1, ge=1, description="models that are made with the same factors")
 
     def __init__(self, config=None, **options):
         super().__init__(config, **options)

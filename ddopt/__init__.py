@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ddopt.setup.component import Registry as Registry
     from ddopt.setup.component import Settings as Settings
     from ddopt.setup.hookspecs import hookimpl as hookimpl
+    from ddopt.setup.plugins import load_plugin as load_plugin
     from ddopt.solver import Answer as Answer
     from ddopt.solver import Solver as Solver
     from ddopt.subproblem import Candidate as Candidate
@@ -70,6 +71,7 @@ _HOMES = {
     "hessian.model": ("Diagonalised", "Ellipsoidal", "Regularised"),
     "subproblem.secular": ("BallMinimum", "minimise_in_ball"),
     "setup.hookspecs": ("hookimpl",),
+    "setup.plugins": ("load_plugin",),
     "optim": ("SAPTS", "LevenbergMarquardt", "TrustRegion"),
     "method.parts": ("GlobalPass", "Parts", "Preconditioner", "StepReport"),
     "evaluation.problem": ("Point", "Problem", "Samples"),

@@ -256,6 +256,14 @@ def manager() -> PluginManager:
     return made
 
 
+def load_plugin(file: str | Path) -> None:
+    """Load a single file as a plugin, for scripts; ``--plugin`` does it on the command line.
+
+    Raises ``ValueError`` if it does not work.
+    """
+    manager().load_file(Path(file))
+
+
 def spelled(component: type[Any]) -> str:
     """The name that finds a class in this process; its own, where no plugins are loaded."""
     loaded = manager.cache_info().currsize

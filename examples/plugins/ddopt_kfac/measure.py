@@ -69,6 +69,6 @@ def losses(problem, theta, hessian):
 if __name__ == "__main__":
     print("problem, hessian: f after", *BUDGETS, "evaluations")
     for name, make in (("pinn", pinn), ("mnist", mnist)):
-        for hessian in (KFAC(), KFAC(period=1), "quasi_newton", "lbfgs"):
+        for hessian in (KFAC(period=10), KFAC(), "quasi_newton"):
             values = losses(*make(), hessian)
             print(f"{name:6} {hessian!s:16}", *(f"{value:.2e}" for value in values), flush=True)

@@ -433,3 +433,14 @@ def test_n_is_what_the_decomposition_gave(tmp_path):
     changes = ["strategy={name='sapts', decomposition='rotating'}", "stop.iterations=1"]
     execute(config_of(write_run_file(tmp_path), changes, [mindful]), Folder(tmp_path / "out"))
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["subdomains"] == 2
+
+
+def test_a_plugin_that_comes_later_is_called_once(tmp_path):
+    """After hooks have been called already."""
+    manager, source = PluginManager(), "@ddopt.hookimpl\ndef ddopt_after_step(report):\n"
+    for name in ("earlier_one", "later_one"):
+        path = tmp_path / f"{name}.py"
+        path.write_text(f"import ddopt\ncalls = []\n{source}    calls.append(report)\n")
+        plugin = manager.load_file(path)
+        manager.call("ddopt_after_step", run=None, report=name)
+    assert plugin.code.calls == ["later_one"]

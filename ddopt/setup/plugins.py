@@ -116,6 +116,7 @@ class PluginManager:
                 code = load()
                 plugin.code = code() if isinstance(code, type) else code
                 self._pluggy.register(plugin.code, name=what or plugin.name)
+                self._callers.clear()  # each has those that it leaves out: all others of its time
             except (Exception, SystemExit) as error:
                 self._break(plugin, _reason(error), error)
                 return

@@ -14,12 +14,17 @@ if TYPE_CHECKING:
     from ddopt.decomposition import Decomposition as Decomposition
     from ddopt.decomposition import Subdomain as Subdomain
     from ddopt.evaluation.autograd import AutogradProblem as AutogradProblem
+    from ddopt.evaluation.layered import Layer as Layer
+    from ddopt.evaluation.layered import LayeredProblem as LayeredProblem
     from ddopt.evaluation.problem import Point as Point
     from ddopt.evaluation.problem import Problem as Problem
     from ddopt.evaluation.problem import Samples as Samples
     from ddopt.executor import Executor as Executor
     from ddopt.hessian import Hessian as Hessian
     from ddopt.hessian import Model as Model
+    from ddopt.hessian.model import Diagonalised as Diagonalised
+    from ddopt.hessian.model import Ellipsoidal as Ellipsoidal
+    from ddopt.hessian.model import Regularised as Regularised
     from ddopt.method.engine import Engine as Engine
     from ddopt.method.parts import GlobalPass as GlobalPass
     from ddopt.method.parts import Parts as Parts
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from ddopt.method.parts import StepReport as StepReport
     from ddopt.method.strategy import Strategy as Strategy
     from ddopt.numerics.space import Layout as Layout
+    from ddopt.numerics.space import Parameters as Parameters
     from ddopt.optim import SAPTS as SAPTS
     from ddopt.optim import LeastSquares as LeastSquares
     from ddopt.optim import LevenbergMarquardt as LevenbergMarquardt
@@ -41,15 +47,19 @@ if TYPE_CHECKING:
     from ddopt.results import compare_methods as compare_methods
     from ddopt.results import load as load
     from ddopt.results import train as train
+    from ddopt.sampling import Sampling as Sampling
     from ddopt.setup.component import Chosen as Chosen
     from ddopt.setup.component import Component as Component
     from ddopt.setup.component import Registry as Registry
     from ddopt.setup.component import Settings as Settings
     from ddopt.setup.hookspecs import hookimpl as hookimpl
+    from ddopt.setup.plugins import load_plugin as load_plugin
     from ddopt.solver import Answer as Answer
     from ddopt.solver import Solver as Solver
     from ddopt.subproblem import Candidate as Candidate
     from ddopt.subproblem import Subproblem as Subproblem
+    from ddopt.subproblem.secular import BallMinimum as BallMinimum
+    from ddopt.subproblem.secular import minimise_in_ball as minimise_in_ball
     from ddopt.task import Setting as Setting
     from ddopt.task import Task as Task
 
@@ -58,12 +68,16 @@ if TYPE_CHECKING:
 _HOMES = {
     "acceptance": ("Acceptance", "Verdict"),
     "evaluation.autograd": ("AutogradProblem",),
+    "evaluation.layered": ("Layer", "LayeredProblem"),
     "setup.component": ("Chosen", "Component", "Registry", "Settings"),
     "decomposition": ("Decomposition", "Subdomain"),
     "method.engine": ("Engine",),
     "executor": ("Executor",),
     "hessian": ("Hessian", "Model"),
+    "hessian.model": ("Diagonalised", "Ellipsoidal", "Regularised"),
+    "subproblem.secular": ("BallMinimum", "minimise_in_ball"),
     "setup.hookspecs": ("hookimpl",),
+    "setup.plugins": ("load_plugin",),
     "optim": ("SAPTS", "LeastSquares", "LevenbergMarquardt", "TrustRegion"),
     "method.parts": ("GlobalPass", "Parts", "Preconditioner", "StepReport"),
     "evaluation.problem": ("Point", "Problem", "Samples"),
@@ -71,7 +85,8 @@ _HOMES = {
     "recombination": ("Corrections", "Recombination", "Recombined"),
     "results": ("Comparison", "Result", "compare_methods", "load", "train"),
     "solver": ("Answer", "Solver"),
-    "numerics.space": ("Layout",),
+    "numerics.space": ("Layout", "Parameters"),
+    "sampling": ("Sampling",),
     "method.strategy": ("Strategy",),
     "subproblem": ("Candidate", "Subproblem"),
     "task": ("Setting", "Task"),

@@ -68,6 +68,9 @@ COMPONENTS = {
         "sgd": "ddopt.compare.descent:SGD",
         "lbfgs": "ddopt.compare.lbfgs:LBFGS",
     },
+    "problem": {
+        "regression": "ddopt.testing.regression:Regression",
+    },
     "executor": {
         "serial": "ddopt.executor.serial:Serial",
         "batched": "ddopt.executor.batched:Batched",

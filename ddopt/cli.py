@@ -23,6 +23,7 @@ COMMANDS = {
     "problems": "List the problems that can be trained.",
     "options": "Print every option, with its default and its meaning.",
     "schema": "Print the JSON schema of run files, for editors.",
+    "new-plugin": "Write a small plugin that passes its own tests.",
     "doctor": "Show versions, devices, and what is missing.",
 }
 

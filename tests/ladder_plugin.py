@@ -18,21 +18,22 @@ class Ladder(ddopt.Task):
 
     def prepare(self, setting: ddopt.Setting) -> None:
         self._seed, self._rung = setting.seed, 0
-        self.initial = torch.zeros(self.config.sizes[0], dtype=torch.float64)
+        self._kind = setting.dtype
+        self.initial = torch.zeros(self.config.sizes[0], dtype=self._kind)
         self._pose()
 
     def _pose(self) -> None:
         n = self.config.sizes[self._rung]
         generator = torch.Generator().manual_seed(self._seed + self._rung)
-        rows = torch.randn(20, n, generator=generator, dtype=torch.float64)
-        self.solution = torch.linspace(0.0, 1.0, n, dtype=torch.float64)
+        rows = torch.randn(20, n, generator=generator, dtype=torch.float64).to(self._kind)
+        self.solution = torch.linspace(0.0, 1.0, n, dtype=self._kind)
         wanted = rows @ self.solution
 
         def sums(named, samples):
             index = samples.terms[0]
             return (((rows[index] @ named["x"]) - wanted[index]).square().sum(),)
 
-        layout = ddopt.Layout.flat(n, torch.float64)
+        layout = ddopt.Layout.flat(n, self._kind)
         self.problem = ddopt.AutogradProblem(layout, sums, ddopt.Samples.all(20))
 
     def proceed(self, theta: torch.Tensor) -> torch.Tensor | None:

@@ -49,7 +49,7 @@ def torchrun(*arguments: object, processes: int, cwd: Path | None = None, **envi
 
 
 def python(*arguments: object, cwd: Path | None = None, **environment: str):
-    """This Python, where the project is found."""
+    """``python`` in a process of its own, which finds this checkout."""
     paths = [str(ROOT), str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")]
     settings = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment}
     return subprocess.run(

@@ -86,16 +86,38 @@ def test_a_name_that_is_missing_says_that_plugins_are_limited(monkeypatch):
         Registry().find("shape", "square")
 
 
-def test_a_name_that_two_claim_is_neither_s():
+def test_a_name_that_two_claim_is_neither_s_but_each_can_be_chosen():
     registry = Registry()
-    registry.add(Square, provider="one 1.0")
-    registry.add(Square, provider="one 1.0")  # again is no conflict
-    for attempt in (
-        lambda: registry.add("x:Y", seam="shape", name="square", provider="two 2.0"),
-        lambda: registry.find("shape", "square"),
-    ):
-        with pytest.raises(ValueError, match=r"both one 1.0 and two 2.0; uninstall"):
-            attempt()
+    registry.add(Square, provider="one 1.0", source="one")
+    registry.add(Square, provider="one 1.0", source="one")  # again is no conflict
+    twin = "tests.test_component:Point"
+    registry.add(twin, seam="shape", name="square", provider="two 2.0", source="Two_2")
+    with pytest.raises(ValueError, match=r"both one 1.0 and two 2.0; choose 'one:square' or 'Two"):
+        registry.find("shape", "square")
+    assert registry.find("shape", "one:square") is Square
+    assert registry.spelled(Square) == "one:square"
+    with pytest.raises(ValueError, match="Point', which is no shape of that"):
+        registry.find("shape", "two-2:square")
+    with pytest.raises(ValueError, match="no shape named 'square' comes from 'three'; it"):
+        registry.find("shape", "three:square")
+    with pytest.raises(ValueError, match="it registers two components as shape 'square'"):
+        registry.add("x:Y", seam="shape", name="square", source="one")
+
+
+def test_a_name_of_ddopt_s_own_stays_ddopt_s():
+    registry = Registry()
+    registry.add("x:Y", seam="shape", name="square", provider="two 2.0", source="two")
+    registry.add(Square, provider="ddopt.builtin (ddopt 1.0)", source="ddopt")
+    with pytest.warns(UserWarning, match="shape 'square' is ddopt's own; .* as 'two:square'"):
+        assert registry.find("shape", "square") is Square
+    assert registry.spelled(Square) == "square"
+    assert "choose it as 'two:square'" in registry.remarks("shape", "square", "two")
+
+
+@pytest.mark.parametrize("seam", ["acceptence", "hesian", "solvers", "decompositon"])
+def test_a_misspelt_seam_is_told(seam):
+    with pytest.raises(ValueError, match=f"there is no seam '{seam}'. Did you mean"):
+        Registry().add("x:Y", seam=seam, name="square")
 
 
 @pytest.mark.parametrize("bad", ["x:Y", Component, Shape])

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shlex
 import tomllib
 
 import pytest
@@ -11,10 +12,10 @@ from pydantic_core import PydanticUndefined
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder
 from ddopt.run.stopping import StopReason
-from ddopt.setup import hookspecs
+from ddopt.setup import hookspecs, scaffold
 from ddopt.setup.config import Output, RunConfig, Stop, load
 from ddopt.testing import check_task
-from tests.runs import ROOT, write_run_file
+from tests.runs import ROOT, python, write_run_file
 
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text()
 OPTIMIZERS = (ROOT / "docs" / "optimizers.md").read_text("utf-8")
@@ -34,6 +35,12 @@ def blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
+def the_block_of(word, text=PLUGINS):
+    """The only block of Python with a word in it."""
+    (found,) = [block for block in blocks(text, "python") if word in block]
+    return found
+
+
 def rows(text, heading):
     """The cells of the table under a header row."""
     table = text[text.index(heading) :].split("\n\n")[0].splitlines()[2:]
@@ -41,7 +48,7 @@ def rows(text, heading):
 
 
 def test_the_plugin_of_the_tutorial_runs(tmp_path):
-    source = blocks(PLUGINS, "python")[0]
+    source = the_block_of("class Interleaved")
     assert len(source.splitlines()) <= 45
     path = tmp_path / "ddopt_parity.py"
     path.write_text(source)
@@ -49,6 +56,47 @@ def test_the_plugin_of_the_tutorial_runs(tmp_path):
     config = load(write_run_file(tmp_path), changes, [path])
     assert execute(config, None) is StopReason.ITERATIONS
     assert config.strategy.component.__module__ == "ddopt_parity"
+
+
+def test_the_first_plugin_is_made_word_for_word(tmp_path):
+    """Every line of the tutorial's shell, but for what installs something."""
+    first, second, _ = blocks(PLUGINS, "sh")[:3]
+    folder = tmp_path / "ddopt-rings"
+    for block, source in ((first, None), (second, the_block_of("class Rings"))):
+        if source:
+            (folder / "ddopt_rings.py").write_text(source)
+        for line in block.splitlines():
+            words = shlex.split(line)
+            where = folder if folder.exists() else tmp_path
+            if words[:2] == ["python", "-m"]:
+                done = python("-m", "pytest", "-p", "no:cacheprovider", cwd=where)
+            elif words[0] == "ddopt":
+                done = python("-m", *words, cwd=where)
+            else:
+                assert words[0] in ("pip", "cd")
+                continue
+            assert done.returncode == 0, (line, done.stdout, done.stderr)
+    wrong = the_block_of("class Rings").replace(") % n)", "))")
+    (folder / "ddopt_rings.py").write_text(wrong)
+    done = python("-m", "pytest", "-p", "no:cacheprovider", cwd=folder)
+    (promised,) = re.findall(r"fails with \*(.*?)\*\.", PLUGINS, re.DOTALL)
+    assert promised.replace("\n", " ") in done.stdout
+
+
+def test_a_loop_of_one_s_own_uses_a_plugin_by_name(tmp_path):
+    """In a process of its own: modules of one name are loaded once."""
+    (tmp_path / "ddopt_parity.py").write_text(the_block_of("class Interleaved"))
+    loop = the_block_of("optimizer = ddopt.SAPTS(") + "\nassert loss < 0.05, loss\n"
+    more = 'ddopt.SAPTS(net.named_parameters(), variant="parity").step(closure)\n'
+    (tmp_path / "loop.py").write_text(loop + more)
+    done = python("loop.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_seams_is_what_new_plugin_writes():
+    page = runpy.run_path(str(ROOT / ".ci" / "seams.py"))
+    assert sorted(page["NOTES"]) == scaffold.kinds()
+    assert (ROOT / "docs" / "seams.md").read_text("utf-8") == page["page"](), "python .ci/seams.py"
 
 
 def test_the_plugin_s_project_file_is_toml():
@@ -131,7 +179,7 @@ def test_the_loops_of_the_optimizers_page_train(tmp_path, monkeypatch):
 
 
 def test_the_model_of_ones_own_runs(tmp_path):
-    (tmp_path / "sine.py").write_text(blocks(PLUGINS, "python")[1])
+    (tmp_path / "sine.py").write_text(the_block_of("class Sine"))
     run_file = tmp_path / "sine.toml"
     run_file.write_text('problem = "sine"\nplugins = ["sine.py"]\nstop.iterations = 3\n')
     check_task(load(run_file).problem.build())

@@ -2,15 +2,20 @@
 
 import json
 import sys
+import textwrap
+import threading
+import tomllib
+import warnings
 
 import pytest
 
 from ddopt.run.execution import execute
-from ddopt.setup import plugins
+from ddopt.run.folder import Folder
+from ddopt.setup import loading, plugins
 from ddopt.setup.config import load as config_of
 from ddopt.setup.extras import installing
 from ddopt.setup.plugins import PluginManager, PluginWarning
-from tests.runs import ddopt, write_run_file
+from tests.runs import ROOT, ddopt, write_run_file
 
 GOOD = """
 import ddopt
@@ -168,10 +173,128 @@ def test_strict_mode_does_not_go_on(install, monkeypatch):
 def test_two_plugins_with_one_name_are_both_named(install, monkeypatch):
     install("tidy-three", GOOD)
     install("tidy-four", GOOD)
-    with pytest.warns(PluginWarning):
-        manager = load(monkeypatch, "tidy-three,tidy-four")
+    manager = load(monkeypatch, "tidy-three,tidy-four")
+    assert [plugin.status for plugin in manager.plugins] == ["ok", "ok"]
     with pytest.raises(ValueError, match=r"tidy-four 1.2\) and tidy_three \(tidy-three 1.2\)"):
         manager.find("acceptance", "tidy")
+    for name in ("tidy-three", "tidy_four"):
+        found = manager.find("acceptance", f"{name}:tidy")
+        assert found.__module__ == name.replace("-", "_")
+    assert "choose it as 'tidy-four:tidy'" in manager.remarks(by_name(manager, "tidy_four"))[0]
+
+
+def test_a_claim_of_a_built_in_name_stops_nobody(tmp_path):
+    """The built-in one is meant by the name, the other by its source, which the record keeps."""
+    path = tmp_path / f"{tmp_path.name}.py"
+    path.write_text(GOOD.replace("tidy", "window"))
+    rival = f"{path.stem}:window"
+    file, options = write_run_file(tmp_path), "strategy={{name='sapts_d', acceptance='{}'}}"
+    for name in (rival, "window"):
+        done = ddopt("show-config", file, options.format(name), "--plugin", path)
+        assert tomllib.loads(done.stdout)["strategy"]["acceptance"]["name"] == name
+        told = f"'window' is ddopt's own; plugins claim the name too, as '{rival}'"
+        assert (told in done.stderr) == (name == "window")
+
+
+def test_what_a_plugin_prints_when_it_is_imported_is_not_the_command_s(tmp_path):
+    path = tmp_path / "chatty.py"
+    path.write_text("print('good morning')\n" + GOOD)
+    done = ddopt("show-config", write_run_file(tmp_path), "--plugin", path)
+    assert "good morning" in done.stderr
+    assert tomllib.loads(done.stdout)["problem"]["name"] == "bowl"
+
+
+def test_a_plugin_that_ends_the_process_is_a_broken_plugin(install, monkeypatch):
+    install("a-quitter", "import os; os._exit(3)")
+    with pytest.warns(PluginWarning, match=r"a-quitter 1.2\) is broken: .* os._exit\(3\)"):
+        load(monkeypatch, "a-quitter")
+
+
+def test_a_plugin_that_hangs_is_named(tmp_path, monkeypatch):
+    """It waits until it has been named, so the test ends only if it is."""
+    told = threading.Event()
+    monkeypatch.setattr(loading, "PATIENCE", 0.01)
+    monkeypatch.setattr(loading, "tell_of", lambda who: (named.append(who), told.set()))
+    named = []
+    monkeypatch.setattr(sys, "ddopt_test_told", told, raising=False)
+    path = tmp_path / "sleepy.py"
+    path.write_text("import sys; assert sys.ddopt_test_told.wait(60)\n" + GOOD)
+    PluginManager().load_file(path)
+    assert str(path) in named
+
+
+def test_what_names_a_slow_plugin_says_what_to_do(capsys):
+    loading.tell_of("sleepy (sleepy 1.2)")
+    assert "plugin sleepy (sleepy 1.2) has been loading for 10 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"),
+    [(">=0.0.1", "ok"), (">=77,<78", "broken"), ("", "ok"), (">=77; extra == 'more'", "ok")],
+)
+def test_a_distribution_says_which_ddopt_it_needs(install, monkeypatch, wanted, status):
+    place = install("choosy", GOOD)
+    with (place / "choosy-1.2.dist-info" / "METADATA").open("a") as metadata:
+        metadata.write(f"Requires-Dist: ddopt{wanted}\n")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        (plugin,) = load(monkeypatch, "choosy").plugins
+    assert plugin.status == status
+    assert (status == "broken") == ("works with ddopt" in plugin.reason) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        ("'>=77,<78'", r"works with ddopt>=77,<78, and this is ddopt .* pip install 'ddopt>=77"),
+        ("'new'", "ddopt_api is a range of versions"),
+        ("2", "ddopt_api is a range of versions"),
+    ],
+)
+def test_a_file_says_which_ddopt_it_needs(tmp_path, wanted, reason):
+    path = tmp_path / f"{tmp_path.name}.py"
+    path.write_text(f"ddopt_api = {wanted}\n{GOOD}")
+    with pytest.raises(ValueError, match=reason):
+        PluginManager().load_file(path)
+    right = path.with_stem(f"{path.stem}_right")
+    right.write_text(f"ddopt_api = '>=0.0.1'\n{GOOD}")
+    assert PluginManager().load_file(right).status == "ok"
+
+
+def test_two_distributions_with_one_module_are_told_apart(install, monkeypatch):
+    install("tidy-seven", GOOD)
+    install("other", GOOD, target="tidy_seven")
+    with pytest.warns(PluginWarning, match="other brings a module 'tidy_seven' too"):
+        manager = load(monkeypatch, "tidy-seven,other")
+    assert sorted(plugin.status for plugin in manager.plugins) == ["broken", "ok"]
+
+
+def test_one_module_may_bring_two_plugins(install, monkeypatch):
+    source = textwrap.dedent(
+        """
+        import ddopt
+        class One:
+            @ddopt.hookimpl
+            def ddopt_register(self, register):
+                register("math:pi", seam="acceptance", name="one")
+        class Two:
+            @ddopt.hookimpl
+            def ddopt_register(self, register):
+                register("math:pi", seam="acceptance", name="two")
+        """
+    )
+    place = install("pair", source, target="pair:One")
+    with (place / "pair-1.2.dist-info" / "entry_points.txt").open("a") as entries:
+        entries.write("second = pair:Two\n")
+    manager = load(monkeypatch, "pair")
+    assert sorted(manager.registry.names("acceptance")) == ["one", "two"]
+
+
+def test_a_seam_of_one_s_own_is_listed(tmp_path):
+    path = tmp_path / "opener.py"
+    path.write_text(GOOD.replace("register(Tidy)", 'register("m:C", seam="flux", name="up")'))
+    manager = PluginManager()
+    assert manager.remarks(manager.load_file(path)) == ["opens the seam 'flux'"]
 
 
 def test_an_entry_point_may_name_a_class(install, monkeypatch):
@@ -182,8 +305,6 @@ def test_an_entry_point_may_name_a_class(install, monkeypatch):
             def ddopt_register(self, register):
                 register("math:pi", seam="acceptance", name="lazy")
     """
-    import textwrap
-
     install("classy", textwrap.dedent(source), target="classy:Plugin")
     manager = load(monkeypatch, "classy")
     assert manager.plugins[0].components == [("acceptance", "lazy")]
@@ -310,3 +431,21 @@ def test_an_error_of_a_plugin_says_where_it_comes_from(tmp_path):
     done = ddopt("run", run_file, "strategy.acceptance=tidy", "--dry-run", "--plugin", path)
     assert done.returncode == 2
     assert f"Error: not today ({path}, line 7; DDOPT_TRACEBACK=1 shows how" in done.stderr
+
+
+def test_n_is_what_the_decomposition_gave(tmp_path):
+    mindful = ROOT / "tests" / "mindful_plugin.py"
+    changes = ["strategy={name='sapts', decomposition='rotating'}", "stop.iterations=1"]
+    execute(config_of(write_run_file(tmp_path), changes, [mindful]), Folder(tmp_path / "out"))
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["subdomains"] == 2
+
+
+def test_a_plugin_that_comes_later_is_called_once(tmp_path):
+    """After hooks have been called already."""
+    manager, source = PluginManager(), "@ddopt.hookimpl\ndef ddopt_after_step(report):\n"
+    for name in ("earlier_one", "later_one"):
+        path = tmp_path / f"{name}.py"
+        path.write_text(f"import ddopt\ncalls = []\n{source}    calls.append(report)\n")
+        plugin = manager.load_file(path)
+        manager.call("ddopt_after_step", run=None, report=name)
+    assert plugin.code.calls == ["later_one"]

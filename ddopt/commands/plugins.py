@@ -34,6 +34,7 @@ def describe(loaded: PluginManager) -> list[dict[str, Any]]:
             "version": plugin.version or None,
             "hooks": loaded.hooks(plugin),
             "components": [{"seam": seam, "name": name} for seam, name in plugin.components],
+            "remarks": loaded.remarks(plugin),
             "status": plugin.status,
             "reason": plugin.reason or None,
         }
@@ -62,6 +63,7 @@ def show(rows: list[dict[str, Any]]) -> None:
         names = "\n".join(f"{seam}: {', '.join(names)}" for seam, names in by_seam.items())
         origin = f"{row['distribution'] or 'a file'} {row['version'] or ''}".strip()
         status = f"broken: {row['reason']}" if row["reason"] else "ok"
+        status = "\n".join([status, *row["remarks"]])
         hooks = "\n".join(hook.removeprefix("ddopt_") for hook in row["hooks"])
         table.add_row(_short(row["name"]), origin, hooks, names, status)
     Console(markup=False, highlight=False).print(table)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from ddopt.setup.component import lookup
+from ddopt.setup.plugins import manager
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -83,11 +84,13 @@ def strategies(
     """
     found = [Strategy(config(()))]
     for other in others:
-        name, colon, count = other.partition(":")
-        if colon and not count.isdecimal():
+        name, colon, count = other.rpartition(":")
+        if name in manager().registry.names("strategy") and not count.isdecimal():
             raise ValueError(
                 f"a strategy is given by its name, or as NAME:N for N subdomains, not {other!r}"
             )
+        if not count.isdecimal():  # a name, maybe with its source before a colon
+            name, colon = other, ""
         change = f"strategy={{name='{name}'{f', subdomains={count}' if colon else ''}}}"
         found.append(Strategy(config((change,))))
     return list({one.label: one for one in found}.values())

@@ -49,8 +49,8 @@ def called(component: Component) -> str:
 
     kind = type(component)
     seam, name = kind.seam, getattr(kind, "name", kind.__name__)
-    claims = (who for s, n, who in manager().registry if (s, n) == (seam, name))
-    provider = next(claims, "") or f"module {kind.__module__}"
+    claim = manager().registry.claim(kind)
+    provider = claim.provider if claim is not None else f"module {kind.__module__}"
     return f"{seam} {name!r} (class {kind.__name__} of {provider})"
 
 
@@ -145,6 +145,15 @@ def _prolonged(decomposition: Component, subdomain: Subdomain, layout: Layout) -
         raise broken(decomposition, method, wanted, "zeros, or what is not finite, for ones")
 
 
+def _ours(kind: type[Component]) -> bool:
+    """Whether a class is of ddopt's own; the modules of others may begin with ddopt, too."""
+    from ddopt.setup.plugins import manager
+
+    claim = manager().registry.claim(kind)
+    own: str = claim.source if claim is not None else kind.__module__.partition(".")[0]
+    return own == "ddopt"
+
+
 @contextmanager
 def blamed(component: Component, method: str) -> Iterator[None]:
     """Let what goes wrong in the code of a plugin be a sentence with its name.
@@ -154,8 +163,9 @@ def blamed(component: Component, method: str) -> Iterator[None]:
     try:
         yield
     except MISTAKES as error:
-        own = type(component).__module__.partition(".")[0].startswith("ddopt")
-        if own or (isinstance(error, RuntimeError) and type(error) is not RuntimeError):
+        if _ours(type(component)) or (
+            isinstance(error, RuntimeError) and type(error) is not RuntimeError
+        ):
             raise
         raise ValueError(
             f"{called(component)}: {method} raised {type(error).__name__}: {error}"

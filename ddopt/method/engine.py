@@ -71,6 +71,8 @@ class Engine:
         assert self.point is not None, "start() comes first"
         self._meet(problem, self.point.theta)
         report, self.meter = StepReport(iteration=self.iteration), Meter()
+        if self.judge is not None:
+            self.judge.trials = report.trials
         sent = (self.executor.bytes_sent, self.executor.collectives)
         judged, work = self._roles(problem)
 
@@ -120,6 +122,12 @@ class Engine:
     def radius(self, radius: float) -> None:
         if self.judge is not None:
             self.judge.radius = radius
+
+    @property
+    def subdomains(self) -> int | None:
+        """N, as many as the decomposition has given; None before it was asked."""
+        sizes = None if self.local is None else self.local.sizes
+        return None if sizes is None else len(sizes)
 
     @property
     def solvers(self) -> dict[int, Solver]:

@@ -32,6 +32,7 @@ class Judge:
     ) -> None:
         self.parts, self.radius = parts, parts.first_radius
         self._executor, self._blind, self._improving = executor, blind, improving
+        self.trials: list[Trial] = []  # of this step, as they were judged
         self._credence = Credence()
 
     def settled(
@@ -129,6 +130,7 @@ class Judge:
     def _follow(self, trial: Trial) -> None:
         """The next radius."""
         rule = self.parts.radius
+        self.trials.append(trial)
         with contract.blamed(rule, "update()"):
             found = rule.update(trial)
         self.radius = contract.radius(rule, found, self.radius)

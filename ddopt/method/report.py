@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ddopt.radius import Trial
 
 
 @dataclass
@@ -30,6 +34,7 @@ class StepReport:
     refuted: int = 0  # steps that independent samples have rejected
     non_finite: int = 0  # starts, models and trials that were not finite, of all solvers
     stuck: bool = False  # whether f or ∇f is not finite at θ_k, and θ_k cannot be left
+    trials: list[Trial] = field(default_factory=list)  # the recombined steps, as they were judged
 
     @property
     def tried(self) -> bool:

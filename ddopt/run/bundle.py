@@ -57,6 +57,14 @@ def save(run: Run, reason: StopReason | None) -> None:
         shards.save(path, run, bundle)
     elif path is not None:
         checkpoint.save(path, run.tally.iterations, bundle)
+    told(run, restored=False)
+
+
+def told(run: Run, *, restored: bool) -> None:
+    """Tell plugins of a checkpoint that was written, or from which the run goes on."""
+    folder = run.folder
+    path = None if folder is None else checkpoint.path_of(folder.path, run.tally.iterations)
+    manager().call("ddopt_on_checkpoint", run=run, path=path, restored=restored)
 
 
 def load(path: Path, run: Run) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ def save(folder: Path, iteration: int, state: dict[str, Any]) -> Path:
     """Write the checkpoint of an iteration, and drop all but the newest two."""
     place = folder / FOLDER
     place.mkdir(parents=True, exist_ok=True)
-    path = place / f"{iteration:08d}.pt"
+    path = path_of(folder, iteration)
     draft = path.with_suffix(".draft")
     write(draft, state)
     files.write_text(_seal(path), digest(draft) + "\n")
@@ -42,6 +42,11 @@ def save(folder: Path, iteration: int, state: dict[str, Any]) -> Path:
         _seal(old).unlink(missing_ok=True)
         shutil.rmtree(pieces_of(folder, int(old.stem)), ignore_errors=True)
     return path
+
+
+def path_of(folder: Path, iteration: int) -> Path:
+    """Where the checkpoint of an iteration is."""
+    return folder / FOLDER / f"{iteration:08d}.pt"
 
 
 def write(path: Path, state: Any) -> None:

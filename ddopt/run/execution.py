@@ -52,7 +52,8 @@ def _train(run: Run, state: dict[str, Any] | None) -> StopReason:
         folder.open(run.config, state["tally"]["iterations"] if state else -1)
     try:
         return run.train(state)
-    except Exception:  # what the user can mend, and then run again with the same --out
+    except Exception as error:  # what the user can mend, and then run again with the same --out
+        manager().call("ddopt_on_error", run=run, error=error)
         if folder is not None and state is None and run.tally.iterations == 0:
             folder.discard()
         raise

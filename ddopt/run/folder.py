@@ -164,8 +164,8 @@ def load_again(
     """
     if not (path / CONFIG).exists():
         raise ValueError(f"{path} holds no run: there is no {CONFIG} in it")
-    config = load(path / CONFIG, changes, plugin_files)
-    refuse_changes(path, load(path / CONFIG, (), plugin_files), config)
+    config = load(path / CONFIG, changes, plugin_files, recorded=True)
+    refuse_changes(path, load(path / CONFIG, (), plugin_files, recorded=True), config)
     return config
 
 

@@ -36,7 +36,8 @@ class Run:
     """One run; plugins see it in their hooks.
 
     ``config`` is what was asked for, ``task`` what is trained, ``engine`` the method with its
-    ``point``, ``tally`` what has been spent, ``folder`` where it is written (on rank 0 only).
+    ``point``, ``tally`` what has been spent, ``folder`` where it is written (on rank 0 only):
+    ``folder.path`` is a ``Path`` in which a hook may write files of its own.
     """
 
     def __init__(self, config: RunConfig, executor: Executor, folder: Folder | None) -> None:
@@ -45,7 +46,7 @@ class Run:
         self.task = cast("Task", config.problem.build())
         prepare(self.task, setting(config))
         self.strategy = strategy = cast("Strategy", config.strategy.build())
-        self.subdomains, self._shares = strategy.subdomains, strategy.shares
+        self._shares = strategy.shares
         self.sampling = cast("Sampling", config.sampling.build())
         self.sampling.prepare(config.seed)
         self.whole, self.initial = strategy.place(self.task, executor)
@@ -68,6 +69,11 @@ class Run:
         with contract.blamed(self.strategy, "parts()"):
             parts = self.strategy.parts(self.config.solver)
         return Engine(contract.parts(self.strategy, parts), self.executor, shares)
+
+    @property
+    def subdomains(self) -> int:
+        """N: what the decomposition has given, or what the strategy says before that."""
+        return self.engine.subdomains or self.strategy.subdomains
 
     def request_stop(self) -> None:
         """Let the run end after this iteration; for plugins."""
@@ -200,15 +206,15 @@ class Run:
 
     @property
     def theta(self) -> torch.Tensor:
-        """The current parameters, shape (n,)."""
+        """A copy of the current parameters, shape (n,): what is written into it moves nothing."""
         assert self.engine.point is not None, "the run has not begun"
-        return self.engine.point.theta
+        return self.engine.point.theta.clone()
 
     @property
     def parameters(self) -> int:
         """The number of parameters of the whole model."""
         lengths = getattr(self.whole, "lengths", None)
-        return sum(lengths) if lengths else self.theta.numel()
+        return sum(lengths) if lengths else self.initial.numel()
 
     @property
     def theta_value(self) -> float:
@@ -267,6 +273,7 @@ class Run:
         if self.task.problem is not before:
             self._take(self.task.problem)
         self._measure()
+        bundle.told(self, restored=True)
         chance.restore(saved["random"])
         self._newest = self.tally.seconds
         self._origin = perf_counter() - self._newest

@@ -169,7 +169,9 @@ def chosen(seam: str, value: Any) -> Any:
 
 def _named(settings: Settings) -> dict[str, Any]:
     """Write options back as the table they can be read from."""
-    return {"name": settings.component.name, **settings.model_dump()}
+    from ddopt.setup.plugins import spelled
+
+    return {"name": spelled(settings.component), **settings.model_dump()}
 
 
 @dataclass(frozen=True)

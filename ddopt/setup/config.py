@@ -130,6 +130,7 @@ class _Source:
     file: Path | None
     changed: list[tuple[list[str], Any]]  # the overrides
     by: str = "on the command line"  # who gave them
+    recorded: bool = False  # the file of a run which goes on: plugins have had their say
 
     def blame(self, key: str) -> str:
         """The file, or the override that set the key."""
@@ -141,15 +142,22 @@ class _Source:
 
 
 def load(
-    file: Path, changes: Sequence[str] = (), plugin_files: Iterable[str | Path] = ()
+    file: Path,
+    changes: Sequence[str] = (),
+    plugin_files: Iterable[str | Path] = (),
+    *,
+    recorded: bool = False,
 ) -> RunConfig:
     """Read a run file, apply ``KEY=VALUE`` changes, load the plugin files, and validate.
 
-    Raises ``ConfigError`` with one readable message.
+    Plugins may change the table in between (``ddopt_configure``), but not what was changed by hand,
+    and not where it is ``recorded``, that of a run which goes on. Raises ``ConfigError`` with one
+    readable message.
     """
     table = read(file)
     try:
-        source = _Source(file, [overrides.parse(change) for change in changes])
+        parsed = [overrides.parse(change) for change in changes]
+        source = _Source(file, parsed, recorded=recorded)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return _settled(table, source, plugin_files)
@@ -177,6 +185,8 @@ def _settled(
 ) -> RunConfig:
     table = overrides.apply(table, source.changed)
     table["plugins"] = _load_plugins(table.get("plugins", []), plugin_files, source)
+    if not source.recorded:
+        table = overrides.apply(_configured(table), source.changed)
     table = complete(RunConfig, table)
     try:
         return RunConfig.model_validate(table)
@@ -184,6 +194,14 @@ def _settled(
         found = explain(error, RunConfig, table)
         lines = [f"{source.blame(key)}: {text}" if key else text for key, text in found]
         raise ConfigError("\n".join(lines)) from None
+
+
+def _configured(table: dict[str, Any]) -> dict[str, Any]:
+    """The table as plugins want it."""
+    from ddopt.setup.plugins import manager
+
+    manager().call("ddopt_configure", table=table)
+    return table
 
 
 def read(file: Path) -> dict[str, Any]:

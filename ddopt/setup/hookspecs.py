@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import click
 
     from ddopt.method.report import StepReport
@@ -26,6 +28,11 @@ def ddopt_add_commands(group: click.Group) -> None:
 
 
 @hookspec
+def ddopt_configure(table: dict[str, Any]) -> None:
+    """Change the table of a run file before it is checked and frozen."""
+
+
+@hookspec
 def ddopt_before_run(run: Any) -> None:
     """Observe a run before its first iteration."""
 
@@ -33,6 +40,16 @@ def ddopt_before_run(run: Any) -> None:
 @hookspec
 def ddopt_after_step(run: Any, report: StepReport) -> None:
     """Observe each outer iteration; called on every process, in the same order."""
+
+
+@hookspec
+def ddopt_on_checkpoint(run: Any, path: Path | None, restored: bool) -> None:
+    """Observe a checkpoint that has been written, or that a run has been restored from."""
+
+
+@hookspec
+def ddopt_on_error(run: Any, error: Exception) -> None:
+    """Observe the exception that ends a run; it is raised on afterwards."""
 
 
 @hookspec

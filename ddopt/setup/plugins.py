@@ -12,59 +12,29 @@ import os
 import sys
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from ddopt.setup import hookspecs
+from ddopt.setup.loading import execute, guarded
 from ddopt.setup.notice import warn
-from ddopt.setup.registry import Registry, UnknownNameError
+from ddopt.setup.plugin import Plugin, mistaken, twice
+from ddopt.setup.registry import CORE, SEAMS, Registry, UnknownNameError
+from ddopt.setup.requirement import asked_by, unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
-GROUP = "ddopt"
+GROUP = CORE
 
 
 class PluginWarning(UserWarning):
     """A plugin does not work, and the rest goes on without it."""
-
-
-@dataclass
-class Plugin:
-    """One plugin: where it comes from, what it registered, and what is wrong with it."""
-
-    name: str  # of the module
-    distribution: str = ""  # empty for a single file
-    version: str = ""
-    code: Any = None  # the module, or whatever else the entry point names
-    components: list[tuple[str, str]] = field(default_factory=list)  # (seam, name)
-    reason: str = ""  # why it is broken; empty if it is not
-
-    @property
-    def provider(self) -> str:
-        """How messages call it."""
-        return f"{self.name} ({self.distribution} {self.version})" if self.version else self.name
-
-    @property
-    def module(self) -> str:
-        """The name of its module, wherever a file of it lies."""
-        return self.name if self.distribution else Path(self.name).stem
-
-    def runs(self, path: Path) -> bool:
-        """Whether it is this file, loaded by its path or installed from where it lies."""
-        return str(path) in (self.name, getattr(self.code, "__file__", None))
-
-    @property
-    def status(self) -> str:
-        """``ok`` or ``broken``."""
-        return "broken" if self.reason else "ok"
 
 
 class PluginManager:
@@ -76,7 +46,7 @@ class PluginManager:
         self.strict = os.environ.get("DDOPT_STRICT_PLUGINS", "") not in ("", "0")
         self._pluggy = pluggy.PluginManager(GROUP)
         self._pluggy.add_hookspecs(hookspecs)
-        self._callers: dict[tuple[str, str], Any] = {}
+        self._callers: dict[tuple[int, str], Any] = {}
         if os.environ.get("DDOPT_TRACE_PLUGINS", "") not in ("", "0"):
             self._pluggy.add_hookcall_monitoring(_trace, lambda *_: None)
 
@@ -88,6 +58,7 @@ class PluginManager:
     def load_entry_points(self) -> None:
         """Load what is installed under the ``ddopt`` entry-point group, in order of name."""
         entries = sorted(metadata.entry_points(group=GROUP), key=lambda entry: entry.name)
+        seen: dict[str, str] = {}  # who has brought what, by what an entry point names
         wanted = os.environ.get("DDOPT_PLUGINS")
         chosen = None if wanted is None else {w.strip() for w in wanted.split(",") if w.strip()}
         answered = set()
@@ -99,7 +70,12 @@ class PluginManager:
                 continue
             answered |= called
             version = entry.dist.version if entry.dist else ""
-            self._load(Plugin(module, distribution, version), entry.load)
+            plugin = Plugin(module, distribution, version)
+            reason = unmet(entry.dist.requires or ()) if entry.dist else ""
+            if reason := reason or twice(entry.value, distribution, seen):
+                self._break(plugin, reason)
+                continue
+            self._load(plugin, entry.load, entry.value)
         for name in sorted((chosen or set()) - answered):
             self._break(Plugin(name), "DDOPT_PLUGINS names it, but it is not installed")
 
@@ -120,7 +96,7 @@ class PluginManager:
             self._refuse_twin(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PluginWarning)
-                self._load(plugin, lambda: _execute(path))
+                self._load(plugin, lambda: execute(path))
         if plugin.reason:
             raise ValueError(f"plugin {path} does not work: {plugin.reason}")
         return plugin
@@ -134,26 +110,29 @@ class PluginManager:
                 "(of plugins in the run file, of --plugin), or uninstall the other"
             )
 
-    def _load(self, plugin: Plugin, load: Callable[[], Any]) -> None:
-        try:
-            code = load()
-            plugin.code = code() if isinstance(code, type) else code
-            self._pluggy.register(plugin.code, name=plugin.name)
-        except (Exception, SystemExit) as error:
-            self._break(plugin, _reason(error), error)
-            return
-        self.plugins.append(plugin)
-        mistake = _mistake(plugin.code)
-        if mistake:
-            self._break(plugin, mistake)
-        self._call_one(plugin, "ddopt_register", {"register": self._register_for(plugin)})
+    def _load(self, plugin: Plugin, load: Callable[[], Any], what: str = "") -> None:
+        with guarded(plugin.provider):
+            try:
+                code = load()
+                plugin.code = code() if isinstance(code, type) else code
+                self._pluggy.register(plugin.code, name=what or plugin.name)
+                self._callers.clear()  # each has those that it leaves out: all others of its time
+            except (Exception, SystemExit) as error:
+                self._break(plugin, _reason(error), error)
+                return
+            self.plugins.append(plugin)
+            mistake = asked_by(plugin.code) or mistaken(plugin.code)
+            if mistake:
+                self._break(plugin, mistake)
+            self._call_one(plugin, "ddopt_register", {"register": self._register_for(plugin)})
 
     def _register_for(self, plugin: Plugin) -> Callable[..., None]:
         def register(component: type[Any] | str, **named: str) -> None:
-            """Claim a name; a name that is taken breaks this plugin but not the registration."""
+            """Claim a name; what is no component breaks this plugin but not the registration."""
+            origin = {"provider": plugin.provider, "source": plugin.source}
             try:
-                claim = self.registry.add(component, provider=plugin.provider, **named)
-            except ValueError as error:
+                claim = self.registry.add(component, **origin, **named)
+            except (TypeError, ValueError) as error:
                 self._break(plugin, str(error))
             else:
                 plugin.components.append(claim)
@@ -178,6 +157,27 @@ class PluginManager:
         for plugin in self.plugins:
             if plugin.code is not None and not plugin.reason:
                 self._call_one(plugin, hook, arguments)
+
+    @contextmanager
+    def only(self, code: Any) -> Iterator[Plugin | None]:
+        """Let one plugin of those that watch runs take part, or none where ``code`` is None.
+
+        Plugins of the core's distribution stay. For tests of hooks.
+        """
+        before = self.plugins
+        known = next((p for p in before if p.code is code), None) if code is not None else None
+        plugin = known or (Plugin(getattr(code, "__name__", "tested"), code=code) if code else None)
+        if plugin is not None and known is None:
+            self._pluggy.register(code, name=f"tested {plugin.name}")
+        self.plugins = [p for p in before if p.distribution == CORE]
+        self.plugins += [plugin] if plugin is not None else []
+        try:
+            yield plugin
+        finally:
+            self.plugins = before
+            if plugin is not None and known is None:
+                self._pluggy.unregister(code)
+                self._callers.clear()
 
     def states(self) -> dict[str, Any]:
         """What plugins remember for their hooks, by module: for checkpoints."""
@@ -213,11 +213,11 @@ class PluginManager:
             self._break(plugin, f"{what} raised {_reason(error)}", error)
 
     def _call_one(self, plugin: Plugin, hook: str, arguments: dict[str, Any]) -> None:
-        caller = self._callers.get((plugin.name, hook))
+        caller = self._callers.get((id(plugin), hook))
         if caller is None:
             others = [code for code in self._pluggy.get_plugins() if code is not plugin.code]
             caller = self._pluggy.subset_hook_caller(hook, others)
-            self._callers[plugin.name, hook] = caller
+            self._callers[id(plugin), hook] = caller
         with self._walled(plugin, hook):
             caller(**arguments)
 
@@ -232,6 +232,15 @@ class PluginManager:
             raise UnknownNameError(
                 f"{error} It may come from a plugin that is broken: {'; '.join(broken)}"
             ) from None
+
+    def remarks(self, plugin: Plugin) -> list[str]:
+        """What is to be known of the names that a working plugin registers."""
+        found = [self.registry.remarks(*claim, plugin.source) for claim in plugin.components]
+        opened = sorted({seam for seam, _ in plugin.components} - {*SEAMS})
+        return [
+            *(f"claims {remark}" for remark in found if remark),
+            *(f"opens the seam {seam!r}" for seam in opened),
+        ]
 
     def hooks(self, plugin: Plugin) -> list[str]:
         """The hooks that a plugin implements."""
@@ -248,40 +257,25 @@ def manager() -> PluginManager:
     return made
 
 
+def load_plugin(file: str | Path) -> None:
+    """Load a single file as a plugin, for scripts; ``--plugin`` does it on the command line.
+
+    Raises ``ValueError`` if it does not work.
+    """
+    manager().load_file(Path(file))
+
+
+def spelled(component: type[Any]) -> str:
+    """The name that finds a class in this process; its own, where no plugins are loaded."""
+    loaded = manager.cache_info().currsize
+    return manager().registry.spelled(component) if loaded else component.name
+
+
 def _version(distribution: str) -> str:
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _execute(path: Path) -> Any:
-    """Run a file as a module of its own name."""
-    spec = spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path.name} is not a Python file")
-    module = module_from_spec(spec)
-    if path.stem in sys.modules:
-        raise ImportError(f"a module {path.stem!r} is imported already; rename the file")
-    sys.modules[path.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[path.stem]
-        raise
-    return module
-
-
-def _mistake(code: Any) -> str:
-    """Functions that pluggy would never call, in a sentence: without a hook, or without a mark."""
-    marked = [name for name in dir(code) if hasattr(getattr(code, name, None), "ddopt_impl")]
-    hooks = [name for name in dir(hookspecs) if name.startswith("ddopt_")]
-    if set(marked) - set(hooks):
-        return f"no such hook: {', '.join(sorted(set(marked) - set(hooks)))}"
-    bare = [name for name in hooks if hasattr(code, name) and name not in marked]
-    if bare:
-        return f"{', '.join(bare)} must be marked with @ddopt.hookimpl"
-    return "" if marked else f"it has no hook: a function marked with @ddopt.hookimpl, {hooks}"
 
 
 def _reason(error: BaseException) -> str:

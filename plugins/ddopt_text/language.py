@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from ddopt.dropout import dropping
 from ddopt.evaluation.autograd import AutogradProblem, Named, TermSums
+from ddopt.evaluation.layered import LayeredProblem
 from ddopt.evaluation.outputs import Outputs, Scores
 from ddopt.evaluation.problem import Samples
 from ddopt.numerics.randomness import generator, key
@@ -87,7 +88,8 @@ class Language(Task):
         self.model.to(setting.device, setting.dtype)
         parameters = Parameters(self.model.named_parameters())
         self.initial = parameters.read()
-        self.problem = AutogradProblem(
+        self.problem = LayeredProblem(
+            self.model,
             parameters.layout,
             self._sums(None),
             Samples.all(len(self.train)),
@@ -95,6 +97,14 @@ class Language(Task):
             redraw=self._sums if options.dropout else None,
             outputs=self._outputs,
         )
+        self.problem.places = self._frequencies
+
+    def _frequencies(self, term: int) -> torch.Tensor:
+        """How often each character is in each sequence, shape (sequences, characters)."""
+        inputs, _ = self.train.pair(torch.arange(len(self.train), device=self._setting.device))
+        counts = torch.zeros(len(inputs), len(self.corpus.alphabet), device=inputs.device)
+        ones = torch.ones((), device=inputs.device).expand(inputs.shape)
+        return counts.scatter_add_(1, inputs, ones) / inputs.shape[1]
 
     def _sums(self, draw: int | None) -> TermSums:
         """The loss of a draw; without one, with nothing dropped."""

@@ -11,7 +11,8 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from ddopt.dropout import dropping
-from ddopt.evaluation.autograd import AutogradProblem, Named, TermSums
+from ddopt.evaluation.autograd import Named, TermSums
+from ddopt.evaluation.layered import LayeredProblem
 from ddopt.evaluation.outputs import Outputs, Scores
 from ddopt.evaluation.problem import Samples
 from ddopt.numerics.randomness import key
@@ -81,7 +82,7 @@ class Classification(Task):
     padding: ClassVar[int]  # pixels that a random crop may move
     reflect: ClassVar[bool]  # whether a mirrored image is still of its class
 
-    problem: AutogradProblem
+    problem: LayeredProblem
     train: Images
     test: Images
     model: nn.Module
@@ -112,7 +113,8 @@ class Classification(Task):
         parameters = Parameters(self.model.named_parameters())
         self.initial = parameters.read()
         options = self.config
-        self.problem = AutogradProblem(
+        self.problem = LayeredProblem(
+            self.model,
             parameters.layout,
             self._sums(None),
             Samples.all(len(self.train)),
@@ -120,6 +122,7 @@ class Classification(Task):
             redraw=self._sums if options.augment or options.dropout else None,
             outputs=self._outputs,
         )
+        self.problem.places = lambda term: self.train.inputs(slice(None)).flatten(1)
         norms = nn.modules.batchnorm._BatchNorm  # each pass has the statistics of its own images
         self.problem.additive = not any(isinstance(m, norms) for m in self.model.modules())
 

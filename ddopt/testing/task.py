@@ -1,0 +1,219 @@
+"""The check of problems: tasks, as a run file names them."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ddopt.evaluation.problem import Samples
+from ddopt.numerics.vectors import norm
+from ddopt.run import chance
+from ddopt.task import Setting, prepare
+from ddopt.testing.conduct import bits, fresh, require, saved, told, untouched, who
+from ddopt.testing.ranks import RankFailedError, run_ranks
+from ddopt.testing.start import normal
+
+if TYPE_CHECKING:
+    from ddopt.evaluation.problem import Problem
+    from ddopt.executor import Executor
+    from ddopt.task import Task
+
+SEED = 3
+
+
+@told
+def check_task(task: Task, *, ranks: bool = True) -> None:
+    """A problem follows from its seed, is differentiated rightly, and is the sum of its shares."""
+    prepare(task, Setting(seed=SEED))
+    _check_kind(task)
+    _check_seeded(task)
+    _check_value(task)
+    _check_gradient(task)
+    if task.problem.samples is not None:
+        _check_shares(task, task.problem)
+    _check_draws(task)
+    with untouched(task, "measure()", theta=task.initial):
+        figures = task.measure(task.initial)
+    require(isinstance(figures, dict), task, f"measure() must return a dict, not {figures!r}")
+    for name, figure in figures.items():
+        require(
+            isinstance(figure, Real) and not isinstance(figure, bool),
+            task,
+            f"measure() must give numbers; {name} is {figure!r}: convert it by float()",
+        )
+    if ranks:
+        _check_processes(task)
+    _check_proceeding(task)
+
+
+def _prepared(task: Task, dtype: torch.dtype = torch.float64, stirred: int = 0) -> Any:
+    """Another task with the same options, after other global random numbers."""
+    twin = fresh(task)
+    chance.seed(stirred)
+    prepare(twin, Setting(seed=SEED, dtype=dtype))
+    return twin
+
+
+def _check_seeded(task: Task) -> None:
+    """Whatever the global random numbers were, θ_0 and f follow from the seed."""
+    one, other = _prepared(task, stirred=1), _prepared(task, stirred=2)
+    cause = "; prepare() draws random numbers that do not follow from setting.seed: call "
+    cause += "torch.manual_seed(setting.seed) first, or use a generator seeded by it"
+    require(
+        torch.equal(one.initial, other.initial),
+        task,
+        f"the same seed must give the same first parameters{cause}",
+    )
+    found = [
+        bits(twin.problem.samples and list(twin.problem.samples.terms)) for twin in (one, other)
+    ]
+    require(found[0] == found[1], task, f"the same seed must give the same samples{cause}")
+    values = [twin.problem.at(one.initial).value for twin in (one, other)]
+    require(values[0] == values[1], task, f"the same seed must give the same loss{cause}")
+
+
+def _check_kind(task: Task) -> None:
+    """The dtype is the run's choice; a task may refuse float32, in words."""
+    for dtype in (torch.float32, torch.float64):
+        try:
+            twin = _prepared(task, dtype)
+        except ValueError as refusal:
+            if dtype == torch.float32 and "dtype" in str(refusal):
+                continue
+            raise
+        kinds = {"layout": twin.problem.layout, "initial": twin.initial}
+        for what, kind in ((what, one.dtype) for what, one in kinds.items()):
+            require(
+                kind == dtype,
+                task,
+                f"setting.dtype is {dtype}, and {what} has {kind}: make parameters and data in "
+                "setting.dtype on setting.device",
+            )
+
+
+def _check_value(task: Task) -> None:
+    """f depends on θ alone, and is a number."""
+    problem, theta = task.problem, task.initial
+    with untouched(task, "evaluating the loss", theta=theta):
+        point = problem.at(theta)
+        gradient = point.gradient
+    require(
+        isinstance(point.value, float),
+        task,
+        f"the value of a point must be a float: {point.value!r}",
+    )
+    require(
+        gradient.shape == theta.shape,
+        task,
+        f"the gradient has the shape {tuple(gradient.shape)}; θ has {tuple(theta.shape)}",
+    )
+    away = theta + 0.1 * normal(len(theta), 5).to(theta)
+    problem.at(away).gradient  # noqa: B018 - what is kept from it would change the next value
+    again = problem.at(theta)
+    require(
+        again.value == point.value and torch.equal(again.gradient, gradient),
+        task,
+        "the loss must be a function of theta alone: the same θ has another value after f was "
+        "evaluated elsewhere. Look for buffers that change, for random numbers, and for parameters "
+        "of the module in the place of those that are given by name",
+    )
+    require(
+        bits(problem.both(theta).gradient) == bits(gradient),
+        task,
+        "both() must give the bits of at()",
+    )
+
+
+def _check_gradient(task: Task) -> None:
+    """Against central differences, at a random θ near the first one."""
+    problem = task.problem
+    theta = task.initial + 0.05 * normal(len(task.initial), 1).to(task.initial)
+    g = problem.at(theta).gradient
+    v = normal(len(theta), 0).to(theta)
+    length = 1e-6 * max(norm(theta), 1.0) / norm(v)
+    ends = [problem.at(theta + sign * length * v).value for sign in (1.0, -1.0)]
+    slope, found = (ends[0] - ends[1]) / (2.0 * length), float(g @ v)
+    require(
+        abs(slope - found) <= 1e-4 * max(norm(g) * norm(v), 1e-8),
+        task,
+        f"the gradient says that the loss changes by {found:g} along a direction; it is {slope:g}",
+    )
+
+
+def _check_shares(task: Task, problem: Problem) -> None:
+    """Shares add up; a part is a mean over its own samples."""
+    assert problem.samples is not None
+    theta = task.initial
+    value = problem.at(theta).value
+    halves = [Samples(tuple(term[i::2] for term in problem.samples.terms)) for i in range(2)]
+    whole = sum(problem.share(half).at(theta).value for half in halves)
+    require(
+        abs(whole - value) <= 1e-10 * max(abs(value), 1e-300),
+        task,
+        f"the shares of two halves of the samples add up to {whole:g}, the loss is {value:g}: "
+        "sums() must return the sum over the samples that it is given",
+    )
+    again = problem.part(problem.samples).at(theta).value
+    require(
+        abs(again - value) <= 1e-10 * max(abs(value), 1e-300),
+        task,
+        f"the part of all samples has the loss {again:g}, and the problem {value:g}",
+    )
+
+
+def _check_draws(task: Task) -> None:
+    """Random numbers of a draw follow from its number."""
+    twin = _prepared(task, stirred=9)
+    for number in (2, 0, 2):
+        values = [one.problem.drawn(number).at(task.initial).value for one in (task, twin)]
+        require(
+            values[0] == values[1],
+            task,
+            f"the {number}-th draw must follow from the seed and its number alone: redraw(number)",
+        )
+
+
+def _check_processes(task: Task) -> None:
+    """Two processes have one problem."""
+
+    def outcome(executor: Executor) -> Any:
+        twin = _prepared(task, stirred=executor.rank)
+        point = twin.problem.at(twin.initial)
+        return bits([twin.initial, point.value, point.gradient])
+
+    try:
+        found = run_ranks(outcome, 2, timeout=120.0)
+    except RankFailedError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise AssertionError(f"{who(task)}: it fails on two processes: {last}") from error
+    require(
+        found[0] == found[1],
+        task,
+        "two processes have other first parameters or losses; prepare() must depend on options and "
+        "setting alone, and on no rank, process id or time",
+    )
+
+
+def _check_proceeding(task: Task) -> None:
+    """A sequence of problems is where it was, when it is restored."""
+    fresh_twin = _prepared(task)
+    fresh_twin.load_state_dict(saved(task.state_dict()))
+    following = task.proceed(task.initial)
+    if following is None:
+        return
+    value = task.problem.at(following).value
+    twin = _prepared(task)
+    twin.load_state_dict(saved(task.state_dict()))
+    require(
+        twin.problem.layout.size == len(following),
+        task,
+        "after proceed(), state_dict() must say which problem it is the turn of",
+    )
+    require(
+        twin.problem.at(following).value == value,
+        task,
+        "load_state_dict() must set the problem that proceed() has set, and state_dict() hold all "
+        "that it depends on",
+    )

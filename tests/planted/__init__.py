@@ -1,0 +1,30 @@
+"""Defects that authors make, by the check that must tell them: components, and the words."""
+
+from tests.planted.acceptances import ACCEPTANCES
+from tests.planted.baselines import BASELINES
+from tests.planted.decompositions import DECOMPOSITIONS
+from tests.planted.hessians import HESSIANS
+from tests.planted.problems import TASKS
+from tests.planted.radii import RADII
+from tests.planted.recombinations import RECOMBINATIONS
+from tests.planted.samplings import SAMPLINGS, SIZE
+from tests.planted.solvers import SOLVERS
+from tests.planted.spoil import made
+from tests.planted.strategies import STRATEGIES
+from tests.planted.subproblems import SUBPROBLEMS
+
+TABLES = {
+    "decomposition": DECOMPOSITIONS,
+    "acceptance": ACCEPTANCES,
+    "radius": RADII,
+    "recombination": RECOMBINATIONS,
+    "hessian": HESSIANS,
+    "subproblem": SUBPROBLEMS,
+    "sampling": SAMPLINGS,
+    "strategy": STRATEGIES,
+    "baseline": BASELINES,
+    "task": TASKS,
+    "solver": SOLVERS,
+}
+
+__all__ = ["SIZE", "TABLES", "made"]

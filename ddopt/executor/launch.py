@@ -55,6 +55,7 @@ def connect(
         yield executor
     except BaseException as error:
         executor.pulse.confess(error)
+        executor.pulse.stop()
         raise  # the group is left as it is: taking it down needs processes that may be gone
     executor.close()
 

@@ -84,10 +84,14 @@ class Pulse:
         self._looked = time.monotonic()
 
     def stop(self) -> None:
-        """Send no more."""
+        """Send no more.
+
+        A thread that comes back from the store while the interpreter shuts down aborts the process:
+        it is waited for, but not without end, since whoever keeps the store may have stopped.
+        """
         self._stop.set()
         self._wake.set()
-        self._thread.join()
+        self._thread.join(2.0 * BEAT)
 
     def confess(self, error: BaseException) -> None:
         """Tell the others that this process ends because of ``error``."""

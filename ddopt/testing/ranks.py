@@ -110,6 +110,7 @@ def _run(
         executor.close()
     except BaseException as error:
         executor.pulse.confess(error)
+        executor.pulse.stop()
         payload = pickle.dumps((False, traceback.format_exc()))
     end.send_bytes(payload)
     end.close()

@@ -5,8 +5,9 @@ import torch
 
 from ddopt.decomposition.data import Data, deal, widen
 from ddopt.decomposition.layers import Layers, balanced
+from ddopt.evaluation.blank import Blank
 from ddopt.evaluation.derived import Consistent, Frozen
-from ddopt.evaluation.problem import Blank, Samples
+from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial, Split
 from ddopt.numerics.space import Layout, Parameters, prolong, restrict
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from ddopt.executor import shared
-from ddopt.executor.objects import collected
 from ddopt.method import contract
 from ddopt.method.engine import Engine
 from ddopt.run import chance, checkpoint, record, shards
@@ -309,5 +308,9 @@ def device_of(config: RunConfig) -> torch.device:
 
 
 def _collected(executor: Executor, solvers: dict[int, Any]) -> dict[int, Any]:
-    """The solvers' states of all processes, by subdomain, on rank 0."""
-    return {d: state for part in collected(executor, solvers) for d, state in part.items()}
+    """The solvers' states of all processes, by subdomain, on rank 0; on others at least its own."""
+    whole = dict(solvers)
+    for owner in range(1, executor.size):
+        part = executor.handed(solvers, owner)
+        whole.update(part if executor.rank == 0 else {})
+    return whole

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 
-from ddopt.executor.objects import everywhere, handed
 from ddopt.executor.sharded import Sharded
 from ddopt.run import checkpoint
 
@@ -96,7 +95,7 @@ def save(folder: Path | None, run: Run, bundle: dict[str, Any]) -> None:
     digests = {}
     for name, owner, piece in parcels:
         copied = [part.clone() for part in piece] if isinstance(piece, list) else piece
-        state = handed(executor, copied, owner)
+        state = executor.handed(copied, owner)
         if place is not None:
             torch.save(state, place / name)
             digests[name] = checkpoint.digest(place / name)
@@ -159,4 +158,4 @@ def run_at(bundle: dict[str, Any]) -> int:
 
 def _subdomains(executor: Executor, solvers: dict[int, Any]) -> int:
     """How many subdomains have a solver on any process."""
-    return int(max(everywhere(executor, 1 + max(solvers, default=-1))))
+    return int(max(executor.everywhere(1 + max(solvers, default=-1))))

@@ -87,16 +87,12 @@ class Problem(ABC):
 
     def own_share(self, d: int, count: int) -> Problem | None:
         """The d-th of ``count`` shares of f, where the problem cuts itself; they add up to f.
-
         None, as here: the samples are dealt out, and ``share`` is asked for each deal.
         """
         return None
 
     def drawn(self, number: int) -> Problem:
-        """f with its random numbers (augmentation, dropout) drawn for the ``number``-th time.
-
-        The problem itself, where nothing in it is random.
-        """
+        """f with random numbers (augmentation, dropout) of its own; itself where there are none."""
         return self
 
     def coordinates(self, term: int) -> torch.Tensor:
@@ -140,7 +136,7 @@ class Problem(ABC):
         so, at half the time and memory; another one converts what it has found.
         Entries that are not finite are left as they are: the solver then rejects the step.
 
-        Here by backward passes over chunks of residuals, for any problem.
+        Here by backward passes over chunks of residuals.
         """
         found = torch.func.jacrev(self.residuals, chunk_size=JACOBIAN_ROWS)(theta.detach())
         return found.to(dtype or theta.dtype)
@@ -148,8 +144,8 @@ class Problem(ABC):
     def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
         """v ↦ J v, from (n,) to (m,), and w ↦ Jᵀw, from (m,) to (n,), at one ``theta``.
 
-        For networks whose Jacobian does not fit in memory. Here the graph of r is built once and
-        each product is a backward pass: Jᵀw is linear in w, and Jv the gradient of <Jᵀw, v> by w.
+        Here the graph of r is built once and each product is a backward pass: Jᵀw is linear in w,
+        and Jv the gradient of <Jᵀw, v> by w.
         """
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()

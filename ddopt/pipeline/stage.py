@@ -90,10 +90,9 @@ class Stage:
                     with torch.random.fork_rng(devices=[]):
                         torch.manual_seed(zlib.crc32(f"{seed} {name}".encode()))
                         reset()
-        flat = [p.detach().reshape(-1) for p in module.parameters()]
-        return torch.cat([*flat, torch.zeros(self.padding)]).to(
-            self.layout.device, self.layout.dtype
-        )
+        kind = {"device": self.layout.device, "dtype": self.layout.dtype}
+        flat = [p.detach().reshape(-1).to(**kind) for p in module.parameters()]
+        return torch.cat([*flat, torch.zeros(self.padding, **kind)])
 
 
 def padded(module: nn.Module) -> int:

@@ -126,7 +126,7 @@ def cover(subdomains: list[Subdomain], problem: Problem) -> tuple[int, float]:
         return count, 1.0
     if isinstance(geometry, Sharded):
         return count // geometry.count, float(geometry.count)
-    like = torch.zeros(problem.layout.size)
+    like = torch.zeros(problem.layout.size, dtype=torch.float64, device="cpu")  # where indices are
     movers = _movers(subdomains, like, [1.0] * count)
     fewest = [float(subdomain.restrict(movers).min()) for subdomain in subdomains]
     return int(movers.max()), math.fsum(1.0 / few for few in fewest)

@@ -90,9 +90,9 @@ class Stage:
                     with torch.random.fork_rng(devices=[]):
                         torch.manual_seed(zlib.crc32(f"{seed} {name}".encode()))
                         reset()
-        kind = {"device": self.layout.device, "dtype": self.layout.dtype}
-        flat = [p.detach().reshape(-1).to(**kind) for p in module.parameters()]
-        return torch.cat([*flat, torch.zeros(self.padding, **kind)])
+        device, dtype = self.layout.device, self.layout.dtype
+        flat = [p.detach().reshape(-1).to(device, dtype) for p in module.parameters()]
+        return torch.cat([*flat, torch.zeros(self.padding, device=device, dtype=dtype)])
 
 
 def padded(module: nn.Module) -> int:

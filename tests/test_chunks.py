@@ -57,8 +57,6 @@ def test_no_pass_sees_more_than_a_chunk_and_value_with_gradient_is_one_pass(smal
 
     small = problem._but(_sums=sums, chunk=10)
     point = small.at(theta)
-    assert seen == [9, 9, 9, 10]
-    seen.clear()
     gradient = point.gradient
     assert seen == [9, 9, 9, 10]
     seen.clear()

@@ -134,6 +134,30 @@ def test_processes_pass_that_exit_code_on(run_file, tmp_path):
     assert "stopped (no_finite_step)" in done.stdout
 
 
+@pytest.mark.ranks
+def test_processes_pass_the_exit_code_of_a_mistake_on(run_file, tmp_path):
+    plugin = tmp_path / "uneven.py"
+    plugin.write_text(
+        "import os, ddopt, torch\n"
+        "class Uneven(ddopt.Decomposition):\n"
+        "    name = 'uneven'\n"
+        "    def split(self, problem):\n"
+        "        cut = 4 + int(os.environ['RANK'])\n"
+        "        index = torch.arange(problem.layout.size)\n"
+        "        return [ddopt.Subdomain(0, index[:cut]), ddopt.Subdomain(1, index[cut:])]\n"
+        "@ddopt.hookimpl\n"
+        "def ddopt_register(register):\n"
+        "    register(Uneven)\n"
+    )
+    changes = "strategy={name='sapts', decomposition='uneven'}"
+    place, two = tmp_path / "out", ("--processes", "2")
+    done = ddopt("run", run_file, changes, "--plugin", plugin, "--out", place, *two)
+    assert done.returncode == 2
+    assert "subdomains of Uneven of rank 1 differs from that of rank 0" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not place.exists()
+
+
 def test_ctrl_c_that_nobody_caught_has_the_exit_code_of_shells(run_file, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -250,6 +250,39 @@ def test_an_overridden_prolong_is_always_used(recombination, small_regression):
     assert norms[0] == pytest.approx(0.5 * norms[1], rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("prolong", "message"),
+    [
+        (lambda part, n: part.new_zeros(n), r"it returned zeros"),
+        (lambda part, n: part.new_full((n,), torch.nan), r"it returned zeros, or what is not fini"),
+        (
+            lambda part, n: part,
+            r"a step as a tensor of shape \(113,\).*it returned a tensor of sha",
+        ),
+        (lambda part, n: None, r"a step as a tensor .*it returned None"),
+        (lambda part, n: part[n + 5], r"raised IndexError"),
+    ],
+)
+def test_a_prolong_that_loses_the_step_is_told_before_it_is_taken(
+    prolong, message, small_regression
+):
+    class Lost(Subdomain):
+        def prolong(self, part, n):
+            return prolong(part, n)
+
+    class Loses(ddopt.Decomposition):
+        name = "loses"
+
+        def split(self, problem):
+            return [Lost(0, slice(0, 50)), Lost(1, slice(50, problem.layout.size))]
+
+    problem, theta = small_regression
+    engine = Engine(Parts(replace(PARTS, decomposition=Loses()), None), Serial())
+    engine.start(problem, theta)
+    with pytest.raises(ValueError, match=r"decomposition 'loses' .*prolong\(\).*" + message):
+        engine.step(problem)
+
+
 @pytest.mark.parametrize("found", [None, PARTS, Parts(None, None), Parts(PARTS, PARTS)])
 def test_a_strategy_returns_parts(found):
     class Odd(ddopt.Strategy):

@@ -347,12 +347,63 @@ def test_errors_say_what_to_do():
         optimizer.step(None)
     with pytest.raises(ValueError, match=r"call step\(closure, batch\)"):
         optimizer.step(trainer(model, x, y, optimizer))
-    with pytest.raises(ValueError, match="a trust region that exists"):
-        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
     with pytest.raises(ValueError, match="must have one length"):
         optimizer.step(trainer(model, x, y, optimizer), (x, y[:-1]))
     with pytest.raises(ValueError, match="Did you mean"):
         SAPTS(model.parameters(), variant="sapts_dd")
+
+
+GIVEN_GROUPS = {
+    "trust region": lambda params: TrustRegion(params),
+    "least squares": lambda params: TrustRegion(params, hessian="gauss_newton"),
+    "layers": lambda params: SAPTS(params, variant="P", subdomains=2),
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN_GROUPS)
+def test_a_group_added_before_the_first_step_is_one_that_was_there(kind):
+    """Libraries add the unknown coefficients of an inverse problem to an optimizer that exists."""
+    x, y = torch.linspace(0.0, 1.0, 20)[:, None], torch.linspace(2.0, 3.0, 20)[:, None]
+
+    def trained(added):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(1, 5), nn.Tanh(), nn.Linear(5, 1))
+        shift = nn.Parameter(torch.ones(1))
+        groups = [{"params": list(net.parameters())}, {"params": [shift]}]
+        optimizer = GIVEN_GROUPS[kind](groups[:1] if added else groups)
+        if added:
+            optimizer.add_param_group(groups[1])
+
+        def closure():
+            optimizer.zero_grad()
+            residuals = net(x) + shift - y
+            if kind == "least squares":
+                return residuals
+            loss = residuals.square().mean()
+            loss.backward()
+            return loss
+
+        for _ in range(4):
+            optimizer.step(closure)
+        with pytest.raises(ValueError, match="has taken a step"):
+            optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(1))]})
+        return [*net.parameters(), shift], optimizer.state_dict()
+
+    (late, state), (early, other) = trained(True), trained(False)
+    assert all(torch.equal(a, b) for a, b in zip(late, early, strict=True))
+    assert not torch.equal(late[-1], torch.ones(1))
+    assert state["param_groups"] == other["param_groups"]
+
+
+def test_a_parameter_without_elements_may_be_of_another_dtype():
+    torch.manual_seed(0)
+    net = nn.Linear(3, 1).double()
+    nothing = nn.Parameter(torch.zeros(0, 1))
+    x = torch.randn(9, 3, dtype=torch.float64)
+    optimizer = TrustRegion([nothing, *net.parameters()], hessian="gauss_newton")
+    for _ in range(9):
+        optimizer.step(lambda: net(x) - 1.0)
+    assert (net(x) - 1.0).square().mean().item() < 1e-12
 
 
 def test_buffers_and_random_numbers_are_those_of_one_evaluation():

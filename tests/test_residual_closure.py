@@ -149,6 +149,7 @@ WRONG = {
     "a single number": lambda net, x, y: (net(x) - y).square().mean(),
     "None": lambda net, x, y: None,
     "without a graph": lambda net, x, y: (net(x) - y).detach(),
+    "no residuals at all": lambda net, x, y: [net(x[:0]), net(x[:0])],
 }
 
 
@@ -200,7 +201,19 @@ class Mixing(nn.Module):
         return u - u.mean()
 
 
+class Named:
+    """A tensor in a wrapper, as libraries have them that name their coordinates."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return cls(func(*(a.tensor if isinstance(a, cls) else a for a in args), **(kwargs or {})))
+
+
 FAST = {
+    "wrapped tensors": lambda net, x: net(Named(x)).tensor,
     "regression": lambda net, x: net(x) - 1.0,
     "a derivative": lambda net, x: physics(net, x)[0],
     "a system": lambda net, x: list(physics(net, x)),
@@ -209,6 +222,8 @@ FAST = {
     "pairs of points": lambda net, x: net(x[:10]) - net(x[10:20]),
     "points in another order": lambda net, x: net(x).flip(0)[::2],
     "an empty term": lambda net, x: [net(x), net(x[:0])],
+    "an empty term without a graph": lambda net, x: [net(x), x.new_zeros(0)],
+    "a term that nothing moves": lambda net, x: [net(x), x[:2, 0]],
     "complex": lambda net, x: torch.complex(net(x), net(2.0 * x)),
 }
 SLOW = {
@@ -246,3 +261,55 @@ def test_coefficients_that_are_sought_are_differentiated_too():
     theta = parameters.read()
     torch.testing.assert_close(f.jacobian(theta), rows(f, theta), rtol=1e-9, atol=1e-12)
     assert f.way.per_point is True
+
+
+def test_weights_and_means_of_terms_are_factors():
+    """f = Σ_t w_t mean r_t² from factors √(w_t m/m_t), m residuals in all."""
+    net, (x, y) = network(), data()
+
+    def closure():
+        terms = [(1.0, net(x) - y), (100.0, net(x[:4] + 1.0)), (0.5, net(x[:0]))]
+        total = sum(len(r) for _, r in terms)
+        return [(w * total / max(len(r), 1)) ** 0.5 * r for w, r in terms]
+
+    f = problem(net, closure)
+    expected = (net(x) - y).square().mean() + 100.0 * net(x[:4] + 1.0).square().mean()
+    assert f.at(f._parameters.read()).value == pytest.approx(expected.item(), rel=1e-14)
+
+
+def test_complex_residuals_count_as_two_real_ones():
+    net, (x, y) = network(), data()
+
+    def closure():
+        return torch.complex(net(x) - y, 0.5 * (net(x) - y))
+
+    f = problem(net, closure)
+    expected = torch.view_as_real(closure()).square().mean()
+    assert f.at(f._parameters.read()).value == pytest.approx(expected.item(), rel=1e-14)
+    optimizer = ddopt.LevenbergMarquardt(net.parameters())
+    loss = [float(optimizer.step(closure)) for _ in range(40)]
+    assert loss[-1] < 1e-9
+
+
+@pytest.mark.parametrize("kind", ["damping", "ball"])
+def test_an_unknown_coefficient_is_found_with_the_solution(kind):
+    """c u'' = −2π² sin πx and u = sin πx at some points: c = 2."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(1, 12), nn.Tanh(), nn.Linear(12, 1)).double()
+    c = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+    x = torch.linspace(0.0, 1.0, 40, dtype=torch.float64)[:, None].requires_grad_()
+    seen = x.detach()[::4]
+
+    def closure():
+        (first,) = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(first.sum(), x, create_graph=True)
+        equation = c * second + 2.0 * torch.pi**2 * torch.sin(torch.pi * x)
+        return [equation, 10.0 * (net(seen) - torch.sin(torch.pi * seen))]
+
+    given = [*net.parameters(), c]
+    options = {"hessian": "gauss_newton"} if kind == "ball" else {}
+    made = ddopt.TrustRegion if kind == "ball" else ddopt.LevenbergMarquardt
+    optimizer = made(given, **options)
+    for _ in range(80):
+        optimizer.step(closure)
+    assert c.item() == pytest.approx(2.0, rel=1e-4)

@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from click.testing import CliRunner
 from rich.console import Console
 
+from ddopt.cli import cli
 from ddopt.method.parts import StepReport
 from ddopt.run import record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again, new_path
 from ddopt.run.progress import Progress
 from ddopt.run.report import closing
-from ddopt.run.stopping import PATIENCE, StopReason, why
+from ddopt.run.stopping import PATIENCE, StopReason, resumed, why
 from ddopt.run.tally import Tally
 from ddopt.setup.config import Stop, load
 from tests.runs import ddopt, write_run_file
@@ -77,6 +79,67 @@ def test_a_resumed_run_has_the_same_bits(run_file, tmp_path, strategy):
     _, resumed, summary = run(run_file, tmp_path / "broken", *changes, resume=True)
     assert resumed == unbroken
     assert summary["outer_iterations"] == 10
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "iterations"),
+    [
+        ("stop.iterations=7", "iterations", 7),  # measured since the run ended there
+        ("stop.iterations=8", "iterations", 8),  # measured anyway
+        ("stop.iterations=0", "iterations", 0),
+        ("stop.evaluations=9", "evaluations", None),
+        ("stop.loss=0.01", "loss", None),
+        ("problem.cusp=true", "no_finite_step", 1),
+        ("problem.broken=true", "non_finite", 0),
+    ],
+)
+def test_a_run_that_has_ended_stays_as_it_is(run_file, tmp_path, change, reason, iterations):
+    place, changes = tmp_path / "out", (change, "strategy.subdomains=2")
+    _, lines, summary = run(run_file, place, *changes)
+    assert summary["stop_reason"] == reason
+    assert iterations in (None, summary["outer_iterations"])
+    names = ("metrics.jsonl", "summary.json")
+    before = [(place / name).read_bytes() for name in names]
+    for _ in range(2):
+        again = CliRunner().invoke(cli, ["resume", str(place)])
+        assert "Nothing was left to do" in again.stdout, again
+        assert [(place / name).read_bytes() for name in names] == before
+    assert "error" in lines[-1]
+
+
+@pytest.mark.parametrize("before", [7, 0])
+def test_a_run_that_was_looked_at_goes_on_with_the_same_bits(run_file, tmp_path, before):
+    place = tmp_path / "looked"
+    for _ in range(2):
+        run(run_file, place, f"stop.iterations={before}", resume=place.exists())
+    _, lines, _ = run(run_file, place, resume=True)
+    assert lines == run(run_file, tmp_path / "unbroken")[1]
+
+
+def test_a_run_that_ends_where_it_was_interrupted_has_the_lines_of_its_end(
+    run_file, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("BOWL_SIGINT", "4")
+    _, lines, _ = run(run_file, tmp_path / "out")
+    assert lines[-1]["iteration"] == 5
+    assert "error" not in lines[-1]
+    monkeypatch.delenv("BOWL_SIGINT")
+    limit = "stop.iterations=5"
+    reason, lines, summary = run(run_file, tmp_path / "out", limit, resume=True)
+    assert reason is StopReason.ITERATIONS
+    assert lines == run(run_file, tmp_path / "unbroken", limit)[1]
+    assert summary["stop_reason"] == "iterations"
+    assert summary["error"] == lines[-1]["error"]
+
+
+def test_where_a_method_has_come_to_an_end_no_limit_lets_it_go_on():
+    tally = Tally(iterations=5, loss=1.0)
+    assert resumed(Stop(iterations=9), tally, "stationary", None) is StopReason.STATIONARY
+    assert resumed(Stop(iterations=9), tally, "underflow", None) is StopReason.UNDERFLOW
+    assert resumed(Stop(iterations=5), tally, "interrupted", None) is StopReason.ITERATIONS
+    for ended in (None, "iterations", "interrupted", "requested", "evaluations"):
+        assert resumed(Stop(iterations=9), tally, ended, None) is None
+    assert resumed(Stop(loss=2.0), tally, "stationary", None) is StopReason.LOSS
 
 
 def test_a_killed_run_continues_with_the_same_bits(run_file, tmp_path):

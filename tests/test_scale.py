@@ -62,7 +62,7 @@ def path(problem, theta, steps=12, **options):
     return found
 
 
-@pytest.mark.parametrize("power", [66, -66, 600, -600])
+@pytest.mark.parametrize("power", [66, -66, 600, -600, 1000, -980])
 @pytest.mark.parametrize("options", CURVATURES.values(), ids=CURVATURES)
 def test_another_unit_of_f_changes_no_bit(options, power):
     problem, theta = regression()
@@ -107,10 +107,16 @@ def trained(make, batched, factor, dtype=torch.float64, steps=8):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "powers"), [(torch.float64, [600, -600]), (torch.float32, [90, -90])]
+    ("dtype", "powers"),
+    [(torch.float64, [600, -600, 1020, -980]), (torch.float32, [90, -90, 125, -105])],
 )
 @pytest.mark.parametrize(("make", "batched"), METHODS.values(), ids=METHODS)
 def test_decomposed_methods_take_the_same_steps_in_every_unit_of_f(make, batched, dtype, powers):
+    """To the ends of the range in which all their numbers have all their digits.
+
+    Factors are powers of 2: any other one rounds f differently, which is another θ by one ulp, and
+    twenty curvature updates later another path.
+    """
     plain, taken = trained(make, batched, 1.0, dtype)
     for power in powers:
         other, same = trained(make, batched, 2.0**power, dtype)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ddopt.commands import options
-from ddopt.commands.errors import INTERRUPTED, NOT_FINITE, courteous
+from ddopt.commands.errors import INTERRUPTED, NOT_FINITE, UserError, courteous
 
 if TYPE_CHECKING:
     from ddopt.setup.config import RunConfig
@@ -66,10 +66,13 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
     from ddopt.run.folder import Folder
     from ddopt.run.stopping import StopReason
 
-    reason = execute(settings, Folder(path), resume=resume)
+    folder = Folder(path)
+    reason = execute(settings, folder, resume=resume)
     if int(os.environ.get("RANK", "0")) == 0:
         from ddopt.run.report import closing
 
+        if folder.complete:
+            click.echo("\nNothing was left to do: the run had ended before, as it says below.")
         click.echo(closing(path))
         click.echo(path)
     if reason is StopReason.INTERRUPTED:
@@ -101,7 +104,7 @@ def launch(processes: int) -> None:
             continue
         arguments.append(argument)
     try:
-        start(arguments, processes, told=(NOT_FINITE,))
+        start(arguments, processes, told=(UserError.exit_code, NOT_FINITE))
     except SignalException:
         sys.exit(INTERRUPTED)  # the processes have had the signal, and have written their state
     except RuntimeError as error:

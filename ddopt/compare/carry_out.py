@@ -33,10 +33,9 @@ LIMITS = ("evaluations", "seconds")
 
 def done(folder: Path, stop: Stop) -> bool:
     """Whether a finished run lies there whose budget was no smaller."""
-    path = folder / record.SUMMARY
-    if not path.exists():
+    summary = record.summary(folder)
+    if summary is None:
         return False
-    summary = json.loads(path.read_text(encoding="utf-8"))
     if summary["stop_reason"] not in LIMITS:
         return bool(summary["stop_reason"] != StopReason.INTERRUPTED.key)
     budget = summary.get("budget") or load_again(folder).stop.model_dump()

@@ -126,6 +126,7 @@ class Decomposition(Component):
     """Cuts one iteration's problem into subdomains."""
 
     seam = "decomposition"
+    complementary = False  # each subdomain moves a place of its own: keeping one end alone is lost
 
     @abstractmethod
     def split(self, problem: Problem) -> list[Subdomain]:

@@ -38,8 +38,8 @@ class AutogradProblem(Problem):
     m_t; by default the number of samples, so that each term is a mean.
 
     ``chunk`` is the number of samples of one pass through the network. More samples than that are
-    added up chunk by chunk, in order: the memory is that of one chunk. The graphs are not kept, so
-    a gradient that is asked for after ``at`` costs a second forward pass; ``both`` saves it.
+    added up chunk by chunk, in order: the memory is that of one chunk. No graph is kept for later,
+    so the gradient is taken with the value, in one pass, whether it will be asked for or not.
     """
 
     def __init__(
@@ -120,7 +120,11 @@ class AutogradProblem(Problem):
         return self._but(samples=samples)
 
     def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate f; the graph is kept until the gradient is taken or the point is dropped."""
+        """Evaluate f; the graph is kept until the gradient is taken or the point is dropped.
+
+        With several chunks the gradient is there at once: more than half of all trials are
+        accepted, and for those it would cost a second pass.
+        """
         if len(self._pieces) > 1:
             return self._accumulated(theta)
         with torch.enable_grad():
@@ -129,10 +133,8 @@ class AutogradProblem(Problem):
         value, epsilon = float(loss.detach()), torch.finfo(loss.dtype).eps
         return Point(theta, value, lambda: torch.autograd.grad(loss, leaf)[0], epsilon)
 
-    def both(self, theta: torch.Tensor) -> Point:
+    def _accumulated(self, theta: torch.Tensor) -> Point:
         """Evaluate f and its gradient in one pass over the chunks."""
-        if len(self._pieces) == 1:
-            return self.at(theta)  # its graph is at hand
         values: list[float] = []
         epsilon = 0.0
 
@@ -147,21 +149,15 @@ class AutogradProblem(Problem):
         gradient = _total(gradients())
         return Point(theta, total(values), gradient, epsilon)
 
-    def _accumulated(self, theta: torch.Tensor) -> Point:
-        """Evaluate f chunk by chunk; the gradient goes through the chunks again."""
-        # Not under no_grad: kernels may differ without a graph, and with them the last bits.
-        found = [_value(piece.at(theta)) for piece in self._pieces]
-        value, epsilon = total(value for value, _ in found), max(eps for _, eps in found)
-
-        def gradient() -> torch.Tensor:
-            return _total(piece.at(theta).gradient for piece in self._pieces)
-
-        return Point(theta, value, gradient, epsilon)
+    @property
+    def graph_anew(self) -> bool:  # type: ignore[override]
+        """With several chunks, whose graphs of ∇f are not kept."""
+        return len(self._pieces) > 1
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v by differentiating <∇f, v>; the graph of ∇f is built once.
 
-        With several chunks it is built for each of them again, for each v.
+        With several chunks it is built for each of them again, for each v (``graph_anew``).
         """
         pieces = self._pieces
         if len(pieces) > 1:
@@ -211,11 +207,6 @@ class AutogradProblem(Problem):
         )
         held = _Held(moving, point.theta.detach())
         return self._but(layout=restricted, _held=held, extra=None)
-
-
-def _value(point: Point) -> tuple[float, float]:
-    """f and its round-off; the point, and its graph, are dropped before the next one is made."""
-    return point.value, point.epsilon
 
 
 def _total(vectors: Iterator[torch.Tensor]) -> torch.Tensor:

@@ -98,9 +98,12 @@ class Metered(Derived):
         return self._around(self.problem.frozen(point, indices))
 
     def curvature(self, theta: torch.Tensor) -> Operator:
-        """v ↦ ∇²f(θ) v; the graph is charged now, and every product when it is made."""
-        self._charge(GRAPH)
-        return self._charging(super().curvature(theta), lambda: self._charge(PRODUCT))
+        """v ↦ ∇²f(θ) v; the graph is charged now, or with each product that builds it again."""
+        anew = self.graph_anew
+        if not anew:
+            self._charge(GRAPH)
+        price = PRODUCT + GRAPH * anew
+        return self._charging(super().curvature(theta), lambda: self._charge(price))
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ), as a value."""

@@ -42,6 +42,9 @@ class Copies(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is torch.nn.functional.linear and not kwargs:
             x, weight, bias = (*args, None)[:3]
+            if not isinstance(x, torch.Tensor):  # a wrapper, which asks again with its tensor
+                with self:
+                    return type(x).__torch_function__(func, types, args, kwargs)
             if x.ndim == 2 and id(weight) in self._number:
                 y = (self._copied(weight, len(x)) @ x[:, :, None]).squeeze(2)
                 return y if bias is None else y + self._copied(bias, len(x))

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
 
 from ddopt.evaluation.captured import digest
-from ddopt.evaluation.jacobian import Dense, Gramian
+from ddopt.evaluation.jacobian import Dense, Gramian, by_graph
 from ddopt.evaluation.jacobian import Operator as Operator
 from ddopt.evaluation.point import Point as Point
 from ddopt.evaluation.point import Samples as Samples
@@ -44,6 +43,7 @@ class Problem(ABC):
     additive: bool = True  # whether shares add up to f however they are cut, but for round-off
     vouches: bool = False  # whether its value is nan wherever its gradient is not finite
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
+    graph_anew: bool = False  # whether each product with ∇²f builds the graph of ∇f again
     jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
 
     @property
@@ -147,21 +147,7 @@ class Problem(ABC):
         Here the graph of r is built once and each product is a backward pass: Jᵀw is linear in w,
         and Jv the gradient of <Jᵀw, v> by w.
         """
-        with torch.enable_grad():
-            leaf = theta.detach().requires_grad_()
-            r = self.residuals(leaf)
-
-        @cache
-        def dual() -> tuple[torch.Tensor, torch.Tensor]:
-            """w, and the graph of Jᵀw; made for the first J v."""
-            w = torch.zeros_like(r).requires_grad_()
-            return w, torch.autograd.grad(r, leaf, w, create_graph=True)[0]
-
-        def product(v: torch.Tensor) -> torch.Tensor:
-            w, pulled = dual()
-            return torch.autograd.grad(pulled, w, v, retain_graph=True)[0]
-
-        return product, lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0]
+        return by_graph(self.residuals, theta)
 
     def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
         """``jacobian`` as a linear map; its rows may lie on several processes."""
@@ -232,6 +218,11 @@ class Derived(Problem):
     def squares(self) -> tuple[float, float]:
         """The other's."""
         return self.problem.squares
+
+    @property
+    def graph_anew(self) -> bool:  # type: ignore[override]
+        """The other's."""
+        return self.problem.graph_anew
 
     @property
     def jacobian_price(self) -> float | None:  # type: ignore[override]

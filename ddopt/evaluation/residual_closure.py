@@ -115,8 +115,8 @@ class ResidualProblem(Problem):
         for one in several:
             if not isinstance(one, torch.Tensor) or one.ndim == 0:
                 raise _refused(one)
-        if not any(one.requires_grad for one in several):
-            raise _refused(several[0])
+        if not any(one.requires_grad and one.numel() for one in several):
+            raise _refused(next((one for one in several if one.numel()), several[0]))
         real = [torch.view_as_real(one) if one.is_complex() else one for one in several]
         return [one[:, None] if one.ndim == 1 else one for one in real]
 
@@ -231,4 +231,6 @@ def _described(found: Any) -> str:
         return "None" if found is None else type(found).__name__
     if found.ndim == 0:
         return "a single number"
+    if found.numel() == 0:
+        return "no residuals at all"
     return f"a tensor of shape {tuple(found.shape)} without a graph"

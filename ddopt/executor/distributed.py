@@ -32,13 +32,8 @@ T = TypeVar("T")
 SHORT = 15  # numbers per process that travel in one collective; more take a second one
 HEADER = 12  # numbers that describe a tensor on its way: how many there are, dtype, shape
 DTYPES = (
-    torch.float32,
-    torch.float64,
-    torch.bfloat16,
-    torch.float16,
-    torch.int64,
-    torch.int32,
-    torch.bool,
+    *(torch.float32, torch.float64, torch.bfloat16, torch.float16),
+    *(torch.int64, torch.int32, torch.bool),
 )
 LOOK = timedelta(seconds=1)  # how often a waiting process looks whether the others live
 POLL = 1e-4  # seconds; NCCL aborts what is waited for with a timeout, so it is polled

@@ -43,10 +43,10 @@ class Split(Derived):
         self._longest = max(lengths)
         parts = [(own / max(sum(lengths), 1)) ** 2 for own in lengths]
         self._squares = (sum(parts), max(parts))
+        self._largest = _picked(problem.samples, dealt[lengths.index(self._longest)])
         self._shares: dict[int, Problem] = {}
         for d in executor.owned(shares):
-            picked = zip(problem.samples.terms, dealt[d].terms, strict=True)
-            own = Samples(tuple(term[pick] for term, pick in picked))
+            own = _picked(problem.samples, dealt[d])
             self._shares[d] = problem.own_share(d, shares) or problem.share(own)
 
     charged = MappingProxyType({"answers": JACOBIAN})
@@ -68,6 +68,14 @@ class Split(Derived):
     def squares(self) -> tuple[float, float]:
         """Those of the shares."""
         return self._squares
+
+    @property
+    def graph_anew(self) -> bool:  # type: ignore[override]
+        """Whether the largest share does: shares are smaller, and may fit where all of D does not.
+
+        Processes that own other shares must find the same.
+        """
+        return self.problem.share(self._largest).graph_anew
 
     def _around(self, problem: Problem) -> Problem:
         """A subdomain's own loss is evaluated where the subdomain is: not split."""
@@ -173,6 +181,12 @@ class Split(Derived):
         sizes = [size * n for size in self._sizes(own)]
         flat = {d: rows.reshape(-1) for d, rows in own.items()}
         return torch.cat(self.executor.each(flat, sizes, like)).view(-1, n)
+
+
+def _picked(samples: Samples, deal: Samples) -> Samples:
+    """The samples at the places that were dealt."""
+    picked = zip(samples.terms, deal.terms, strict=True)
+    return Samples(tuple(term[places] for term, places in picked))
 
 
 def shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, int]:

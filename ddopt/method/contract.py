@@ -121,12 +121,28 @@ def covered(decomposition: Component, found: list[Subdomain], problem: Problem) 
         for term, all_of_it in zip(own.terms, full.terms, strict=True):  # type: ignore[union-attr]
             if not bool(torch.isin(term, all_of_it).all()):
                 raise broken(decomposition, "split()", wanted, f"others in subdomain {one.index}")
+    for one in found:
+        _prolonged(decomposition, one, problem.layout)
     weights = [one.weight for one in found]
     everywhere = all(one.samples is not None and one.indices is None for one in found)
     if everywhere and set(weights) != {1.0} and abs(sum(weights) - 1.0) > 1e-6:
         wanted = "weights that add up to 1, the shares of D that the subdomains stand for"
         raise broken(decomposition, "split()", wanted, f"weights that add up to {sum(weights):g}")
     return moved
+
+
+def _prolonged(decomposition: Component, subdomain: Subdomain, layout: Layout) -> None:
+    """Whether an author's own ``prolong`` makes a step of a subdomain one of all parameters."""
+    if type(subdomain).prolong is Subdomain.prolong:
+        return
+    step = torch.ones(subdomain.size(layout.size), dtype=layout.dtype, device=layout.device)
+    with blamed(decomposition, "prolong() of its subdomains"):
+        found = subdomain.prolong(step, layout.size)
+    method = "prolong() of its subdomains"
+    _vector(decomposition, method, "a step", found, layout)
+    if not 0.0 < float(found.abs().max()) < math.inf:
+        wanted = "the step at the places of its parameters, weighted or not"
+        raise broken(decomposition, method, wanted, "zeros, or what is not finite, for ones")
 
 
 @contextmanager

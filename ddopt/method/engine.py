@@ -193,9 +193,8 @@ class Engine:
 
     def _contained(self, corrections: Corrections, length: float) -> None:
         """Whether the step stays in the radius, where balls have held its parts."""
-        if corrections.subdomains[0].whole or self._walking:
+        if self.local is None or corrections.subdomains[0].whole or self._walking:
             return
-        assert self.local is not None
         layout, theta = corrections.problem.layout, corrections.point.theta
         contract.contained(self.local.parts.recombination, length, self.radius, layout, theta)
 
@@ -233,9 +232,8 @@ class Engine:
 
     def _finished(self, point: Point, report: StepReport, sent: tuple[int, int]) -> StepReport:
         """Go to ``point``, and say what the iteration has cost."""
-        self.point = point
+        self.point, report.loss = point, point.value
         self.iteration += 1
-        report.loss = point.value
         report.parallel, report.total = self.meter.parallel, self.meter.total
         report.bytes_sent = self.executor.bytes_sent - sent[0]
         report.collectives = self.executor.collectives - sent[1]
@@ -318,6 +316,7 @@ class Engine:
                 "gradient": point.gradient,
                 "epsilon": point.epsilon,
             },
+            "started": self.point is not None,
             "draw": self.draw,
             "radius": self.radius,
             "iteration": self.iteration,
@@ -332,7 +331,7 @@ class Engine:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave; the next iteration is bit-identical."""
         parts, point = self.parts, state["point"]
-        started = not math.isnan(point["value"])
+        started = state.get("started", not math.isnan(point["value"]))
         self.point = Point(**point) if started else None
         self.radius, self.iteration = float(state["radius"]), int(state["iteration"])
         self.draw = int(state["draw"])

@@ -109,7 +109,8 @@ class Parameters:
     precision training, ICLR 2018, section 3.1).
 
     Raises ``ValueError`` if there is none, or if they differ in dtype or device: a trust region
-    needs one inner product, so it needs one kind of number.
+    needs one inner product, so it needs one kind of number. A tensor without elements is of any
+    kind.
     """
 
     def __init__(self, named: Iterable[tuple[str, torch.Tensor]]) -> None:
@@ -123,13 +124,14 @@ class Parameters:
                 "or FullyShardedDataParallel's), and a trust region needs whole ones; train the "
                 "model in DistributedDataParallel, or from a run file on several processes"
             )
-        kinds = sorted({f"{tensor.dtype} on {tensor.device}" for tensor in self.tensors})
+        filled = [tensor for tensor in self.tensors if tensor.numel()] or self.tensors
+        kinds = sorted({f"{tensor.dtype} on {tensor.device}" for tensor in filled})
         if len(kinds) > 1:
             raise ValueError(
                 f"the parameters are of several kinds ({', '.join(kinds)}); expected one dtype on "
                 "one device: convert the model, for example with model.to(torch.float64)"
             )
-        first = self.tensors[0]
+        first = filled[0]
         if not first.is_floating_point():
             raise ValueError(f"the parameters are {first.dtype}; expected real floating point")
         names = tuple(name for name, _ in pairs)

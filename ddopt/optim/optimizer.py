@@ -82,11 +82,8 @@ class EngineOptimizer(torch.optim.Optimizer):
             )
         blank = {"radius": None, "ratio": None, "accepted": None, "steps": 0, "engine": ""}
         super().__init__(params, {**groups.INERT, "lr": lr, **blank})
-        self._held = groups.held(self.param_groups)
-        self._parameters = Parameters(groups.moving(self.param_groups, self._held))
         self._buffers = list(buffers)
-        self._engine = Engine(parts, executor or Serial(), shares)
-        self._engine.prepare(self._parameters.layout)
+        self._settle(Engine(parts, executor or Serial(), shares))
         if self._engine.memory is not None and self._engine.executor.size > 1:
             raise ValueError(
                 "an optimizer's state is made of whole tensors, and of a memory in pieces every "
@@ -99,13 +96,20 @@ class EngineOptimizer(torch.optim.Optimizer):
         self._witness = Witness()
         self._way = Way()  # how the Jacobian of closures that return residuals is computed
         self._idle = Idleness()
-        self._replicas = Replicas(self._parameters, self._engine.executor.size == 1)
         self._asked = False  # whether f is the same at a second call
         self._told = False  # that a scheduler has no effect
         self.evaluations = 0.0  # closure calls, as multiples of one over the whole batch
         self.report: StepReport | None = None  # of the last step: ratio, radius, accepted, ...
         self._publish()
         self.state_dict()  # fills self.state, so that a checkpoint can be loaded in place
+
+    def _settle(self, engine: Engine) -> None:
+        """Take the parameters of the groups of now, and an engine that has not begun for them."""
+        self._held = groups.held(self.param_groups)
+        self._parameters = Parameters(groups.moving(self.param_groups, self._held))
+        engine.prepare(self._parameters.layout)
+        self._engine = engine
+        self._replicas = Replicas(self._parameters, engine.executor.size == 1)
 
     def __repr__(self) -> str:
         """The class and what happened last, without the state that the groups carry."""
@@ -114,13 +118,22 @@ class EngineOptimizer(torch.optim.Optimizer):
         return f"{type(self).__name__}(parameters={self._parameters.layout.size}, {shown})"
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, before the first step only: the trust region is one ball in one space."""
-        if hasattr(self, "_engine"):
+        """Add a group, before the first step only: the trust region is one ball in one space.
+
+        Libraries add the unknown coefficients of an inverse problem so.
+        """
+        made = hasattr(self, "_engine")  # torch's own constructor adds the first groups
+        if made and (self._steps or self._engine.point is not None):
             raise ValueError(
-                "parameters cannot be added to a trust region that exists: its radius and its "
-                "curvature belong to the parameters it began with; make a new optimizer"
+                "parameters cannot be added to a trust region that has taken a step: its radius "
+                "and its curvature belong to the parameters it began with; add them before the "
+                "first step, or make a new optimizer"
             )
         super().add_param_group(param_group)
+        if made:
+            engine = self._engine
+            self._settle(Engine(engine.parts, engine.executor, engine.shares))
+            self.state_dict()
 
     def minimise(self, source: Source) -> None:
         """Evaluate f by the problem that ``source(parameters)`` gives, and not by the closure.

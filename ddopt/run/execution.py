@@ -56,8 +56,8 @@ def _saved(folder: Folder, run: Run) -> dict[str, Any] | None:
 
 def finish(run: Run, reason: StopReason) -> None:
     """Write the summary, tell the plugins, draw the figures."""
-    summary = summarise(run, reason)
-    if run.folder is not None:
+    summary = _known(run, reason) or summarise(run, reason)
+    if run.folder is not None and not run.folder.complete:
         run.folder.finish(summary, _whole(run, "best") if run.best else {})
     manager().call("ddopt_after_run", run=run, summary=summary)
     if run.folder is not None and run.config.output.figures:
@@ -70,6 +70,21 @@ def finish(run: Run, reason: StopReason) -> None:
         except Exception as error:  # the results are there; a picture is not worth losing them
             kind = type(error).__name__
             warn(f"no figures: {kind}: {error}.{remedy(error)}")
+
+
+def _known(run: Run, reason: StopReason) -> dict[str, Any] | None:
+    """The summary of a run that had ended before this session, and for the same reason."""
+    folder = run.folder
+    known = folder.summary() if folder is not None and run.rested else None
+    ended = (reason.key, run.tally.iterations)
+    if folder is None or known is None or _ended(known) != ended:
+        return None
+    folder.complete = True
+    return known
+
+
+def _ended(summary: dict[str, Any]) -> tuple[Any, Any]:
+    return summary["stop_reason"], summary["outer_iterations"]
 
 
 def _whole(run: Run, what: str) -> dict[str, Any]:

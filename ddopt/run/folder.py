@@ -26,6 +26,7 @@ class Folder:
         self.path = path
         self._record: record.Record | None = None
         self._progress: Progress | None = None
+        self.complete = False  # whether the run had ended before: nothing was left to do
 
     def open(self, config: RunConfig, iteration: int) -> None:
         """Begin to write; what was recorded after ``iteration`` is dropped (-1: everything).
@@ -40,14 +41,18 @@ class Folder:
                 f"cannot make the run folder {self.path}: {error.strerror}; choose another (--out)"
             ) from None
         files.write_text(self.path / CONFIG, dumps(config))
-        record.cut(self.path, iteration, config.output.measure_every)
-        self._record = record.Record(self.path)
+        record.cut(self.path, iteration)
         self._progress = Progress(config.stop)
+
+    def settle(self, measured: dict[str, float]) -> None:
+        """Let the last line be that of a run which ends there, or goes on: ``{}``."""
+        record.settle(self.path, measured)
 
     def write(self, line: dict[str, Any]) -> None:
         """Record one line, and show it."""
-        assert self._record is not None, "open() comes first"
         assert self._progress is not None, "open() comes first"
+        if self._record is None:
+            self._record = record.Record(self.path)
         self._record.write(line)
         self._progress.show(line)
 
@@ -71,6 +76,10 @@ class Folder:
         record.write_summary(self.path, summary)
         if best:
             files.write(self.path / BEST, lambda stream: torch.save(best, stream))
+
+    def summary(self) -> dict[str, Any] | None:
+        """What the summary says, where there is one."""
+        return record.summary(self.path)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines recorded so far."""

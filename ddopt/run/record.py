@@ -57,20 +57,42 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def cut(folder: Path, iteration: int, measure_every: int = 1) -> None:
-    """Drop what was recorded after ``iteration``: a resumed run does it again.
+def cut(folder: Path, iteration: int) -> None:
+    """Drop what was recorded after ``iteration``: a resumed run does it again."""
+    _replace(folder, [line for line in read(folder) if line["iteration"] <= iteration])
 
-    What was measured only because the run ended is dropped as well.
+
+def settle(folder: Path, measured: dict[str, float]) -> None:
+    """Give the last line the numbers that were measured there, or take them away: ``{}``.
+
+    A run measures where it ends. One that goes on from there shall have the lines of a run that
+    never stopped, and one that ends where it was interrupted those of a run that ends. Numbers
+    that are there already stay as they are.
     """
-    kept = [line for line in read(folder) if line["iteration"] <= iteration]
-    if kept and kept[-1]["iteration"] % measure_every:
-        kept[-1] = {key: value for key, value in kept[-1].items() if key in KEYS}
-    files.write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
+    *before, last = read(folder) or [{}]
+    bare = {key: value for key, value in last.items() if key in KEYS}
+    added = {key: value for key, value in measured.items() if key not in KEYS}
+    if bool(added) == (last == bare) and last:
+        _replace(folder, [*before, bare | added])
+
+
+def _replace(folder: Path, lines: list[dict[str, Any]]) -> None:
+    text = "".join(json.dumps(strict(line)) + "\n" for line in lines)
+    files.write_text(folder / METRICS, text)
 
 
 def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     """Write ``summary.json`` as a whole."""
     files.write_text(folder / SUMMARY, json.dumps(strict(summary), indent=2) + "\n")
+
+
+def summary(folder: Path) -> dict[str, Any] | None:
+    """What ``summary.json`` holds; None where there is none."""
+    path = folder / SUMMARY
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def line(tally: Tally, report: StepReport | None, measured: dict[str, float]) -> dict[str, Any]:

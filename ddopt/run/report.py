@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from ddopt.run import record
@@ -16,7 +15,8 @@ PARTED = 10.0  # times the loss from which on a validation loss is worth a sente
 
 def closing(folder: Path) -> str:
     """A few lines: how the run ended, and what it came to."""
-    summary = json.loads((folder / record.SUMMARY).read_text(encoding="utf-8"))
+    summary = record.summary(folder)
+    assert summary is not None, "the run has not ended"
     merits = [
         f"{key} {cell(summary[key])}" for key in ("loss", *MERITS) if summary.get(key) is not None
     ]

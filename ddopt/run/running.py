@@ -13,7 +13,7 @@ from ddopt.method import contract
 from ddopt.method.engine import Engine
 from ddopt.run import chance, checkpoint, record, shards
 from ddopt.run.interrupt import Interrupt
-from ddopt.run.stopping import StopReason, seen, why
+from ddopt.run.stopping import StopReason, resumed, seen, why
 from ddopt.run.tally import Tally
 from ddopt.setup.component import restore, states
 from ddopt.setup.plugins import manager
@@ -61,6 +61,7 @@ class Run:
         self._interrupt = Interrupt()
         self._requested = False
         self._saving = self._saved = 0.0  # seconds of checkpoints: own ones, rank 0's as all know
+        self.rested = False  # whether this session resumed a run and found nothing to do
         self._newest = 0.0  # seconds of the run at its last checkpoint
         self._origin = perf_counter()
 
@@ -80,6 +81,8 @@ class Run:
         self._agree()
         with self._interrupt:
             reason = self._begin() if state is None else self._continue(state)
+            if state is None and reason is not None:
+                self._save(reason)
             while reason is None:
                 reason = self._iterate()
         return reason
@@ -130,7 +133,7 @@ class Run:
             reason = why(self.config.stop, self.tally, None, None)
         if reason is not None or self._due_checkpoint():
             began = perf_counter()
-            self._save()
+            self._save(reason)
             self._saving += perf_counter() - began
             self._newest = self.tally.seconds
         return reason
@@ -255,12 +258,17 @@ class Run:
             shown = self.measured if measured else {}
             self.folder.write(record.line(self.tally, report, shown))
 
-    def _save(self) -> None:
+    def _save(self, reason: StopReason | None) -> None:
         """Write a checkpoint; by all processes, for each may hold something of its own."""
         state = self.engine.state_dict()
         state["point"] = {**state["point"], "theta": state["point"]["theta"].detach()}
-        bundle = {"engine": state, "tally": asdict(self.tally), "random": chance.state()}
+        bundle: dict[str, Any] = {
+            "engine": state,
+            "tally": asdict(self.tally),
+            "random": chance.state(),
+        }
         bundle |= {"best": self.best, "components": states(self), "plugins": manager().states()}
+        bundle["ended"] = reason.key if reason is not None else None
         folder = self.folder.path if self.folder is not None else None
         if self.problem.geometry.sharded or self.engine.memory is not None:
             shards.save(folder, self, bundle)
@@ -288,7 +296,11 @@ class Run:
         chance.restore(bundle["random"])
         self._newest = self.tally.seconds
         self._origin = perf_counter() - self._newest
-        return why(self.config.stop, self.tally, None, self._due_error())
+        reason = resumed(self.config.stop, self.tally, bundle.get("ended"), self._due_error())
+        self.rested = reason is not None
+        if self.folder is not None and not self._due():
+            self.folder.settle(self.measured if self.rested else {})
+        return reason
 
 
 def setting(config: RunConfig) -> Setting:

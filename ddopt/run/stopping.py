@@ -64,6 +64,15 @@ class StopReason(Enum):
         return self.name.lower()
 
 
+FINAL = (  # whatever the limits are
+    StopReason.STATIONARY,
+    StopReason.RADIUS_TOO_SMALL,
+    StopReason.UNDERFLOW,
+    StopReason.NON_FINITE,
+    StopReason.NO_FINITE_STEP,
+)
+
+
 def why(
     stop: Stop, tally: Tally, report: StepReport | None, error: float | None
 ) -> StopReason | None:
@@ -89,6 +98,17 @@ def why(
         if limit is not None and spent >= limit:
             return reason
     return None
+
+
+def resumed(stop: Stop, tally: Tally, ended: str | None, error: float | None) -> StopReason | None:
+    """The reason why a run that is resumed has nothing to do, if there is one.
+
+    ``ended`` is the word for why it stopped, from its checkpoint. Where the method itself had come
+    to an end, the run that never stopped had too, whatever its limits are now.
+    """
+    reason = why(stop, tally, None, error)
+    known = StopReason[ended.upper()] if ended else None
+    return known if known in FINAL and reason not in (StopReason.LOSS, StopReason.ERROR) else reason
 
 
 def seen(reason: StopReason | None, point: Point, geometry: Geometry) -> StopReason | None:

@@ -2,17 +2,18 @@
 
     OMP_NUM_THREADS=1 python examples/benchmarks/patches.py [name ...] [--seeds 3]
 
+With ``--out FILE`` every run is appended to a file, and none is repeated (``cases``).
+
 Times are of the process, set-up included, imports and the measurement of errors left out; one
 thread. Errors are relative L2 errors on a grid against a closed form, or against the reference that
 is named below.
 """
 
-import argparse
 import math
-import statistics
 import time
 from functools import cache
 
+import cases
 import numpy as np
 import torch
 
@@ -22,7 +23,7 @@ from ddopt_patches.fit import fit
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.statement import Statement
-from ddopt_pinn.library import building, dde
+from ddopt_pinn.library import dde
 
 PI = math.pi
 STEPS = 12
@@ -81,7 +82,8 @@ def whole(state, nodes, features, seed, exact, points, **options):
     net = solve(state, nodes, features, seed, **options)
     clock.pause()
     found, wanted = net(points), exact(points)
-    return net.weights.numel(), clock.spent, float((found - wanted).norm() / wanted.norm())
+    error = float((found - wanted).norm() / wanted.norm())
+    return {"unknowns": net.weights.numel(), "seconds": clock.spent, "error": error}
 
 
 def marched(state, nodes, times, features, seed, exact, points, **options):
@@ -100,7 +102,7 @@ def marched(state, nodes, times, features, seed, exact, points, **options):
         missed += float((before(points[own]) - wanted).square().sum())
         norm += float(wanted.square().sum())
         clock.resume()
-    return largest, clock.spent, math.sqrt(missed / norm)
+    return {"unknowns": largest, "seconds": clock.spent, "error": math.sqrt(missed / norm)}
 
 
 def values_of(net):
@@ -367,6 +369,7 @@ def helmholtz(cells, features, scale=1.0):
 
 
 CASES = {
+    "multiscale 2, 4, 8; 9² patches of 36": multiscale((2, 4, 8), 8, 36),
     "multiscale 2, 4, 8; 9² patches of 64": multiscale((2, 4, 8), 8, 64),
     "multiscale 2, 4, 8; 9² patches of 100": multiscale((2, 4, 8), 8, 100),
     "multiscale 4, 8, 12, 16; 17² patches of 64": multiscale((4, 8, 12, 16), 16, 64),
@@ -381,26 +384,5 @@ CASES = {
 }
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", help="beginnings of the cases; all by default")
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    print("| problem | unknowns | CPU s, median | rel. L2, median | rel. L2, worst |")
-    print("|---|---|---|---|---|", flush=True)
-    for name, run in CASES.items():
-        if options.names and not any(name.startswith(one) for one in options.names):
-            continue
-        rows = []
-        for seed in range(options.seeds):
-            with building(seed, torch.float64):
-                rows.append(run(seed))
-        n, seconds, errors = zip(*rows, strict=True)
-        middle = statistics.median
-        numbers = f"{middle(seconds):.1f} | {middle(errors):.1e} | {max(errors):.1e}"
-        print(f"| {name} | {n[0]:,} | {numbers} |", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    cases.main(CASES, __doc__)

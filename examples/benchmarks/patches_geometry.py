@@ -2,15 +2,16 @@
 
     OMP_NUM_THREADS=1 python examples/benchmarks/patches_geometry.py [name ...] [--seeds 3]
 
+With ``--out FILE`` every run is appended to a file, and none is repeated (``cases``).
+
 Domains with a re-entrant corner and with a hole, flows, three dimensions, an unknown coefficient.
 Processor seconds with set-up; relative L2 errors at random points or against what a case names.
 """
 
-import argparse
 import math
-import statistics
 import time
 
+import cases
 import numpy as np
 import torch
 from patches import VISCOSITY, cole_hopf, everywhere, interval_in_time
@@ -21,7 +22,7 @@ from ddopt_patches.along import Along
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.statement import Statement
-from ddopt_pinn.library import building, dde
+from ddopt_pinn.library import dde
 
 PI = math.pi
 
@@ -55,6 +56,10 @@ def against(net, exact, geometry):
     return float((net(x) - exact(x)).norm() / exact(x).norm())
 
 
+def measured(n, seconds, error):
+    return {"unknowns": n, "seconds": seconds, "error": error}
+
+
 def l_shape(cells, features, strength, weight):
     def exact(x):
         angle = torch.atan2(x[:, 1:], x[:, :1])
@@ -68,7 +73,7 @@ def l_shape(cells, features, strength, weight):
         stated = Statement(geometry, lambda x, u: dd(u, x, 0) + dd(u, x, 1), [value])
         nodes = [Along(cells=cells, toward=0.0, strength=strength).between(-1.0, 1.0)] * 2
         net, n, seconds = solved(stated, nodes, features, seed, weight=weight)
-        return n, seconds, against(net, exact, geometry)
+        return measured(n, seconds, against(net, exact, geometry))
 
     return run
 
@@ -86,7 +91,7 @@ def ring(cells, features):
         stated = Statement(geometry, lambda x, u: dd(u, x, 0) + dd(u, x, 1) + 41 * wave(x), [value])
         nodes = [Along(cells=cells).between(-1.0, 1.0)] * 2
         net, n, seconds = solved(stated, nodes, features, seed, scale=0.7)
-        return n, seconds, against(net, exact, geometry)
+        return measured(n, seconds, against(net, exact, geometry))
 
     return run
 
@@ -120,7 +125,7 @@ def kovasznay(cells, features, reynolds=20.0):
         ends = ((-0.5, 1.0), (-0.5, 1.5))
         nodes = [Along(cells=c).between(*e) for c, e in zip(cells, ends, strict=True)]
         net, n, seconds = solved(stated, nodes, features, seed, outputs=3, scale=0.7)
-        return n, seconds, against(net, exact, geometry)
+        return measured(n, seconds, against(net, exact, geometry))
 
     return run
 
@@ -166,7 +171,7 @@ def cavity(cells, features, reynolds=100.0):
         up, across = (torch.tensor(one, dtype=torch.float64)[:, None] for one in (UP, ACROSS))
         u = net(torch.cat([half, up], 1))[:, 0] - torch.tensor(U)
         v = net(torch.cat([across, half], 1))[:, 1] - torch.tensor(V)
-        return n, seconds, float(torch.cat([u, v]).abs().max())
+        return measured(n, seconds, float(torch.cat([u, v]).abs().max()))
 
     return run
 
@@ -185,7 +190,7 @@ def cube(cells, features, scale=0.5):
         nodes = [Along(cells=cells).between(0.0, 1.0)] * 3
         stated = Statement(geometry, equation, [value])
         net, n, seconds = solved(stated, nodes, features, seed, scale=scale)
-        return n, seconds, against(net, exact, geometry)
+        return measured(n, seconds, against(net, exact, geometry))
 
     return run
 
@@ -216,7 +221,8 @@ def viscosity(noise):
         ddopt_patches.compile(model, external_trainable_variables=[sought])
         model.train(iterations=15, display_every=100)
         seconds = time.process_time() - began
-        return net.weights.numel() + 1, seconds, abs(float(sought.detach()) / VISCOSITY - 1)
+        missed = abs(float(sought.detach()) / VISCOSITY - 1)
+        return measured(net.weights.numel() + 1, seconds, missed)
 
     return run
 
@@ -236,26 +242,5 @@ CASES = {
 }
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", help="beginnings of the cases; all by default")
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    print("| problem | unknowns | CPU s, median | error, median | error, worst |")
-    print("|---|---|---|---|---|", flush=True)
-    for name, run in CASES.items():
-        if options.names and not any(name.startswith(one) for one in options.names):
-            continue
-        rows = []
-        for seed in range(options.seeds):
-            with building(seed, torch.float64):
-                rows.append(run(seed))
-        n, seconds, errors = zip(*rows, strict=True)
-        middle = statistics.median
-        numbers = f"{middle(seconds):.1f} | {middle(errors):.1e} | {max(errors):.1e}"
-        print(f"| {name} | {n[0]:,} | {numbers} |", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    cases.main(CASES, __doc__)

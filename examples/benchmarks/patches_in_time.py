@@ -2,16 +2,18 @@
 
     OMP_NUM_THREADS=1 python examples/benchmarks/patches_in_time.py [name ...] [--seeds 3]
 
+With ``--out FILE`` every run is appended to a file, and none is repeated (``cases``).
+
 The problems are tasks as a run file has them, solved slab by slab and grid by grid as a run does,
 with the weights of conditions that the method chooses. Times are of the process, one thread, set-up
 and refinement included, imports and the measurement of errors left out. "found" begins with equal
 cells and is told no place where cells are to be small.
 """
 
-import argparse
 import math
-import statistics
+from functools import partial
 
+import cases
 import numpy as np
 import torch
 from patches import Clock, cole_hopf, d, dd, everywhere, interval_in_time, mesh, phases
@@ -184,7 +186,7 @@ CASES = {
 
 
 def solve(kind, options, seed):
-    """Largest number of unknowns, seconds, error; and how the last grid's residuals compare."""
+    """Largest number of unknowns, seconds, error; ``parted``: validation over fit residual."""
     clock = Clock()
     task = PatchTask(of=kind.Config(), **options)
     task.prepare(Setting(seed=seed))
@@ -200,26 +202,10 @@ def solve(kind, options, seed):
     found = torch.from_numpy(task.predict(last, points.numpy()))
     measured = task.measure(last)
     parted = measured["validation_loss"] / measured["fit_loss"]
-    return most, clock.spent, float((found - exact).norm() / exact.norm()), parted
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", help="beginnings of the cases; all by default")
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    print("| problem | unknowns | CPU s, median | rel. L2, median | worst | validation / fit |")
-    print("|---|---|---|---|---|---|", flush=True)
-    for name, (kind, settings) in CASES.items():
-        if options.names and not any(name.startswith(one) for one in options.names):
-            continue
-        rows = [solve(kind, settings, seed) for seed in range(options.seeds)]
-        n, seconds, errors, parted = zip(*rows, strict=True)
-        middle = statistics.median
-        numbers = f"{middle(seconds):.1f} | {middle(errors):.1e} | {max(errors):.1e}"
-        print(f"| {name} | {max(n):,} | {numbers} | {middle(parted):.1f} |", flush=True)
+    error = float((found - exact).norm() / exact.norm())
+    return {"unknowns": most, "seconds": clock.spent, "error": error, "parted": parted}
 
 
 if __name__ == "__main__":
-    main()
+    runs = {name: partial(solve, *settings) for name, settings in CASES.items()}
+    cases.main(runs, __doc__, {"parted": ".1f"})

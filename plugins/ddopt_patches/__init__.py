@@ -6,13 +6,13 @@ Gauss-Newton step is one sparse least-squares problem that is solved directly.
 
 The files, in the order in which data flows:
 
-- ``multiindex``: which derivatives a jet holds, in which order
 - ``windows``: the smoothsteps that blend neighbours, by name
 - ``grid``: nodes, cells, patches; who touches whom; jets of the windows
-- ``features``: random hidden layers, and the derivatives of tanh
+- ``features``: random hidden layers
 - ``network``: ``Patches`` (grid and hidden layers) and the module ``FBPINN``
 - ``quadrature``: Gauss points of cells and faces; points from elsewhere, sorted into cells
 - ``equation``: the user's equation, linearised at points by Taylor polynomials
+  (``ddopt_pinn.taylor``; the derivatives of a jet in their order: ``ddopt_pinn.derivatives``)
 - ``conditions``: conditions of DeepXDE as rows
 - ``rows``: an equation at points: jets of u, residuals, Jacobian by cells (``Block``)
 - ``weights``: how much conditions weigh against the equation
@@ -39,6 +39,7 @@ The files, in the order in which data flows:
 - ``inverse``, ``bordered``: unknown numbers beside the patches
 - ``task``: ``problem = "patches"`` of a run file
 - ``decomposition``: boxes and colours of patches as subdomains
+- ``promised``: what both curvatures share: a shortened step, and the end of a run
 - ``block_gauss_newton``: the model of a trust region, from one factorisation
 - ``schwarz_gauss_newton``: the same on regions
 - ``free_start``: acceptance that trusts the first steps

@@ -60,6 +60,7 @@ class ByPatches(Decomposition):
     """
 
     name = "patches"
+    complementary = True
 
     class Config(PatchSettings):
         """Options of the boxes of patches."""
@@ -67,8 +68,8 @@ class ByPatches(Decomposition):
     def split(self, problem: Problem) -> list[Subdomain]:
         """Group the patches.
 
-        Raises ``ValueError`` for a problem that has none, and for more boxes along an axis than
-        patches.
+        Raises ``ValueError`` for a problem that has none, for more boxes along an axis than
+        patches, and for a box whose patches all lie outside the domain.
         """
         whole = problem.ability(PatchProblem)
         if whole is None:
@@ -78,9 +79,17 @@ class ByPatches(Decomposition):
                 "'layers'"
             )
         one = torch.arange(whole.system.patches.block)
+        groups = self.groups(whole)
+        for number, own in enumerate(groups):
+            if not bool(whole.system.active[own].any()):
+                raise ValueError(
+                    f"subdomain {number} of {len(groups)} has {len(own)} patches and none of them "
+                    "covers a point of the domain; give fewer subdomains, or splits along "
+                    "another axis"
+                )
         return [
             Subdomain(index, (own[:, None] * len(one) + one).flatten())
-            for index, own in enumerate(self.groups(whole))
+            for index, own in enumerate(groups)
         ]
 
     def groups(self, problem: PatchProblem) -> list[torch.Tensor]:

@@ -2,13 +2,12 @@
 
 The user's function asks for derivatives of u as it likes (``dde.grad.jacobian``,
 ``dde.grad.hessian``, ``torch.autograd.grad``). It is given the Taylor polynomial of u around every
-point,
+point (``ddopt_pinn.taylor``),
 
     u(x) = Σ_{|α| <= k} a_α (x − x_0)^α / α!,
 
-with the derivatives a_α as leaves of the graph. At x_0 it has exactly these derivatives, so the
-residual F(x, a) is right, and the gradient of its sum over all points holds ∂F/∂a_α of every point:
-one backward pass, whatever the equation is, and none of it goes through a network.
+with the derivatives a_α as leaves of the graph. The gradient of the sum of F(x, a) over all points
+holds ∂F/∂a_α of every point: one backward pass, whatever the equation is.
 """
 
 from __future__ import annotations
@@ -20,30 +19,19 @@ from typing import Any
 import torch
 
 from ddopt.numerics.randomness import generator
-from ddopt_patches.multiindex import Index, factorial, upto
+from ddopt_pinn.derivatives import upto
 from ddopt_pinn.library import dde, numbers
+from ddopt_pinn.taylor import tail, taylor
 
 Function = Callable[[torch.Tensor, torch.Tensor], Any]  # (x, u) -> one residual or several
 Transform = Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None
 MOST = 4  # the highest order of an equation; windows have three continuous derivatives by default
 PROBES = 8  # points at which an equation is examined
 CHUNK = 50_000  # points of one evaluation
-
-
-def taylor(x: torch.Tensor, jets: torch.Tensor, indices: tuple[Index, ...]) -> torch.Tensor:
-    """The Taylor polynomials with ``jets`` (points, outputs, Q) around ``x``, taken at ``x``.
-
-    Returns (points, outputs). ``x`` (points, d) must require a gradient.
-    """
-    step = x - x.detach()  # zero, and its derivative is one
-    value = torch.zeros_like(jets[..., 0])
-    for q, alpha in enumerate(indices):
-        term = jets[..., q]
-        for axis, k in enumerate(alpha):
-            for _ in range(k):
-                term = term * step[:, axis, None]
-        value = value + (term / factorial(alpha) if sum(alpha) > 1 else term)
-    return value
+ELSEWHERE = (
+    "train a network on it instead, by ddopt_pinn.compile, which also takes one of "
+    "ddopt_patches.fbpinn"
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +78,7 @@ class Equation:
         """The highest order of a derivative that the residual depends on."""
         indices = upto(self.dimensions, MOST)
         try:
-            slopes, beyond = self._pass(x, self._some(x, len(indices)), indices, True, beyond=True)
+            slopes, beyond = self._pass(x, self._some(x, len(indices)), MOST, True, beyond=True)
         except (ValueError, IndexError, RuntimeError) as error:
             why = str(error).rstrip(".")
             raise ValueError(
@@ -118,25 +106,41 @@ class Equation:
     def _examine(self, x: torch.Tensor) -> int:
         """The number of equations; each point's residuals must depend on its own jet alone."""
         jets = self._some(x, len(self.indices))
-        before = self._pass(x, jets, self.indices, False)[0].residual
+        before = self._pass(x, jets, self.order, False)[0].residual
         if len(before) != len(x):
             raise ValueError(
                 f"{self.label} gives {len(before)} residuals at {len(x)} points; it must "
                 "give one for each point, or a list of such"
             )
+        if self._reads_a_network(x, jets):
+            raise ValueError(
+                f"{self.label} evaluates a network of its own (an integral of the solution, say), "
+                f"whose parameters cannot be linearised point by point; {ELSEWHERE}. If that "
+                "network is a given function, call requires_grad_(False) on it"
+            )
         half = len(x) // 2
         jets[half:] += 1.0
-        after = self._pass(x, jets, self.indices, False)[0].residual
+        after = self._pass(x, jets, self.order, False)[0].residual
         if not torch.equal(before[:half].nan_to_num(), after[:half].nan_to_num()):
             raise ValueError(
                 f"{self.label} needs u at other points than its own (an integral, an operator), "
-                "which cannot be linearised point by point; train a network on it instead"
+                f"which cannot be linearised point by point; {ELSEWHERE}"
             )
         return before.shape[1]
 
+    def _reads_a_network(self, x: torch.Tensor, jets: torch.Tensor) -> bool:
+        """Whether a residual depends on parameters; an unknown number has a single entry."""
+        with torch.enable_grad(), numbers(x.dtype, x.device):
+            try:
+                points = x.detach().requires_grad_()
+                r = self.value(points, jets)
+            finally:
+                dde.grad.clear()
+        return any(one.numel() > 1 and one is not points for one in leaves(r))
+
     def orders(self, x: torch.Tensor, axis: int) -> list[int]:
         """For each component of u the highest order along an axis that it is differentiated to."""
-        found = self._pass(x, self._some(x, len(self.indices)), self.indices, True)[0]
+        found = self._pass(x, self._some(x, len(self.indices)), self.order, True)[0]
         assert found.slopes is not None
         used = (found.slopes != 0).flatten(0, 1).any(0).tolist()  # (outputs, Q)
         along = [alpha[axis] for alpha in self.indices]
@@ -145,7 +149,7 @@ class Equation:
     def linearise(self, x: torch.Tensor, jets: torch.Tensor, slopes: bool = True) -> Linearised:
         """F at ``x`` (points, d) for the ``jets`` (points, outputs, Q), and its slopes."""
         parts = [
-            self._pass(some, a, self.indices, slopes)[0]
+            self._pass(some, a, self.order, slopes)[0]
             for some, a in zip(x.split(CHUNK), jets.split(CHUNK), strict=True)
         ]
         if len(parts) == 1:
@@ -159,17 +163,19 @@ class Equation:
         self,
         x: torch.Tensor,
         jets: torch.Tensor,
-        indices: tuple[Index, ...],
+        order: int,
         slopes: bool,
         beyond: bool = False,
     ) -> tuple[Linearised, bool]:
-        """F, its slopes, and, where asked, whether it depends on derivatives beyond ``indices``."""
+        """F, its slopes, and, where asked, whether it depends on derivatives beyond ``order``."""
         with torch.enable_grad(), numbers(x.dtype, x.device):
             x = x.detach().requires_grad_()
             a = jets.detach().requires_grad_()
             more = torch.zeros_like(a[..., 0]).requires_grad_(beyond)
             try:
-                u = taylor(x, a, indices) + more * _tail(x, MOST + 1 if beyond else 0)
+                u = taylor(a.mT, x, order)
+                if beyond:
+                    u = u + more * tail(x, order + 1)
                 r = self._of(x, u)
             finally:
                 dde.grad.clear()
@@ -188,7 +194,7 @@ class Equation:
 
     def value(self, x: torch.Tensor, jets: torch.Tensor) -> torch.Tensor:
         """F (points, equations) with its graph, for whoever wants other derivatives of it."""
-        return self._of(x, taylor(x, jets, self.indices))
+        return self._of(x, taylor(jets.mT, x, self.order))
 
     def _of(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         if self.transform is not None:
@@ -205,14 +211,15 @@ class Equation:
         return found
 
 
-def _tail(x: torch.Tensor, order: int) -> torch.Tensor:
-    """s^order e^s with s = Σ (x − x_0) at x_0, (points, 1): zero below that order, and nowhere
-    above.
-
-    It can be differentiated as often as an equation likes, which a polynomial cannot.
-    """
-    step = (x - x.detach()).sum(1, keepdim=True)
-    value = torch.exp(step)
-    for _ in range(order):
-        value = value * step
-    return value
+def leaves(r: torch.Tensor) -> list[torch.Tensor]:
+    """The tensors that a result was computed from and that take gradients."""
+    found, seen, left = [], set(), [r.grad_fn]
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        left += [one for one, _ in node.next_functions]
+    return found

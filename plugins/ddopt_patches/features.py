@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 
 from ddopt.numerics.randomness import generator
-from ddopt_patches.multiindex import upto
+from ddopt_pinn.derivatives import upto
 
 REACH = 1.2  # kinks lie in so many half widths of a patch
 
@@ -27,41 +27,6 @@ def draw(
     W = scale * (2.0 * uniform[0] - 1.0)
     places = REACH * (2.0 * uniform[1] - 1.0)
     return W, -(W * places).sum(-1)
-
-
-def tanh_jets(t: torch.Tensor, order: int) -> list[torch.Tensor]:
-    """tanh and its derivatives up to ``order`` where tanh is ``t``.
-
-    tanh^(k) = (1 − t²) q_k(t), q_1 = 1, q_(k+1) = (1 − t²) q_k' − 2t q_k, which
-    loses no digits where tanh is flat.
-    """
-    found = [t]
-    if order == 0:
-        return found
-    flat = torch.addcmul(t.new_ones(()), t, t, value=-1.0)
-    q = [1.0]  # its powers are all odd or all even
-    for k in range(order):
-        *rest, leading = q[k % 2 :: 2]
-        value = flat if leading == 1.0 else leading * flat
-        if rest:
-            square = 1.0 - flat
-            value = torch.full_like(t, leading)
-            for one in reversed(rest):
-                value.mul_(square).add_(one)
-            value.mul_(flat)
-        found.append(value * t if k % 2 else value)
-        q = _following(q)
-    return found
-
-
-def _following(q: list[float]) -> list[float]:
-    """(1 − t²) q' − 2t q for a polynomial q in t, constant first."""
-    result = [0.0] * (len(q) + 1)
-    for k, one in enumerate(q):
-        result[k + 1] -= (2.0 + k) * one
-        if k:
-            result[k - 1] += k * one
-    return result
 
 
 def powers(W: torch.Tensor, order: int) -> torch.Tensor:

@@ -16,8 +16,8 @@ from itertools import product
 
 import torch
 
-from ddopt_patches.multiindex import upto
 from ddopt_patches.windows import jets, smoothness
+from ddopt_pinn.derivatives import upto
 
 ROUND_OFF = 1e-9  # of an axis: points this far outside are on the boundary
 

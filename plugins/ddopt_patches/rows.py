@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt_patches.features import powers, tanh_jets
-from ddopt_patches.multiindex import binomial, minus, upto
+from ddopt_patches.features import powers
 from ddopt_patches.quadrature import Points
 from ddopt_patches.windows import smoothness
+from ddopt_pinn.activation import derivatives_of_tanh
+from ddopt_pinn.derivatives import binomial, minus, upto
 
 if TYPE_CHECKING:
     from ddopt_patches.equation import Equation
@@ -123,7 +124,7 @@ class Rows:
         result = weights.new_zeros(*self.points.roots.shape, self.outputs, len(self._indices))
         for cells in self._chunks():
             c = weights[self.touched[cells]]  # (g, C, outputs, K)
-            sigma = tanh_jets(self._sigma[cells], self.order)
+            sigma = derivatives_of_tanh(self._sigma[cells], self.order)
             for order, places in self._orders.items():
                 directions = self._powers[cells, :, places]  # (g, C, Γ_k, K)
                 scaled = (c[:, :, None] * directions[:, :, :, None]).flatten(2, 3)
@@ -139,7 +140,7 @@ class Rows:
         """The transpose of ``jets``: from (G, P, outputs, Q) to output weights (S, outputs, K)."""
         found = cotangents.new_zeros(self._patches, self.outputs, self.features)
         for cells in self._chunks():
-            sigma = tanh_jets(self._sigma[cells], self.order)
+            sigma = derivatives_of_tanh(self._sigma[cells], self.order)
             windows, own = self._windows[cells], cotangents[cells]
             total = found.new_zeros(*windows.shape[:2], *found.shape[1:])  # (g, C, outputs, K)
             for q, gamma in enumerate(self._indices):
@@ -235,7 +236,10 @@ class Rows:
     def _fill(self, entries: torch.Tensor, slopes: torch.Tensor, used: torch.Tensor) -> None:
         """Add the operator with ``slopes`` (G, P, Q), applied to every feature, to (G, C, P, K)."""
         for cells in self._chunks():
-            sigma, windows = tanh_jets(self._sigma[cells], self.order), self._windows[cells]
+            sigma, windows = (
+                derivatives_of_tanh(self._sigma[cells], self.order),
+                self._windows[cells],
+            )
             own = slopes[cells, None]  # (g, 1, P, Q)
             for order, places in self._orders.items():
                 members, factors = [], []

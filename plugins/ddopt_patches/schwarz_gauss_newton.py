@@ -3,8 +3,7 @@
     f = ‖r‖²,  g = 2 Jᵀr,  B = 2 JᵀJ
 
 The step minimises the model by conjugate gradients with a two-level Schwarz preconditioner
-(``schwarz``), as exactly as the model deserves: an inexact Gauss-Newton method. In a smaller ball
-it is shortened along itself, as ``block_gauss_newton`` does.
+(``schwarz``), as exactly as the model deserves: an inexact Gauss-Newton method.
 
 Source of the tolerance: Eisenstat and Walker, Choosing the forcing terms in an inexact Newton
 method, SIAM Journal on Scientific Computing 17 (1996), choice 1.
@@ -14,16 +13,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from ddopt.executor import Serial, Split
-from ddopt.hessian.hessian import Ellipsoidal, Hessian
-from ddopt.setup.component import Settings
-from ddopt_patches.block_gauss_newton import Reached
-from ddopt_patches.least_squares import DROP
 from ddopt_patches.problem import PatchProblem, RegionProblem
+from ddopt_patches.promised import Minimised, PromiseSettings, Promising
 from ddopt_patches.regions import Border
 from ddopt_patches.rows import Block
 from ddopt_patches.schwarz import Options, Schwarz
@@ -47,7 +43,7 @@ class Linearised:
     blocks: list[Block]
 
 
-class SchwarzModel(Ellipsoidal):
+class SchwarzModel(Minimised):
     """m(p) = <g, p> + ‖J p‖², minimised when it is made; all processes make it alike."""
 
     def __init__(
@@ -57,7 +53,6 @@ class SchwarzModel(Ellipsoidal):
         options: Options,
         tolerance: float,
     ) -> None:
-        self.gradient = point.gradient
         found, executor = linearised(problem, point.theta)
         any_piece = next(iter(found.values())).piece
         border = Border(any_piece.regions, executor)
@@ -69,7 +64,7 @@ class SchwarzModel(Ellipsoidal):
         solved = Schwarz(any_piece.system.patches, border, rows, cells, options)
         y = solved.solve(tolerance)
         self.iterations = solved.iterations
-        self._newton = solved.from_basis(y).flatten()
+        super().__init__(point.gradient, solved.from_basis(y).flatten())
         along = solved.product(y)
         sums = {
             d: [
@@ -79,37 +74,23 @@ class SchwarzModel(Ellipsoidal):
             for d, own in along.items()
         }
         self._slope, self._bend = border.total(sums)  # <r, Jp> and ‖Jp‖²
-        self._length = float(self._newton.norm())
 
-    def mv(self, vector: torch.Tensor) -> torch.Tensor:
-        """Never asked for: the model is minimised in its own norm."""
-        raise ValueError(
-            "hessian 'schwarz' is minimised on regions and does not multiply; choose the "
-            "subproblem 'obs' for it"
-        )
-
-    def minimise(self, radius: float) -> tuple[torch.Tensor, float, float]:
-        """The step, shortened to the radius; the decrease −m; its length."""
-        share = min(1.0, radius / self._length) if self._length > 0.0 else 0.0
-        decrease = -share * (2.0 * self._slope + share * self._bend)
-        return share * self._newton, max(decrease, 0.0), share * self._length
+    def decrease(self, share: float) -> float:
+        """−m of this share of the step."""
+        return -share * (2.0 * self._slope + share * self._bend)
 
 
-class SchwarzGaussNewton(Hessian):
+class SchwarzGaussNewton(Promising):
     """Gauss-Newton for problems on patches, on as many processes as there are regions.
 
     f is evaluated in the same regions, where the strategy shares it out (``schwarz`` does).
     """
 
     name = "schwarz"
-    learns = False
 
-    class Config(Settings):
+    class Config(PromiseSettings):
         """Options of the step."""
 
-        drop: float = Field(
-            DROP, ge=0.0, lt=1.0, description="singular values of a patch below this share go"
-        )
         tile: int = Field(
             4, ge=1, description="patches along an axis that are solved together, without those "
             "around them"
@@ -119,33 +100,12 @@ class SchwarzGaussNewton(Hessian):
         tolerance: float = Field(
             1e-8, gt=0.0, lt=1.0, description="of the conjugate gradients, where the model is good"
         )
-        exact: float = Field(
-            1e-3,
-            ge=0.0,
-            lt=1.0,
-            description="f within this share of what the model promised: the end is reached",
-        )
 
-    def __init__(self, config: Config | None = None, **options: Any) -> None:
-        super().__init__(config, **options)
-        self._last: tuple[Point, SchwarzModel] | None = None  # after a rejection it serves again
-        self._promised = self._before = math.nan  # f where the last step should end, and began
-
-    def model(self, problem: Problem, point: Point) -> Ellipsoidal:
-        """The linearised least-squares model at ``point``.
-
-        Raises ``ValueError`` for a problem that is not on patches.
-        """
-        if self._last is not None and self._last[0] is point:
-            return self._last[1]
-        self._last = None  # frees its memory before the next one is made
-        if abs(point.value - self._promised) <= self.config.exact * point.value:
-            return Reached(point)
+    def made(self, problem: Problem, point: Point) -> SchwarzModel:
+        """The model on regions; ``ValueError`` for a problem that is not on patches."""
         c = self.config
         options = Options(c.drop, c.tile, c.degree, c.iterations)
-        found = SchwarzModel(problem, point, options, self._forcing(point.value))
-        self._last = point, found
-        return found
+        return SchwarzModel(problem, point, options, self._forcing(point.value))
 
     def _forcing(self, value: float) -> float:
         """The tolerance of a step: how far the last model was off, relative to where it began."""
@@ -162,19 +122,6 @@ class SchwarzGaussNewton(Hessian):
             self._before = point.value
             self._promised = max(point.value - candidate.predicted, 0.0)
         return candidate
-
-    def reset(self) -> None:
-        """Forget the last model: the problem has changed."""
-        self._last, self._promised, self._before = None, math.nan, math.nan
-
-    def state_dict(self) -> dict[str, Any]:
-        """What the last step promised; the model itself is made anew."""
-        return {"promised": self._promised, "before": self._before}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
-        self._promised, self._before = float(state["promised"]), float(state["before"])
-        self._last = None
 
 
 def linearised(problem: Problem, theta: torch.Tensor) -> tuple[dict[int, Linearised], Executor]:

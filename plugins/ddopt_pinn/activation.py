@@ -16,8 +16,7 @@ POINTWISE = (nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.Softplus, nn.ELU, nn.SELU
 def with_derivatives(sigma: Function, z: torch.Tensor, order: int) -> list[torch.Tensor]:
     """σ, σ', ..., σ^(order) at the numbers ``z``, each of the shape of ``z``, detached."""
     if sigma in (torch.tanh, nn.functional.tanh) or isinstance(sigma, nn.Tanh):
-        y = torch.tanh(z)
-        return _polynomials(y, 1.0 - y * y, (1.0, 0.0, -1.0), order)
+        return derivatives_of_tanh(torch.tanh(z), order)
     if sigma in (torch.sigmoid, nn.functional.sigmoid) or isinstance(sigma, nn.Sigmoid):
         y = torch.sigmoid(z)
         return _polynomials(y, y * (1.0 - y), (0.0, 1.0, -1.0), order)
@@ -27,19 +26,26 @@ def with_derivatives(sigma: Function, z: torch.Tensor, order: int) -> list[torch
     return _by_autograd(sigma, z, order)
 
 
+def derivatives_of_tanh(y: torch.Tensor, order: int) -> list[torch.Tensor]:
+    """tanh and its derivatives up to ``order`` where tanh is ``y``: y' = 1 − y²."""
+    first = (y * y).neg_().add_(1.0) if order else y
+    return _polynomials(y, first, (1.0, 0.0, -1.0), order)
+
+
 def _polynomials(
     y: torch.Tensor, first: torch.Tensor, rule: tuple[float, float, float], order: int
 ) -> list[torch.Tensor]:
     """The derivatives of a function with y' = p(y), a quadratic p: all are polynomials in y.
 
-    Each is the first derivative times a polynomial q: (p q)' = p (p q' + p' q).
+    Each is the first derivative times a polynomial q: (p q)' = p (p q' + p' q), which loses no
+    digits where p is small.
     """
     found = [y, first][: order + 1]
     q = [1.0]
     slope = [rule[1], 2.0 * rule[2]]
     for _ in range(order - 1):
         q = _added(_product(rule, [k * c for k, c in enumerate(q)][1:]), _product(slope, q))
-        found.append(first * _horner(q, y))
+        found.append(_horner(q, y).mul_(first))
     return found
 
 
@@ -59,10 +65,13 @@ def _added(a: list[float], b: list[float]) -> list[float]:
 
 
 def _horner(q: list[float], y: torch.Tensor) -> torch.Tensor:
-    value = torch.full_like(y, q[-1])
-    for c in reversed(q[:-1]):
-        value = value * y + c if c else value * y
-    return value
+    *rest, leading = q
+    if not rest:
+        return torch.full_like(y, leading)
+    value = leading * y
+    for c in reversed(rest[1:]):
+        value = (value.add_(c) if c else value).mul_(y)
+    return value.add_(rest[0]) if rest[0] else value
 
 
 def _by_autograd(sigma: Function, z: torch.Tensor, order: int) -> list[torch.Tensor]:

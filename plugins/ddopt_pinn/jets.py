@@ -1,8 +1,7 @@
 """Derivatives of a network by its coordinates, to any order, carried through pointwise functions.
 
-A *derivative* is written as the coordinates it differentiates by, sorted: () is the value, (0,) is
-∂_0, (0, 1) is ∂_0∂_1. A *channel* is a sum of derivatives, because an equation often needs no more
-than a sum: the Laplacian is the channel ((0, 0), (1, 1)). A jet holds one number for each channel.
+A *channel* is a sum of derivatives (``derivatives``), because an equation often needs no more than
+a sum: the Laplacian is the channel ((0, 0), (1, 1)). A jet holds here one number for each channel.
 
 The chain rule of a pointwise function y = σ(z) is Faà di Bruno's formula, a sum over the partitions
 π of the coordinates of a derivative α:
@@ -20,12 +19,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, combinations_with_replacement
-from math import factorial, prod
+from itertools import combinations
 
 import torch
 
-Derivative = tuple[int, ...]
+from ddopt_pinn.derivatives import Derivative
+
 Channel = tuple[Derivative, ...]
 VALUE: Channel = ((),)
 
@@ -51,13 +50,6 @@ def partitions(items: Derivative) -> Iterator[list[Derivative]]:
             left = tuple(one for i, one in enumerate(rest) if i not in chosen)
             for others in partitions(left):
                 yield [block, *others]
-
-
-def derivatives(dimensions: int, order: int) -> list[Derivative]:
-    """All derivatives by ``dimensions`` coordinates up to ``order``, the value first."""
-    return [
-        one for k in range(order + 1) for one in combinations_with_replacement(range(dimensions), k)
-    ]
 
 
 class Jets:
@@ -128,24 +120,3 @@ def _times(start: torch.Tensor, factor: float, others: list[torch.Tensor]) -> to
     for other in others:
         result = result * other
     return result
-
-
-def taylor(a: torch.Tensor, x: torch.Tensor, order: int) -> torch.Tensor:
-    """The Taylor polynomials with the derivatives ``a`` around ``x``, taken at ``x``.
-
-    Autograd differentiates it by ``x`` as if it were the function itself, up to ``order``.
-
-    Args:
-        a: all derivatives up to ``order`` at each point, in the sequence of ``derivatives``, shape
-            (points, derivatives, width).
-        x: the points, shape (points, dimensions); it requires a gradient.
-        order: of the polynomial.
-    """
-    step = x - x.detach()  # zero, and its derivative is one
-    powers = [torch.ones_like(step[:, 0])]
-    known: dict[Derivative, torch.Tensor] = {(): powers[0]}
-    for derivative in derivatives(x.shape[1], order)[1:]:
-        known[derivative] = known[derivative[:-1]] * step[:, derivative[-1]]
-        scale = prod(factorial(n) for n in Counter(derivative).values())
-        powers.append(known[derivative] / scale if scale > 1 else known[derivative])
-    return (torch.stack(powers, 1)[:, :, None] * a).sum(1)

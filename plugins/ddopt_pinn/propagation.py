@@ -23,8 +23,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ddopt_pinn.jets import VALUE, Channel, Derivative, Jets, derivatives, taylor
+from ddopt_pinn.derivatives import derivatives
+from ddopt_pinn.jets import VALUE, Channel, Jets
 from ddopt_pinn.stack import Image, Named, Stack
+from ddopt_pinn.taylor import Jet, tail, taylor
 
 ORDERS = (2, 3, 4)  # of the derivatives in an equation, tried in this sequence
 ROWS = 1024  # points whose rows are made at once: their jets stay in the processor's cache
@@ -145,7 +147,7 @@ class Recorder:
         self.passes.append(Pass(x.detach(), given, selection))
         y = taylor(given, x, selection.order)
         if self.probing:
-            y = y + 0.0 * torch.sin(x - x.detach()).sum(1, keepdim=True)
+            y = y + 0.0 * tail(x, selection.order + 1)
         return y if self.stack.after is None else self.stack.after(x, y)
 
     def _jet(self, x: torch.Tensor, jets: Jets) -> torch.Tensor:
@@ -215,20 +217,6 @@ def entered(stack: Stack, x: torch.Tensor, jets: Jets, image: Image) -> torch.Te
 
 def _jet(feature: torch.Tensor, x: torch.Tensor, jets: Jets) -> torch.Tensor:
     """The jet of one number at each point, (K, m), by autograd."""
-    known: dict[Derivative, torch.Tensor] = {(): feature}
-
-    def at(derivative: Derivative) -> torch.Tensor:
-        if derivative not in known:
-            lower = at(derivative[:-1])
-            if not lower.requires_grad:
-                return torch.zeros_like(feature)
-            (found,) = torch.autograd.grad(
-                lower.sum(), x, create_graph=True, materialize_grads=True
-            )
-            for i in range(x.shape[1]):
-                known[(*derivative[:-1], i)] = found[:, i]
-        return known[derivative]
-
-    return torch.stack(
-        [sum((at(one) for one in c), start=torch.zeros_like(feature)) for c in jets.channels]
-    )
+    found = Jet(feature, x)
+    zero = torch.zeros_like(feature)
+    return torch.stack([sum((found.at(one) for one in c), start=zero) for c in jets.channels])

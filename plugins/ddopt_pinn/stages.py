@@ -26,7 +26,9 @@ from torch import nn
 from ddopt.decomposition.layers import balanced
 from ddopt.evaluation.problem import Samples
 from ddopt_pinn.collocation import Collocation, Equation
+from ddopt_pinn.derivatives import derivatives
 from ddopt_pinn.library import dde
+from ddopt_pinn.taylor import Jet, slope, taylor
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
 Transform = Callable[..., torch.Tensor] | None
@@ -34,29 +36,12 @@ CHECKED = 3  # points at which a jet is compared with the network itself
 ROUND_OFF = 1e4  # machine epsilons that such a comparison may be off
 
 
-def pairs(dimensions: int) -> tuple[list[int], list[int]]:
-    """The (i, j) of the second derivatives, i <= j, as two lists."""
-    both = [(i, j) for i in range(dimensions) for j in range(i, dimensions)]
-    return [i for i, _ in both], [j for _, j in both]
-
-
 def jet(z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """The jet of features ``z`` (points, width) made from points ``x`` that need a gradient."""
-    i, j = pairs(x.shape[1])
-    columns = []
-    for feature in z.T:
-        first = _gradient(feature, x)
-        second = torch.stack([_gradient(one, x) for one in first.T], 1)  # (points, d, d)
-        columns.append(torch.cat([feature[:, None], first, second[:, i, j]], 1))
+    names = derivatives(x.shape[1], 2)
+    found = [Jet(feature, x) for feature in z.T]
+    columns = [torch.stack([one.at(name) for name in names], 1) for one in found]
     return torch.stack(columns, 2)
-
-
-def _gradient(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """∂y/∂x, zero where y does not depend on x: ``y`` has one number for each row of ``x``."""
-    if not y.requires_grad:
-        return torch.zeros_like(x)
-    (found,) = torch.autograd.grad(y.sum(), x, create_graph=True, materialize_grads=True)
-    return found
 
 
 def activated(sigma: Activation, z: torch.Tensor) -> torch.Tensor:
@@ -67,11 +52,11 @@ def activated(sigma: Activation, z: torch.Tensor) -> torch.Tensor:
     if not value.requires_grad:
         value = value.detach().requires_grad_()
     dimensions = _dimensions(z.shape[1])
-    i, j = pairs(dimensions)
+    i, j = zip(*derivatives(dimensions, 2)[1 + dimensions :], strict=True)
     with torch.enable_grad():
         s = sigma(value)
-        s1 = _gradient(s, value)[:, None]
-        s2 = _gradient(s1, value)[:, None]
+        s1 = slope(s, value)[:, None]
+        s2 = slope(s1, value)[:, None]
     first, second = z[:, 1 : 1 + dimensions], z[:, 1 + dimensions :]
     return torch.cat([s[:, None], s1 * first, s2 * first[:, i] * first[:, j] + s1 * second], 1)
 
@@ -79,19 +64,6 @@ def activated(sigma: Activation, z: torch.Tensor) -> torch.Tensor:
 def _dimensions(numbers: int) -> int:
     """How many coordinates belong to a jet of so many numbers."""
     return next(d for d in range(numbers) if 1 + d + d * (d + 1) // 2 == numbers)
-
-
-def taylor(a: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """The Taylor polynomial of the jets ``a`` around ``x``, taken at ``x``: (points, width)."""
-    if a.shape[1] == 1:
-        return a[:, 0]
-    dimensions = x.shape[1]
-    i, j = pairs(dimensions)
-    step = x - x.detach()  # zero, and its derivative is one
-    half = step.new_tensor([0.5 if p == q else 1.0 for p, q in zip(i, j, strict=True)])
-    squares = half * step[:, i] * step[:, j]
-    powers = torch.cat([torch.ones_like(step[:, :1]), step, squares], 1)
-    return (powers[:, :, None] * a).sum(1)
 
 
 class JetStage(nn.Module):
@@ -114,8 +86,8 @@ class JetStage(nn.Module):
     def forward(self, a: torch.Tensor) -> torch.Tensor:
         """The jet after the layers, shape (points, J, width)."""
         for name, linear in self.linears.items():
-            value, derivatives = a.split([1, a.shape[1] - 1], 1)
-            z = [linear(value), nn.functional.linear(derivatives, cast(nn.Linear, linear).weight)]
+            value, others = a.split([1, a.shape[1] - 1], 1)
+            z = [linear(value), nn.functional.linear(others, cast(nn.Linear, linear).weight)]
             a = torch.cat(z, 1)
             if name in self._activations:
                 a = activated(self._activations[name], a)
@@ -198,7 +170,8 @@ class Ends:
 
     def solution(self, output: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The solution at ``x``, (points, outputs), as differentiable there as the jets allow."""
-        u = taylor(output[:, :, : output.shape[2] - len(self._unknowns)], x)
+        a = output[:, :, : output.shape[2] - len(self._unknowns)]
+        u = taylor(a, x, 2 if a.shape[1] > 1 else 0)
         return u if self._after is None else self._after(x, u)
 
     def coefficient(self, output: torch.Tensor, name: str) -> torch.Tensor:

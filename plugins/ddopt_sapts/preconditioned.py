@@ -90,8 +90,8 @@ def assemble(
     """The parts of a preconditioned strategy: its own choices around a decomposition.
 
     Raises ``ValueError`` for a local solver whose box would stick out of the ball of the 2-norm,
-    for samples that are set aside where a solver compares values on others, and for retries of
-    a step that one process has.
+    for the best of ends that complete each other, for samples that are set aside where a solver
+    compares values on others, and for retries of a step that one process has.
     """
     local: Any = options.local_solver or solver
     if options.retries and isinstance(options.recombination, Best.Config):
@@ -99,6 +99,12 @@ def assemble(
             "the recombination 'best' has no step to try again, shorter: its ends have all been "
             "evaluated where they are, and move when one is accepted. Set retries = 0, or "
             "recombination = 'mean'"
+        )
+    if decomposition.complementary and isinstance(options.recombination, Best.Config):
+        raise ValueError(
+            "the recombination 'best' keeps what one subdomain has found, and of the decomposition "
+            f"{decomposition.name!r} each solves another place: the work of the others would be "
+            "lost. Set recombination = 'sum', or 'coarse'"
         )
     if options.judged and (options.global_iterations or not local.component.stochastic):
         raise ValueError(

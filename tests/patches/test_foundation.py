@@ -8,12 +8,11 @@ from torch.func import functional_call
 
 from ddopt_patches import quadrature
 from ddopt_patches.equation import Equation
-from ddopt_patches.features import tanh_jets
 from ddopt_patches.grid import Grid
-from ddopt_patches.multiindex import upto
 from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.rows import Rows
 from ddopt_patches.windows import coefficients, jets
+from ddopt_pinn.derivatives import upto
 from ddopt_pinn.library import dde
 
 GRIDS = {
@@ -57,14 +56,6 @@ def test_a_window_and_its_derivatives_meet_at_both_ends(name):
     found = jets(name, ends, k)
     assert torch.equal(found[0], ends)
     assert all(float(one.abs().max()) < 1e-9 for one in found[1:])
-
-
-def test_derivatives_of_tanh_are_those_of_autograd():
-    z = torch.linspace(-4, 4, 31, dtype=torch.float64).requires_grad_()
-    found, y = tanh_jets(torch.tanh(z.detach()), 5), torch.tanh(z)
-    for one in found:
-        assert torch.allclose(one, y.detach(), rtol=1e-11, atol=1e-13)
-        (y,) = torch.autograd.grad(y.sum(), z, create_graph=True)
 
 
 @pytest.mark.parametrize("kind", GRIDS)
@@ -247,6 +238,19 @@ def test_an_integral_is_told_in_one_sentence():
     x = some_points(GRIDS[2]()).x
     with pytest.raises(ValueError, match="u at other points than its own"):
         Equation(lambda x, u: d(u, x, 0) - u.mean(), 2, 1, x)
+
+
+def test_an_integral_of_the_network_itself_is_told_in_one_sentence():
+    net, x = network(GRIDS[2]()), torch.rand(9, 2, dtype=torch.float64)
+
+    def equation(x, u):
+        return d(u, x, 0) - net(x.detach()).mean()
+
+    with pytest.raises(ValueError, match=r"network of its own.*ddopt_pinn.compile"):
+        Equation(equation, 2, 1, x)
+    assert Equation(lambda x, u: d(u, x, 0) - net(x.detach()).mean().detach(), 2, 1, x).order == 1
+    viscosity = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)  # an unknown number
+    assert Equation(lambda x, u: d(u, x, 0) - viscosity * u, 2, 1, x).order == 1
 
 
 def test_a_point_outside_the_patches_is_told():

@@ -121,6 +121,20 @@ def test_more_boxes_than_patches_and_other_problems_are_told():
         BlockGaussNewton().model(rotated_quadratic(), None)
 
 
+def test_the_best_of_complementary_steps_is_refused():
+    given = {"name": "sapts", "decomposition": "patches", "recombination": "best"}
+    strategy = chosen("strategy", given).build()
+    with pytest.raises(ValueError, match=r"'best' keeps what one.*'patches'.*'sum', or 'coarse'"):
+        strategy.parts(chosen("solver", "trust_region"))
+
+
+def test_a_box_of_patches_outside_the_domain_is_told():
+    f = problem()
+    f.system.active[:5] = False  # as where a domain has a corner cut away
+    with pytest.raises(ValueError, match=r"subdomain 0 of 4 has 5 patches.*fewer subdomains"):
+        ByPatches(splits=[4, 1]).split(f)
+
+
 def test_the_acceptance_conforms():
     check_acceptance(FreeStart(free=0))
 

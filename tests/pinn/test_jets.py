@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from ddopt_pinn.activation import with_derivatives
-from ddopt_pinn.jets import VALUE, Jets, derivatives, partitions, taylor
+from ddopt_pinn.derivatives import derivatives, upto
+from ddopt_pinn.jets import VALUE, Jets, partitions
+from ddopt_pinn.taylor import Jet, tail, taylor
 
 FUNCTIONS = {
     "tanh": torch.tanh,
@@ -49,8 +51,14 @@ def test_partitions_are_counted_by_bell_numbers():
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
 def test_there_are_as_many_derivatives_as_monomials(dimensions):
-    assert derivatives(dimensions, 0) == [()]
+    assert derivatives(dimensions, 0) == ((),)
     assert len(derivatives(dimensions, 3)) == comb(dimensions + 3, 3)
+
+
+def test_multi_indices_count_the_coordinates_of_the_same_derivatives():
+    assert upto(2, 2) == ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
+    for one, index in zip(derivatives(3, 4), upto(3, 4), strict=True):
+        assert [one.count(axis) for axis in range(3)] == list(index)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -134,3 +142,21 @@ def test_a_taylor_polynomial_has_the_derivatives_it_was_given(dimensions):
             torch.testing.assert_close(by_autograd(u[:, component], x, name), a[:, k, component])
     for name in combinations_with_replacement(range(dimensions), order + 1):
         assert not by_autograd(u[:, 0], x, name).any()
+
+
+def test_a_tail_has_the_derivatives_of_its_order_and_none_below():
+    x = points(4, 2)
+    u = tail(x, 3)[:, 0]
+    for name in derivatives(2, 4):
+        wanted = {3: 6.0, 4: 24.0}.get(len(name), 0.0)  # of s³ e^s at s = 0
+        found = by_autograd(u, x, name)
+        torch.testing.assert_close(found, torch.full((4,), wanted, dtype=torch.float64))
+
+
+def test_a_jet_by_autograd_ends_with_zeros_where_the_graph_ends():
+    x = points(4, 2)
+    jet = Jet(x[:, 0] ** 2, x)
+    assert torch.equal(jet.at((0,)), 2.0 * x[:, 0])
+    assert torch.equal(jet.at((0, 0)), torch.full((4,), 2.0, dtype=torch.float64))
+    assert not jet.at((1,)).any()
+    assert not jet.at((0, 0, 0, 1)).any()

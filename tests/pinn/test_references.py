@@ -56,7 +56,7 @@ def test_a_closed_form_satisfies_its_equation(name, monkeypatch):
     assert float(residual.detach().abs().max()) < 1e-10
 
 
-@pytest.mark.parametrize("name", ["burgers", "convection"])
+@pytest.mark.parametrize("name", ["burgers", "convection", "poisson1d", "poisson2d", "poisson3d"])
 def test_an_exact_network_satisfies_the_conditions_that_the_other_is_asked_for(name):
     asked, exact = prepared(name, exact=False), prepared(name, exact=True)
     assert len(exact.problem.samples.counts) == 1

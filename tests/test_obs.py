@@ -322,3 +322,10 @@ def test_vectors_split_over_shards_give_the_same_step(num):
 def test_impossible_radius():
     with pytest.raises(ValueError, match="radius must be positive"):
         minimise_in_ball(np.ones(1), np.ones(1), 0.0)
+
+
+@pytest.mark.parametrize(("value", "slope"), [(1.0, np.inf), (1.0, np.nan), (np.inf, 1.0)])
+def test_a_model_whose_numbers_are_none_promises_nan_and_raises_nothing(value, slope):
+    found = minimise_in_ball(np.array([0.0, value]), np.array([1.0, slope]), 1.0)
+    assert np.isnan(found.decrease)
+    assert not found.coordinates.any()

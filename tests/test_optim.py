@@ -164,7 +164,7 @@ def test_iterations_on_one_batch_share_the_evaluation_where_it_begins(iterations
         pick = torch.arange(k % 3, len(x), 3)
         optimizer.step(lambda part: calls.append(0) or closure(part), (x[pick], y[pick]))
     assert len(calls) == optimizer.evaluations == 6 * (1 + iterations) + 1  # asked twice at first
-    with pytest.raises(ValueError, match="iterations = 0; a step takes at least one"):
+    with pytest.raises(ValueError, match="iterations = 0; expected how many"):
         TrustRegion(model.parameters(), iterations=0)
 
 

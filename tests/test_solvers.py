@@ -7,8 +7,10 @@ import torch
 
 from ddopt.acceptance.averaged import Averaged
 from ddopt.acceptance.toint import Toint
+from ddopt.evaluation.autograd import AutogradProblem
 from ddopt.evaluation.meter import Meter, Metered
-from ddopt.evaluation.problem import Point
+from ddopt.evaluation.problem import Point, Samples
+from ddopt.numerics.space import Layout
 from ddopt.numerics.vectors import norm
 from ddopt.setup.component import lookup
 from ddopt.solver.trust_region import TrustRegion
@@ -164,3 +166,37 @@ def test_a_radius_without_bound_takes_whole_steps_and_shrinks_from_the_one_that_
     answer = refusing.solve(wrong, wrong.at(start.theta), math.inf, 1)
     assert answer.accepted == 0
     assert 0.0 < refusing.radius < math.inf
+
+
+@pytest.mark.parametrize("subproblem", ["obs", "steihaug", "dogleg", "cauchy"])
+@pytest.mark.parametrize("hessian", ["lsr1", "lbfgs", "ssbroyden", "none"])
+def test_without_a_bound_and_without_curvature_the_first_step_has_the_default_length(
+    hessian, subproblem
+):
+    problem, theta = regression()
+    options, start = {"hessian": hessian, "subproblem": subproblem}, problem.both(theta)
+    ends = []
+    for first in (math.inf, None):
+        solver, point = TrustRegion(**options, first_radius=first), start
+        for _ in range(6):
+            point = solver.solve(problem, point, math.inf, 1).end
+        ends.append((solver.radius, point.value))
+    assert ends[0] == ends[1]
+    assert ends[0][1] < start.value
+
+
+@pytest.mark.parametrize("hessian", ["lsr1", "lbfgs", "ssbroyden", "none", "exact"])
+@pytest.mark.parametrize("first", [None, math.inf])
+def test_f_that_falls_beyond_the_largest_number_is_followed_as_far_as_numbers_go(hessian, first):
+    x = torch.linspace(0.5, 1.0, 3, dtype=torch.float64)
+    f = AutogradProblem(
+        Layout.flat(3), lambda p, s: (-(p["x"].square().sum()).exp(),), Samples.all(1)
+    )
+    subproblem = "steihaug" if hessian == "exact" else "obs"
+    solver = TrustRegion(hessian=hessian, subproblem=subproblem, first_radius=first)
+    point = f.both(x)
+    for _ in range(4):
+        point = solver.solve(f, point, math.inf, 30).end
+        assert math.isfinite(point.value)
+        assert solver.radius > 0.0
+    assert point.value < -1e100

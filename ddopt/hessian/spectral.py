@@ -72,6 +72,7 @@ class Spectral(Diagonalised):
         return self._combine(self.gamma, vector, (self.eigenvalues - self.gamma) * inside)
 
     @one_thread()
+    @np.errstate(over="ignore", invalid="ignore")  # what is no number promises nan
     def minimise(self, radius: float) -> tuple[Tensor, BallMinimum]:
         """The minimiser in ‖p‖ <= radius to machine precision, shape (n,), and its certificate."""
         base, rest, inside, outside = self._split(self.gradient)
@@ -79,6 +80,8 @@ class Spectral(Diagonalised):
         if outside > 0.0:
             values, slopes = np.append(values, self.gamma), np.append(slopes, outside)
         solution = minimise_in_ball(values, slopes, radius)
+        if np.isnan(solution.decrease):
+            return torch.zeros_like(self.gradient), solution
         share = -1.0 / (self.gamma + solution.multiplier) if outside > 0.0 else 0.0
         # share * base would also move inside the range of Q, by share * rest.
         weights = solution.coordinates[: len(inside)] - share * rest

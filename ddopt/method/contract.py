@@ -135,10 +135,10 @@ def _prolonged(decomposition: Component, subdomain: Subdomain, layout: Layout) -
     """Whether an author's own ``prolong`` makes a step of a subdomain one of all parameters."""
     if type(subdomain).prolong is Subdomain.prolong:
         return
-    step = torch.ones(subdomain.size(layout.size), dtype=layout.dtype, device=layout.device)
-    with blamed(decomposition, "prolong() of its subdomains"):
-        found = subdomain.prolong(step, layout.size)
-    method = "prolong() of its subdomains"
+    n, method = layout.size, "prolong() of its subdomains"
+    ones = torch.ones(subdomain.size(n), dtype=layout.dtype, device=layout.device)
+    with blamed(decomposition, method):
+        found = subdomain.prolong(ones, n)
     _vector(decomposition, method, "a step", found, layout)
     if not 0.0 < float(found.abs().max()) < math.inf:
         wanted = "the step at the places of its parameters, weighted or not"

@@ -44,8 +44,11 @@ class TrustRegion(EngineOptimizer):
         stochastic: bool | None = None,
         **options: Any,
     ) -> None:
-        if iterations < 1:
-            raise ValueError(f"iterations = {iterations}; a step takes at least one")
+        if not isinstance(iterations, int) or iterations < 1:
+            raise ValueError(
+                f"iterations = {iterations!r}; expected how many a step takes, a whole number of "
+                "at least 1"
+            )
         chosen: Any = _options("solver", "trust_region", options)
         solver = chosen.with_curvature("quasi_newton").build()
         parts = Parts(None, GlobalPass(solver, iterations))

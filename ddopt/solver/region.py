@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BLIND = 20  # steps in a row whose promise is lost in the round-off of f, before it is enough
 LONGEST = 1e100  # of a step, where the radius is infinite and the model has no minimiser
+NOWHERE = 0.5 * LONGEST  # a minimiser that far away is none
 REACHED = 1e-3  # the ball counts as reached when less than this fraction of it is left
 
 
@@ -64,7 +65,7 @@ class RegionSettings(Settings):
         ge=1e-100,
         allow_inf_nan=True,
         description="the radius of the first iteration; by default min(‖θ‖, |f|/‖g‖); inf: steps "
-        "have no bound until one is rejected",
+        "have no bound until one is rejected, or a model has no minimiser",
     )
 
 
@@ -95,6 +96,10 @@ class Region:
         for _ in range(iterations):
             radius = min(self.radius, self.room, LONGEST)
             candidate: Candidate = yield Work(problem, _proposing(proposer, point, radius))
+            if self._unbounded(candidate):
+                self.radius = self._first = first_radius(point, problem.geometry)
+                radius = min(self.radius, self.room)
+                candidate = yield Work(problem, _proposing(proposer, point, radius))
             if math.isnan(candidate.predicted):  # the curvature is not finite at this point
                 self._refuse()
                 ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
@@ -134,6 +139,11 @@ class Region:
             refuted=refuted,
             non_finite=non_finite,
         )
+
+    def _unbounded(self, candidate: Candidate) -> bool:
+        """Whether no bound was wanted, but the model has no minimiser, so that one is needed."""
+        found = candidate.norm < NOWHERE and candidate.predicted >= 0.0
+        return math.isinf(self.radius) and not found
 
     def _judge(
         self,

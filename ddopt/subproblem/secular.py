@@ -37,11 +37,15 @@ def minimise_in_ball(values: np.ndarray, g: np.ndarray, radius: float) -> BallMi
     Args:
         values: eigenvalues λ in any order, shape (r,); r may be 0.
         g: the gradient's coordinates, shape (r,).
+
+    Where one of these is not finite the promise is nan, which every solver refuses.
     """
     if not radius > 0.0:
         raise ValueError(f"the radius must be positive, got {radius}")
     if len(values) == 0:
         return BallMinimum(np.zeros(0), 0.0, 0.0, 0.0, False, False)
+    if not (np.isfinite(g).all() and np.isfinite(values).all()):  # beyond the largest number
+        return BallMinimum(np.zeros_like(g), np.nan, 0.0, 0.0, False, False)
     least = float(values.min())
     # p depends on the gaps and on μ only, so that nothing cancels however close the hard case is.
     gaps = values - least

@@ -167,11 +167,11 @@ def test_a_text_is_learned_and_written(file):
     solver = TrustRegion.Config(hessian={"name": "lsr1", "memory": 20})
     engine = Engine(SaptsD(subdomains=2).parts(solver), Serial())
     engine.start(sampling.problem(task.problem, 0), task.initial)
-    for k in range(50):
+    for k in range(30):
         engine.step(sampling.problem(task.problem, k))
     theta = engine.point.theta
     measured = task.measure(theta)
-    assert measured["validation_loss"] < 1.0
+    assert measured["validation_loss"] < 0.5
     assert "quick brown fox" in task.generate(theta, "the ", 200, temperature=0.0)
 
 
@@ -243,9 +243,9 @@ def test_shakespeare_is_cut_as_nanogpt_cuts_it():
     sampling = Batches(size=500)
     engine = Engine(SaptsD(subdomains=2).parts(TrustRegion.Config()), Serial())
     engine.start(sampling.problem(task.problem, 0), task.initial)
-    for k in range(8):
+    for k in range(4):
         engine.step(sampling.problem(task.problem, k))
-    assert task.measure(engine.point.theta)["validation_loss"] < 3.5
+    assert task.measure(engine.point.theta)["validation_loss"] < 3.0
 
 
 def test_a_network_in_stages_is_the_same_function(file):

@@ -24,14 +24,13 @@ from ddopt.method.engine import Engine
 from ddopt.numerics.space import Parameters
 from ddopt.setup.component import chosen
 
-METHODS = {
-    "sapts_d": ({"name": "sapts_d"}, "trust_region"),
-    "sapts_d, lsr1": ({"name": "sapts_d"}, {"name": "trust_region", "hessian": "lsr1"}),
-    "sapts_d, no curvature": (
-        {"name": "sapts_d"},
-        {"name": "trust_region", "hessian": "none", "subproblem": "cauchy"},
-    ),
-    "sapts_m": ({"name": "sapts_m"}, "trust_region"),
+APART = {"name": "sapts_d", "overlap": 0.0}
+PLAIN = {"name": "trust_region", "hessian": "none", "subproblem": "cauchy"}
+METHODS = {  # strategy, solver, and samples for each that --samples gives
+    "sapts_m": ({"name": "sapts_m"}, "trust_region", 8),
+    "sapts_d": ({"name": "sapts_d"}, "trust_region", 1),
+    "sapts_d, no overlap": (APART, "trust_region", 1),
+    "sapts_d, no overlap, no B": (APART, PLAIN, 1),
 }
 
 
@@ -55,7 +54,7 @@ def surface(samples, device):
 
 def method(name, subdomains, executor, problem, theta):
     """An engine that has seen the problem."""
-    strategy, solver = METHODS[name]
+    strategy, solver, _ = METHODS[name]
     made = chosen("strategy", {**strategy, "subdomains": subdomains}).build()
     parts = made.parts(made.settled(chosen("solver", solver)))
     engine = Engine(parts, executor, subdomains)
@@ -74,9 +73,9 @@ def main():
     torch.set_num_threads(1)
     on_gpu = options.device != "cpu"
     clock = time.perf_counter if on_gpu else time.process_time
-    problem, theta = surface(options.samples, options.device)
-    print(f"{'method':24} {'serial':>9} {'batched':>9} {'ratio':>6}")
-    for name in METHODS:
+    print(f"{'method':26} {'serial':>9} {'batched':>9} {'ratio':>6}")
+    for name, (_, _, times) in METHODS.items():
+        problem, theta = surface(times * options.samples, options.device)
         kinds = {"serial": Serial(), "batched": Batched()}
         steps = {
             kind: method(name, options.subdomains, executor, problem, theta)
@@ -91,7 +90,7 @@ def main():
                     torch.cuda.synchronize()
                 rows[kind].append(1e3 * (clock() - begin))
         one, all_of_them = (statistics.median(rows[kind][1:]) for kind in kinds)
-        print(f"{name:24} {one:9.1f} {all_of_them:9.1f} {one / all_of_them:6.2f}")
+        print(f"{name:26} {one:9.1f} {all_of_them:9.1f} {one / all_of_them:6.2f}")
 
 
 if __name__ == "__main__":

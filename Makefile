@@ -1,6 +1,8 @@
 # Two commands: `make demo` solves a PDE, `make test` checks everything. Both set up .venv first, with
 # the versions in .ci/constraints.txt. `make test-newest` and `make test-oldest` check everything with
 # the newest and the oldest versions that pyproject.toml allows; `make lock` writes .ci/constraints.txt.
+# `make docs` builds the documentation.
+# `make faults` kills, corrupts and starves runs for a few minutes, `make faults FAULTS=full` longer.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,14 +10,19 @@ BIN := $(VENV)/bin
 NEWEST := .venv-newest
 OLDEST := .venv-oldest
 KNOWN := .ci/constraints.txt
+FAULTS ?= quick
+SEED ?= 0
 
-.PHONY: demo test test-newest test-oldest lock lint clean
+.PHONY: demo test faults test-newest test-oldest lock lint docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/ddopt run examples/poisson2d.toml
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/installed
+	$(BIN)/python -m tests.faults --budget $(FAULTS) --seed $(SEED)
 
 test-newest: $(NEWEST)/bin/python
 	$(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
@@ -38,6 +45,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation, in build/site; `python -m http.server -d build/site` shows it with its search. A
+# link that leads nowhere, or any other warning, is an error.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 $(VENV)/installed: pyproject.toml $(KNOWN) | $(BIN)/python
 	@$(BIN)/pip install --quiet --editable '.[dev]' --constraint $(KNOWN) || { \

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ddopt.method.strategy import Strategy as Strategy
     from ddopt.numerics.space import Layout as Layout
     from ddopt.optim import SAPTS as SAPTS
+    from ddopt.optim import LeastSquares as LeastSquares
     from ddopt.optim import LevenbergMarquardt as LevenbergMarquardt
     from ddopt.optim import TrustRegion as TrustRegion
     from ddopt.radius import RadiusRule as RadiusRule
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     from ddopt.recombination import Corrections as Corrections
     from ddopt.recombination import Recombination as Recombination
     from ddopt.recombination import Recombined as Recombined
+    from ddopt.results import Comparison as Comparison
+    from ddopt.results import Result as Result
+    from ddopt.results import compare_methods as compare_methods
+    from ddopt.results import load as load
+    from ddopt.results import train as train
     from ddopt.setup.component import Chosen as Chosen
     from ddopt.setup.component import Component as Component
     from ddopt.setup.component import Registry as Registry
@@ -58,11 +64,12 @@ _HOMES = {
     "executor": ("Executor",),
     "hessian": ("Hessian", "Model"),
     "setup.hookspecs": ("hookimpl",),
-    "optim": ("SAPTS", "LevenbergMarquardt", "TrustRegion"),
+    "optim": ("SAPTS", "LeastSquares", "LevenbergMarquardt", "TrustRegion"),
     "method.parts": ("GlobalPass", "Parts", "Preconditioner", "StepReport"),
     "evaluation.problem": ("Point", "Problem", "Samples"),
     "radius": ("RadiusRule", "Trial"),
     "recombination": ("Corrections", "Recombination", "Recombined"),
+    "results": ("Comparison", "Result", "compare_methods", "load", "train"),
     "solver": ("Answer", "Solver"),
     "numerics.space": ("Layout",),
     "method.strategy": ("Strategy",),

@@ -20,6 +20,7 @@ COMPONENTS = {
         "trust_region_adam": "ddopt.solver.trust_region_adam:TrustRegionAdam",
         "lssr1": "ddopt.solver.lssr1:LSSR1",
         "levenberg_marquardt": "ddopt.solver.levenberg_marquardt:LevenbergMarquardt",
+        "least_squares": "ddopt.solver.least_squares:LeastSquares",
         "adam": "ddopt.solver.adam:Adam",
         "sgd": "ddopt.solver.sgd:SGD",
         "muon": "ddopt.solver.muon:Muon",

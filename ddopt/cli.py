@@ -13,12 +13,16 @@ from ddopt.commands.errors import INTERRUPTED
 from ddopt.setup.limits import brief
 
 COMMANDS = {
+    "init": "Write a run file to begin with.",
     "run": "Train what a run file describes.",
     "resume": "Continue a run from its last checkpoint.",
     "compare": "Compare strategies with other optimizers at an equal budget.",
+    "plot": "Draw the figures of runs and comparisons again.",
     "show-config": "Print a run file with everything that it leaves to defaults.",
     "plugins": "List plugins, and the names that they register.",
     "problems": "List the problems that can be trained.",
+    "options": "Print every option, with its default and its meaning.",
+    "schema": "Print the JSON schema of run files, for editors.",
     "doctor": "Show versions, devices, and what is missing.",
 }
 
@@ -65,7 +69,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            click.echo("interrupted; ddopt resume RUN goes on from the last checkpoint", err=True)
             ctx.exit(INTERRUPTED)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
@@ -90,7 +94,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; a warning is one line."""
+    """Run the command line; a warning is one line, and torch's are for who calls torch."""
+    warnings.filterwarnings("ignore", module=r"torch(\.|$)")
     warnings.showwarning = _show_warning
     cli(prog_name="ddopt")
 

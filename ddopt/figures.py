@@ -1,23 +1,27 @@
-"""The look of the figures: one palette, thin axes, and the course of a run. Needs matplotlib."""
+"""The look of the figures: thin axes, titles, the course of a run, formats. Needs matplotlib."""
 
 from __future__ import annotations
 
+import json
 import math
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ddopt.palette import BLUE, FAINT, INK, MUTED
+from ddopt.setup.extras import installing
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK = "#22303c"
-MUTED = "#8a97a3"
-FAINT = "#e3e8ec"
-BLUE = "#2a6f97"
-ORANGE = "#d1603d"
-SEQUENTIAL = ["#ffffff", "#d7e6ef", "#9cc3d9", "#5594b8", "#2a6f97", "#173f5a"]
+FORMATS = ("png", "pdf", "svg")
+SEQUENTIAL = ["#ffffff", "#dbe3f5", "#a9bce8", "#6c8cd6", "#2e59be", "#182f66"]
+_format: ContextVar[str] = ContextVar("format", default="png")
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,41 @@ def figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"figures need matplotlib, but there is no {error.name!r}: pip install 'ddopt[plot]'"
+            f"figures need matplotlib, but there is no {error.name!r}: {installing('plot')}"
         ) from error
     made = Figure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(made)
     return made
 
 
-def save(made: Figure, path: Path) -> Path:
-    """Write a figure as PNG."""
+@contextmanager
+def written_as(format: str) -> Iterator[None]:
+    """Inside, ``save`` writes this format: png, pdf or svg. Raises ``ValueError`` for another."""
+    if format not in FORMATS:
+        raise ValueError(f"figures are written as {', '.join(FORMATS)}, not as {format!r}")
+    token = _format.set(format)
+    try:
+        yield
+    finally:
+        _format.reset(token)
+
+
+def save(made: Figure, path: Path, dots: int = 160) -> Path:
+    """Write a figure as a PNG, or in the format of ``written_as``; returns the file's path."""
+    path = path.with_suffix(f".{_format.get()}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    made.savefig(path, dpi=160)
+    made.savefig(path, dpi=dots)
     return path
+
+
+def ran(folder: Path) -> str:
+    """What was run, for a title: the method, N and the seed; empty where no run lies there."""
+    path = folder / "summary.json"
+    if not path.exists():
+        return ""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    words = [told["strategy"], f"N = {told['subdomains']}" if told["subdomains"] > 1 else ""]
+    return ", ".join([*filter(None, words), f"seed {told['seed']}"])
 
 
 def heading(made: Figure, title: str, detail: str = "") -> None:
@@ -91,8 +118,8 @@ def course(metrics: list[dict[str, Any]], panels: list[Panel], title: str, detai
         axes = made.add_subplot(1, len(there), i + 1)
         plain(axes)
         axes.set_title(panel.title, loc="left", fontsize=10.5, color=INK)
-        axes.set_xlabel("full-gradient evaluations, longest path", fontsize=9.5, color=MUTED)
-        axes.margins(x=0.02, y=0.15)
+        axes.set_xlabel("evaluations per process", fontsize=9.5, color=MUTED)
+        axes.margins(x=0.0, y=0.15)  # the axis begins where the first number is
         drawn = [(curve, _points(metrics, curve.key)) for curve in panel.curves]
         for curve, points in drawn:
             if points:
@@ -119,9 +146,7 @@ def _draw(axes: Axes, curve: Curve, points: list[tuple[float, float]], percent: 
     axes.plot(*chosen, "o", color=curve.color, markersize=6, zorder=5)
     value = f"{chosen[1]:.2%}" if percent else f"{chosen[1]:.3g}"
     # Above the panel, where no curve can run through it.
-    axes.set_title(
-        f"{curve.best} {value}", loc="right", fontsize=9.5, fontweight="bold", color=curve.color
-    )
+    axes.set_title(f"{curve.best} {value}", loc="right", fontsize=9.5, fontweight="bold", color=INK)
 
 
 def _scale(axes: Axes, panel: Panel, values: list[float]) -> None:

@@ -6,6 +6,7 @@ parameters, and the figures of merit and pictures that people look at.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ddopt.evaluation.problem import Problem
@@ -88,6 +90,13 @@ class Task(Component):
         """Figures of merit at ``theta``: ``error`` (relative L2), ``accuracy``, ..."""
         return {}
 
+    def module(self, theta: torch.Tensor) -> torch.nn.Module | None:
+        """A copy of the network with these parameters; None where there is no network.
+
+        It is what ``ddopt.train(...).model`` gives; ``filled`` makes the copy.
+        """
+        return None
+
     def draw(self, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
         """Draw the figures of a finished run into ``folder``; returns the files.
 
@@ -98,6 +107,14 @@ class Task(Component):
     def animate(self, theta: torch.Tensor, frames: int, folder: Path) -> list[Path]:
         """Draw a solution that moves, in so many frames, into ``folder``; returns the files."""
         return []
+
+
+def filled(network: torch.nn.Module, named: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+    """A copy of a network whose parameters and buffers of these names have these values."""
+    made = copy.deepcopy(network)
+    own = made.state_dict()
+    made.load_state_dict({**own, **{key: value for key, value in named.items() if key in own}})
+    return made
 
 
 def prepare(task: Task, setting: Setting) -> None:

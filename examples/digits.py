@@ -7,6 +7,7 @@ import ddopt
 
 images, labels = load_digits(return_X_y=True)
 x, y = torch.tensor(images / 16).float(), torch.tensor(labels)
+torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.Tanh(), torch.nn.Linear(32, 10))
 optimizer = ddopt.SAPTS(model.parameters(), variant="D", subdomains=4)
 

@@ -55,7 +55,13 @@ def ddopt_register(register):
 
 @ddopt.hookimpl
 def ddopt_after_step(run):
-    """Raise a signal in an iteration that the environment names: BOWL_SIGKILL=9."""
-    for kind in ("SIGKILL", "SIGINT"):
+    """Raise a signal in an iteration that the environment names: BOWL_SIGKILL=9.
+
+    Only once, where a launcher starts the processes again, and on BOWL_RANK alone if that is given.
+    """
+    again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    if again or os.environ.get("BOWL_RANK", "") not in ("", str(run.executor.rank)):
+        return
+    for kind in ("SIGKILL", "SIGINT", "SIGTERM", "SIGHUP"):
         if os.environ.get(f"BOWL_{kind}") == str(run.tally.iterations):
             os.kill(os.getpid(), getattr(signal, kind))

@@ -38,10 +38,22 @@ def write_run_file(folder: Path, text: str = RUN_FILE) -> Path:
 
 def ddopt(*arguments: object, cwd: Path | None = None, **environment: str):
     """``python -m ddopt`` in a process of its own."""
+    return python("-m", "ddopt", *arguments, cwd=cwd, **environment)
+
+
+def torchrun(*arguments: object, processes: int, cwd: Path | None = None, **environment: str):
+    """``torchrun ... -m ddopt`` with two restarts, on this machine."""
+    options = ["--standalone", "--nproc-per-node", processes, "--max-restarts", 2]
+    launcher = ["-m", "torch.distributed.run", *options, "-m", "ddopt"]
+    return python(*launcher, *arguments, cwd=cwd, **environment)
+
+
+def python(*arguments: object, cwd: Path | None = None, **environment: str):
+    """This Python, where the project is found."""
     paths = [str(ROOT), str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")]
     settings = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment}
     return subprocess.run(
-        [sys.executable, "-m", "ddopt", *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         cwd=cwd,
         env=settings,
         capture_output=True,

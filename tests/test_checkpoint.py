@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ddopt.executor import Serial
-from ddopt.run import chance, checkpoint, execution, files, record, running, shards
+from ddopt.run import bundle, chance, checkpoint, execution, files, record, running, shards
 from ddopt.run.folder import Folder
 from ddopt.run.running import Run
 from ddopt.run.tally import Tally
@@ -48,7 +48,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, damage):
         newest.write_bytes(content[:100])
     else:
         newest.with_name(newest.name + ".sha256").unlink()
-    with pytest.warns(UserWarning, match=r"00000020.pt is damaged \(its checksum"):
+    with pytest.warns(UserWarning, match=r"00000020.pt cannot be used \(its checksum"):
         assert checkpoint.load(tmp_path)["number"] == 10
 
 
@@ -88,8 +88,8 @@ def test_no_checkpoint_is_none_and_only_damaged_ones_are_an_error(tmp_path):
     assert checkpoint.load(tmp_path) is None
     checkpoint.save(tmp_path, 10, state(10)).write_bytes(b"")
     with (
-        pytest.warns(UserWarning, match="damaged"),
-        pytest.raises(ValueError, match=r"all checkpoints .* are damaged"),
+        pytest.warns(UserWarning, match="cannot be used"),
+        pytest.raises(ValueError, match=r"no checkpoint in .* can be used"),
     ):
         checkpoint.load(tmp_path)
 
@@ -184,7 +184,7 @@ def test_pieces_are_saved_by_all_and_resumed_on_any_number_of_processes(strategy
         config = load(file, (*changes, f"stop.iterations={iterations}"))
         folder = Folder(place)
         run = Run(config, executor, folder if executor.rank == 0 else None)
-        state = execution._saved(folder, run) if resume else None
+        state = bundle.load(folder.path, run) if resume else None
         if executor.rank == 0:
             folder.open(config, state["tally"]["iterations"] if state else -1)
         execution.finish(run, run.train(state))

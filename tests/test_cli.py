@@ -106,7 +106,9 @@ def test_a_dry_run_writes_nothing(run_file, tmp_path, monkeypatch):
 def test_an_interrupted_run_is_resumed_from_the_command_line(run_file, tmp_path, monkeypatch):
     place = tmp_path / "out"
     monkeypatch.setenv("BOWL_SIGINT", "3")
-    assert invoke("run", run_file, "--out", place).exit_code == 130
+    done = invoke("run", run_file, "--out", place)
+    assert done.exit_code == 130
+    assert f"to go on: ddopt resume {place}" in done.output
     monkeypatch.delenv("BOWL_SIGINT")
     done = invoke("run", run_file, "--resume", place)
     assert done.exit_code == 0, done.output

@@ -8,6 +8,7 @@ import torch
 from ddopt.compare.descent import SGD
 from ddopt.compare.lbfgs import LBFGS
 from ddopt.compare.objective import Objective, Spent
+from ddopt.run.lock import Lock
 from ddopt.setup.config import Stop
 from ddopt.task import Setting
 from tests.bowl_plugin import Bowl
@@ -75,6 +76,30 @@ def test_mistakes_are_one_message(tmp_path, more, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff", b"{}"])
+@pytest.mark.parametrize("name", ["summary.json", "metrics.jsonl"])
+def test_a_run_of_a_comparison_that_was_damaged_is_run_again(tmp_path, content, name):
+    assert compare(tmp_path, "--against", "lbfgs").exit_code == 0
+    before = table(tmp_path / "out")["rows"]
+    damaged = tmp_path / "out" / "lbfgs" / "seed-1" / name
+    more = b"\n{}\n" if content and name == "metrics.jsonl" else b""
+    damaged.write_bytes(content + more)
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert compare(tmp_path, "--against", "lbfgs").exit_code == 0
+    after = table(tmp_path / "out")["rows"]
+    assert [row["seeds"]["loss"] for row in after] == [row["seeds"]["loss"] for row in before]
+
+
+def test_a_comparison_has_its_folder_for_itself(tmp_path):
+    assert compare(tmp_path, "--against", "lbfgs").exit_code == 0
+    assert not list((tmp_path / "out").rglob(".lock"))
+    lock = Lock(tmp_path / "out")
+    done = compare(tmp_path, "--against", "lbfgs")
+    lock.release()
+    assert done.exit_code == 2
+    assert "one folder holds one run" in done.output
+
+
 def test_another_problem_does_not_mix_with_a_comparison(tmp_path):
     assert compare(tmp_path, "--against", "lbfgs").exit_code == 0
     done = compare(tmp_path, "problem.size=5", "--against", "lbfgs")
@@ -84,7 +109,7 @@ def test_another_problem_does_not_mix_with_a_comparison(tmp_path):
 
 def test_a_baseline_that_ends_by_itself_says_why(tmp_path):
     done = compare(tmp_path, "--against", "lbfgs", "--evaluations", 400)
-    lines = [line for line in done.output.splitlines() if line.startswith("lbfgs, seed ")]
+    lines = [line for line in done.output.splitlines() if "] lbfgs, seed " in line]
     assert [line.rpartition(", ")[2] for line in lines] == ["stop reason line_search"] * 2
 
 

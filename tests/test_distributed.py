@@ -19,6 +19,7 @@ from ddopt.decomposition.layers import Layers
 from ddopt.evaluation.autograd import AutogradProblem
 from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial, Split, distributed, pulse
+from ddopt.executor.launch import connect
 from ddopt.hessian.none import NoCurvature
 from ddopt.method.engine import Engine
 from ddopt.method.parts import GlobalPass, Parts, Preconditioner
@@ -31,6 +32,7 @@ from ddopt.recombination.sum import Sum
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.subproblem.cauchy import Cauchy
 from ddopt.testing.ranks import RankFailedError, gather_ranks, run_ranks
+from tests.faults.processes import Victim, free_port
 
 pytestmark = pytest.mark.ranks
 MOST = 9
@@ -410,3 +412,29 @@ def test_a_rank_that_stays_silent_is_named(monkeypatch):
     outcomes = gather_ranks(relayed, 3, lambda: os.kill(os.getpid(), signal.SIGSTOP), timeout=14.0)
     for rank in (0, 2):
         assert "rank 1 gave no sign of life for 4 s" in str(outcomes[rank])
+
+
+def keeping(executor):
+    """Rank 0, which keeps the store, is stopped once all have met; the others wait for it."""
+    executor.numbers({executor.rank: [1.0]}, executor.size)
+    if executor.rank == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    executor.numbers({executor.rank: [1.0]}, executor.size)
+
+
+def test_a_keeper_of_the_store_that_stays_silent_is_named(tmp_path):
+    port = free_port()
+
+    def come(rank):
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        os.environ |= {"LOCAL_WORLD_SIZE": "2", "MASTER_PORT": str(port)}
+        distributed.STUCK = 4.0
+        with connect() as executor:
+            keeping(executor)
+
+    victims = [Victim(lambda rank=rank: come(rank), tmp_path / f"{rank}") for rank in range(2)]
+    try:
+        assert victims[1].wait() == 1
+        assert "which keeps the store, gave no sign of life for 4 s" in victims[1].said()
+    finally:
+        victims[0].kill()

@@ -21,7 +21,13 @@ OPTIMIZERS = (ROOT / "docs" / "optimizers.md").read_text("utf-8")
 RUNNING = (ROOT / "docs" / "running.md").read_text()
 
 
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+
+
+WRITTEN = ("changelog.md", "contributing.md")
 
 
 def blocks(text, language):
@@ -109,8 +115,10 @@ def test_the_readme_shows_the_example_that_is_run():
 
 def test_the_example_of_the_readme_trains_a_classifier(capsys):
     runpy.run_path(str(ROOT / "examples" / "digits.py"))
-    accuracy = float(re.search(r"accuracy ([\d.]+)%", capsys.readouterr().out).group(1))
-    assert accuracy > 85.0
+    printed = capsys.readouterr().out.strip()
+    assert float(re.search(r"accuracy ([\d.]+)%", printed).group(1)) > 85.0
+    said = re.search(r"It prints `loss ([\de.-]+), test", (ROOT / "README.md").read_text("utf-8"))
+    assert float(said.group(1)) == pytest.approx(float(printed.split()[1].rstrip(",")), rel=0.5)
 
 
 def test_the_loops_of_the_optimizers_page_train(tmp_path, monkeypatch):
@@ -149,6 +157,8 @@ def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)\s]*[./#][^)\s]*)\)", page.read_text("utf-8")):
         name, _, anchor = target.partition("#")
         file = (page.parent / name) if name else page
+        if (ROOT / "docs" / "reference") in file.parents or file.name in WRITTEN:
+            continue  # by docs/pages.py; a build of the site looks at these
         assert file.exists(), target
         if anchor:
             heads = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)

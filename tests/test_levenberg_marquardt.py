@@ -1,11 +1,13 @@
 """Levenberg-Marquardt: minima, balls, tilts, precision, numbers that are not finite, resuming."""
 
+import copy
 import math
 
 import pytest
 import torch
 
 from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Point, Problem
 from ddopt.numerics.space import Layout
 from ddopt.solver.damping import FLOOR_SINGLE, Nielsen
@@ -223,3 +225,20 @@ def test_resuming_gives_the_same_bits():
             here = second.solve(problem, here, math.inf, 1).end
         assert torch.equal(here.theta, point.theta)
         assert second.state_dict() == whole.state_dict()
+
+
+def test_a_resumed_solver_is_charged_as_one_that_was_not_interrupted():
+    """The Jacobian at the point of a checkpoint is made again, and was charged before."""
+    problem, theta = regression_with_residuals()
+    whole, point, kept = LevenbergMarquardt(), problem.at(theta), []
+    for _ in range(12):
+        meter = Meter()
+        point = whole.solve(Metered(problem, meter), point, math.inf, 1).end
+        kept.append((meter.total, copy.deepcopy(whole.state_dict()), point))
+    for cut in range(11):
+        solver, here, meter = LevenbergMarquardt(), kept[cut][2], Meter()
+        solver.load_state_dict(kept[cut][1])
+        assert solver.state_dict() == kept[cut][1]  # also of one that is saved at once
+        here = Point(here.theta.clone(), here.value, here.gradient)
+        solver.solve(Metered(problem, meter), here, math.inf, 1)
+        assert meter.total == kept[cut + 1][0]

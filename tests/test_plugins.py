@@ -8,6 +8,7 @@ import pytest
 from ddopt.run.execution import execute
 from ddopt.setup import plugins
 from ddopt.setup.config import load as config_of
+from ddopt.setup.extras import installing
 from ddopt.setup.plugins import PluginManager, PluginWarning
 from tests.runs import ddopt, write_run_file
 
@@ -101,6 +102,10 @@ def test_a_missing_extra_is_told_with_its_command(install, monkeypatch):
     manager = load(monkeypatch, "needy")
     with pytest.raises(ValueError, match=r"Install it with: pip install 'needy\[space\]'"):
         manager.find("acceptance", "needy")
+    for editable, option in ((True, "--editable "), (False, "")):  # where no registry has it
+        origin = {"url": "file:///somewhere/a%20b", "dir_info": {"editable": editable}}
+        (place / "needy-1.2.dist-info" / "direct_url.json").write_text(json.dumps(origin))
+        assert installing("space", "needy") == f"pip install {option}'/somewhere/a b[space]'"
 
 
 @pytest.mark.parametrize("where", ["math:pi", "ddopt.acceptance.window:Window"])

@@ -10,7 +10,7 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
-from ddopt.optim import SAPTS, TrustRegion
+from ddopt.optim import SAPTS, LeastSquares, TrustRegion
 from ddopt.testing.problems import classification
 from ddopt.testing.ranks import RankFailedError, run_ranks
 
@@ -232,3 +232,30 @@ def test_one_process_registers_nothing():
         return loss
 
     optimizer.step(closure)
+
+
+def residuals_in_replicas(executor):
+    net, x, _ = classification()
+    model = DistributedDataParallel(net)
+    optimizer = LeastSquares(model.parameters())
+    optimizer.step(lambda: model(x[executor.rank :: 2]).tanh())
+
+
+def test_residuals_of_replicas_are_refused():
+    with pytest.raises(RankFailedError, match="returns residuals, and its model is in Distributed"):
+        run_ranks(residuals_in_replicas, 2)
+    run_ranks(residuals_of_one_model_each, 2)
+
+
+def residuals_of_one_model_each(executor):
+    """Processes that have nothing to do with each other are left alone."""
+    net, x, _ = classification()
+
+    def loss():
+        with torch.no_grad():
+            return float(net(x).tanh().square().mean())
+
+    before, optimizer = loss(), LeastSquares(net.parameters())
+    for _ in range(3):
+        optimizer.step(lambda: net(x).tanh())
+    assert loss() < before

@@ -9,6 +9,7 @@ from ddopt.evaluation.problem import Point, Problem, Samples
 from ddopt.executor import Serial, Split
 from ddopt.hessian.linear_residuals import LinearResiduals
 from ddopt.numerics.space import Layout
+from ddopt.solver.least_squares import LeastSquares
 from ddopt.solver.levenberg_marquardt import LevenbergMarquardt
 from ddopt.testing.ranks import run_ranks
 
@@ -68,18 +69,20 @@ def test_shares_have_the_residuals_and_the_jacobian_of_the_whole(shape):
     torch.testing.assert_close(model.at(1e-3).step, reference.at(1e-3).step, rtol=1e-7, atol=1e-9)
 
 
-def trained(executor, shape, shares=5):
+def trained(executor, shape, solver, iterations, shares=5):
     problem = Split(Fit.random(*shape), shares, executor)
     point = problem.at(torch.zeros(shape[1], dtype=torch.float64))
-    answer = LevenbergMarquardt().solve(problem, point, math.inf, 12)
+    answer = solver().solve(problem, point, math.inf, iterations)
     return answer.end.theta, answer.end.value
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("world_size", [2, 3])
-def test_any_number_of_processes_gives_the_same_bits(shape, world_size):
-    theta, value = trained(Serial(), shape)
-    for other, number in run_ranks(lambda executor: trained(executor, shape), world_size):
+@pytest.mark.parametrize(("solver", "iterations"), [(LevenbergMarquardt, 12), (LeastSquares, 50)])
+def test_any_number_of_processes_gives_the_same_bits(shape, world_size, solver, iterations):
+    case = (shape, solver, iterations)
+    theta, value = trained(Serial(), *case)
+    for other, number in run_ranks(lambda executor: trained(executor, *case), world_size):
         assert torch.equal(other, theta)
         assert number == value
 

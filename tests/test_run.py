@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ddopt.cli import cli
 from ddopt.method.parts import StepReport
-from ddopt.run import record
+from ddopt.run import columns, record
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder, load_again, new_path
 from ddopt.run.progress import Progress
@@ -336,3 +336,11 @@ def unsent(place):
     """The lines without what depends on the number of processes."""
     apart = ("bytes_sent", "collectives")
     return [{k: v for k, v in line.items() if k not in apart} for line in timeless(place)]
+
+
+def test_every_column_of_the_record_and_every_key_of_the_summary_is_explained(tmp_path):
+    execute(load(write_run_file(tmp_path), ["stop.iterations=2"]), Folder(tmp_path / "out"))
+    assert set(columns.METRICS) == record.KEYS
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert set(columns.SUMMARY) - set(summary) == set()
+    assert set(summary) - set(columns.SUMMARY) <= {*columns.MERITS, "distance"}

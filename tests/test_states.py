@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ddopt.executor import Executor, Serial
-from ddopt.run import checkpoint
+from ddopt.run import bundle, checkpoint
 from ddopt.run.execution import execute
 from ddopt.run.folder import Folder
 from ddopt.run.running import Run
@@ -124,7 +124,7 @@ def test_every_component_of_a_run_is_asked_for_its_state(variant, tmp_path, monk
         said = part.state_dict
         spy = lambda part=part, said=said: asked.add(id(part)) or said()  # noqa: E731
         monkeypatch.setattr(part, "state_dict", spy)
-    running._save(None)
+    bundle.save(running, None)
     running.folder.close()
     assert [part for part in held if id(part) not in asked] == []
     assert checkpoint.load(tmp_path / "out") is not None

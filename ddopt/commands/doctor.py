@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from ddopt.commands import options
+from ddopt.commands import arguments
 from ddopt.commands.errors import courteous
 
 Finding = tuple[str, str]
@@ -88,5 +88,5 @@ def extras() -> Iterator[Finding]:
 
 def plugins() -> Iterator[Finding]:
     """The plugins that work, and those that do not."""
-    for plugin in options.listed().plugins:
+    for plugin in arguments.listed().plugins:
         yield f"plugin {plugin.name}", f"{plugin.status} {plugin.reason}".strip()

@@ -1,59 +1,60 @@
-"""Options that several commands share."""
+"""``ddopt options``: every option with its default, what it takes, and what it means."""
 
 from __future__ import annotations
 
-import math
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from ddopt.commands import arguments
+from ddopt.commands.errors import courteous
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from ddopt.setup.plugins import PluginManager
+    from ddopt.setup.reference import Entry, Option
 
 
-class Amount(click.FloatRange):
-    """A number above zero that an end can be compared with: not nan, and not without end."""
+@click.command("options")
+@click.argument("which", required=False, default="", metavar="[SEAM|NAME]")
+@arguments.plugin_files
+def command(which: str, plugin_files: tuple[Path, ...]) -> None:
+    """Print the options of a component, or of all components of a seam.
 
-    def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
+    SEAM is a kind of component, like solver or problem; NAME is one of them, like lsr1 or
+    poisson2d. With neither, the keys of a run file are printed, and the names of each seam.
+    """
+    with courteous():
+        from ddopt.setup.config import RunConfig
+        from ddopt.setup.reference import entries, options_of
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number; nan passes every comparison of click's."""
-        number = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"a finite number is expected, not {value}.", param, ctx)
-        return number
-
-
-plugin_files = click.option(
-    "--plugin",
-    "plugin_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Load a file as a plugin; it is run as Python code.",
-)
-processes = click.option(
-    "--processes",
-    type=click.IntRange(min=1, max=1024),
-    default=1,
-    metavar="W",
-    help="Processes that share the subdomains.",
-)
-changes = click.argument("changes", nargs=-1, metavar="[KEY=VALUE]...")
+        arguments.listed(plugin_files)
+        if which:
+            for one in entries(which):
+                click.echo(described(one))
+            return
+        click.echo(f"run file\n{lines(options_of(RunConfig))}\n")
+        by_seam: dict[str, list[str]] = {}
+        for seam, name, _ in arguments.listed().registry:
+            by_seam.setdefault(seam, []).append(name)
+        for seam, names in by_seam.items():
+            click.echo(click.wrap_text(f"{seam}: {', '.join(names)}", 78, "", "    "))
+        click.echo("\nddopt options NAME prints the options of one, ddopt options SEAM of all.")
 
 
-def listed(files: Iterable[Path] = ()) -> PluginManager:
-    """All plugins and those files, for a command that itself says which are broken."""
-    from ddopt.setup.plugins import PluginWarning, manager
+def described(entry: Entry) -> str:
+    """A component and its options."""
+    head = f"{entry.seam} {entry.name}  (from {entry.provider.partition(' ')[0]})"
+    if entry.trouble:
+        return f"{head}\n    cannot be used: {entry.trouble}\n"
+    body = lines(entry.options) or "    no options"
+    return f"{head}\n{click.wrap_text(entry.sentence, 78, '    ', '    ')}\n\n{body}\n"
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PluginWarning)
-        loaded = manager()
-        for path in files:
-            loaded.load_file(path)
-    return loaded
+
+def lines(options: list[Option]) -> str:
+    """The options, each with its default on one line and its meaning beneath."""
+    found = []
+    for option in options:
+        default = "must be given" if option.required else option.default or "not set"
+        found.append(f"    {option.key} = {default}    [{option.allowed}]")
+        found.append(click.wrap_text(option.meaning, 78, " " * 8, " " * 8))
+    return "\n".join(found)

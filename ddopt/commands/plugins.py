@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ddopt.commands import options
+from ddopt.commands import arguments
 from ddopt.commands.errors import courteous
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @click.command("plugins")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@options.plugin_files
+@arguments.plugin_files
 def command(as_json: bool, plugin_files: tuple[Path, ...]) -> None:
     """List plugins, with their version, their hooks and the names that they register."""
     with courteous():
-        rows = describe(options.listed(plugin_files))
+        rows = describe(arguments.listed(plugin_files))
         click.echo(json.dumps(rows, indent=2)) if as_json else show(rows)
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from ddopt.commands import options
+from ddopt.commands import arguments
 from ddopt.commands.errors import courteous
 
 
 @click.command("problems")
-@options.plugin_files
+@arguments.plugin_files
 def command(plugin_files: tuple[Path, ...]) -> None:
     """List the problems that a run file can name."""
     with courteous():

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from ddopt.commands import options
+from ddopt.commands import arguments
 from ddopt.commands.errors import courteous
 from ddopt.commands.run import carry_out, launch
 
 
 @click.command("resume")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="RUN")
-@options.changes
-@options.processes
-@options.plugin_files
+@arguments.changes
+@arguments.processes
+@arguments.plugin_files
 def command(
     folder: Path, changes: tuple[str, ...], processes: int, plugin_files: tuple[Path, ...]
 ) -> None:
@@ -24,10 +24,11 @@ def command(
     Only stop.* and output.* can be changed, for example stop.iterations=500.
     """
     with courteous():
-        from ddopt.run.folder import load_again
+        from ddopt.run.folder import load_again, refuse_taken
 
         settings = load_again(folder, changes, plugin_files)
         if processes > 1:
+            refuse_taken(folder)  # told once, and not by every process
             launch(processes)
             return
         carry_out(settings, folder, resume=True)

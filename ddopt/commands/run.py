@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ddopt.commands import options
+from ddopt.commands import arguments
 from ddopt.commands.errors import INTERRUPTED, NOT_FINITE, UserError, courteous
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("config", type=click.Path(path_type=Path), metavar="CONFIG")
-@options.changes
+@arguments.changes
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder.")
-@options.processes
-@options.plugin_files
+@arguments.processes
+@arguments.plugin_files
 @click.option("--dry-run", is_flag=True, help="Set everything up, take one step, write nothing.")
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Continue the run in DIR."
@@ -41,7 +41,7 @@ def command(
     results go to runs/<config name>-<time>; the last line that is printed is that folder.
     """
     with courteous():
-        from ddopt.run.folder import load_again, new_path, refuse_changes
+        from ddopt.run.folder import begun, load_again, new_path, refuse_changes, refuse_taken
         from ddopt.setup.config import load
 
         if out is not None and resume is not None:
@@ -49,15 +49,21 @@ def command(
         settings = load(config, changes, plugin_files)
         if resume is not None:
             refuse_changes(resume, load_again(resume), settings)
+        elif restarted() and not dry_run:
+            resume = begun(config, out, settings)
         if processes > 1:
-            if resume is None:
-                new_path(config, out)  # told once, and not by every process
+            refuse_taken(resume or new_path(config, out))  # told once, and not by every process
             launch(processes)
             return
         if dry_run:
             rehearse(settings)
             return
         carry_out(settings, resume or new_path(config, out), resume=resume is not None)
+
+
+def restarted() -> bool:
+    """Whether a launcher has started this process anew, as torchrun --max-restarts does."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
@@ -68,16 +74,19 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
 
     folder = Folder(path)
     reason = execute(settings, folder, resume=resume)
-    if int(os.environ.get("RANK", "0")) == 0:
+    first = int(os.environ.get("RANK", "0")) == 0
+    if first:
         from ddopt.run.report import closing
 
         if folder.complete:
             click.echo("\nNothing was left to do: the run had ended before, as it says below.")
         click.echo(closing(path))
+        if reason is StopReason.INTERRUPTED:
+            click.echo(f"to go on: ddopt resume {path}")
         click.echo(path)
     if reason is StopReason.INTERRUPTED:
         sys.exit(INTERRUPTED)
-    if reason.failed and int(os.environ.get("RANK", "0")) == 0:  # torch would stop the others
+    if reason.failed and first:  # torch would stop the others
         sys.exit(NOT_FINITE)
 
 
@@ -104,7 +113,7 @@ def launch(processes: int) -> None:
             continue
         arguments.append(argument)
     try:
-        start(arguments, processes, told=(UserError.exit_code, NOT_FINITE))
+        start(arguments, processes, told=(UserError.exit_code, NOT_FINITE, INTERRUPTED))
     except SignalException:
         sys.exit(INTERRUPTED)  # the processes have had the signal, and have written their state
     except RuntimeError as error:

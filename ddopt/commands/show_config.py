@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from ddopt.commands import options
+from ddopt.commands import arguments
 from ddopt.commands.errors import courteous
 
 
 @click.command("show-config")
 @click.argument("config", type=click.Path(path_type=Path), metavar="CONFIG")
-@options.changes
-@options.plugin_files
+@arguments.changes
+@arguments.plugin_files
 def command(config: Path, changes: tuple[str, ...], plugin_files: tuple[Path, ...]) -> None:
     """Print the run file CONFIG, with its changes and with all defaults, as TOML."""
     with courteous():

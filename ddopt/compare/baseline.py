@@ -16,6 +16,7 @@ class Baseline(Component):
 
     seam = "baseline"
 
+    look: ClassVar[int | None] = None  # its place in the palette of figures; by its name if None
     tuned: ClassVar[bool] = False  # it has an option ``rate``, and gets the best of several
     mini: ClassVar[bool] = False  # it sees the mini-batches of the run, otherwise all samples
 

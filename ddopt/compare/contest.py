@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import tomli_w
@@ -10,11 +12,14 @@ import tomli_w
 from ddopt.compare import carry_out
 from ddopt.compare.entry import Opponent, Strategy, slug
 from ddopt.compare.score import MERITS, Outcome, Row, read
+from ddopt.compare.ticker import Ticker
 from ddopt.run import files
+from ddopt.run.lock import Lock
+from ddopt.run.progress import duration
 from ddopt.setup.config import Output, RunConfig, Stop, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 COMMON = ("problem", "sampling", "dtype", "device", "threads", "reduction")
@@ -31,9 +36,15 @@ class Contest:
     rates: Sequence[float]
     every: float
     say: Callable[[str], None]
+    runs: int = 1  # how many there are in all
+    done: list[float] = field(default_factory=list)  # seconds of each that is over; 0: was kept
 
-    def claim(self, config: RunConfig) -> None:
-        """Make the folder this problem's; raises ``ValueError`` if it is another one's."""
+    @contextmanager
+    def claimed(self, config: RunConfig) -> Iterator[None]:
+        """The folder is this problem's, and meanwhile this process's.
+
+        Raises ``ValueError`` if it is another one's.
+        """
         settings = plain(config.model_dump(include=set(COMMON)))
         text, path = tomli_w.dumps(settings), self.folder / CLAIM
         if path.exists() and path.read_text(encoding="utf-8") != text:
@@ -42,7 +53,12 @@ class Contest:
                 "another folder with --out"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        files.write_text(path, text)
+        lock = Lock(self.folder)
+        try:
+            files.write_text(path, text)
+            yield
+        finally:
+            lock.release()
 
     def strategy(self, entry: Strategy) -> Row | None:
         """Run one of our own at every seed; None if it was interrupted."""
@@ -55,11 +71,13 @@ class Contest:
             one = replace(entry, config=entry.config.model_copy(update=changes))
             folder = self.folder / slug(entry.label) / f"seed-{seed}"
             kept = carry_out.done(folder, self.stop)
-            if not kept and not carry_out.own(one, folder):
+            began = perf_counter()
+            ticker = self._ticker(f"{entry.label}, seed {seed}")
+            if not kept and not carry_out.own(one, folder, ticker):
                 return None
             outcomes.append(read(folder, self.stop))
-            self._tell(entry.label, seed, outcomes[-1], kept)
-        return Row(entry.label, outcomes, entry.subdomains)
+            self._tell(f"{entry.label}, seed {seed}", outcomes[-1], began, kept)
+        return Row(entry.label, outcomes, entry.subdomains, look=entry.look)
 
     def opponent(self, entry: Opponent) -> Row:
         """Run a baseline at every seed, at the rate with the smallest last loss on the first."""
@@ -73,7 +91,7 @@ class Contest:
             entry, outcomes = entry.at(rate), [known[rate]]
         for seed in range(first + len(outcomes), first + self.seeds):
             outcomes.append(self._once(entry, seed))
-        return Row(entry.name, outcomes, rate=entry.rate, tried=tried)
+        return Row(entry.name, outcomes, rate=entry.rate, tried=tried, look=entry.look)
 
     def _once(self, entry: Opponent, seed: int) -> Outcome:
         config = entry.config.model_copy(update={"seed": seed, "stop": self.stop})
@@ -81,18 +99,32 @@ class Contest:
         if entry.rate is not None:
             folder, label = folder / f"rate-{entry.rate:.3e}", f"{label}, rate {entry.rate:.1e}"
         folder /= f"seed-{seed}"
-        kept = carry_out.done(folder, self.stop)
+        kept, began = carry_out.done(folder, self.stop), perf_counter()
         if not kept:
-            carry_out.other(replace(entry, config=config), folder, self.every)
+            ticker = self._ticker(f"{label}, seed {seed}")
+            carry_out.other(replace(entry, config=config), folder, self.every, ticker)
         outcome = read(folder, self.stop)
-        self._tell(label, seed, outcome, kept)
+        self._tell(f"{label}, seed {seed}", outcome, began, kept)
         return outcome
 
-    def _tell(self, label: str, seed: int, outcome: Outcome, kept: bool) -> None:
+    def _ticker(self, label: str) -> Ticker:
+        return Ticker(f"[{len(self.done) + 1} of {self.runs}] {label}", self.stop)
+
+    def _tell(self, label: str, outcome: Outcome, began: float, kept: bool) -> None:
+        self.done.append(0.0 if kept else perf_counter() - began)
         merit = next(merit for merit in MERITS if merit.key in outcome.lines[0])
         early = "" if outcome.reason in carry_out.LIMITS else f", stop reason {outcome.reason}"
         self.say(
-            f"{label}, seed {seed}: {merit.label} {merit.show(outcome.last(merit.key))}, loss "
+            f"[{len(self.done)} of {self.runs}{self._left()}] {label}: "
+            f"{merit.label} {merit.show(outcome.last(merit.key))}, loss "
             f"{outcome.last('loss'):.2e}, {outcome.last('evaluations'):.6g} evaluations, "
             f"{outcome.last('seconds'):.3g} s{early}{' (kept)' if kept else ''}"
         )
+
+    def _left(self) -> str:
+        """How long the rest will take, if it takes as long as what has been run."""
+        ran = [seconds for seconds in self.done if seconds]
+        rest = self.runs - len(self.done)
+        if not ran or not rest:
+            return ""
+        return f", about {duration(rest * sum(ran) / len(ran))} left"

@@ -43,6 +43,7 @@ class Adam(Descent):
     """torch.optim.Adam with its own momenta."""
 
     name = "adam"
+    look = 6
 
     def optimizer(self, theta: torch.nn.Parameter) -> Any:
         """Adam."""
@@ -53,6 +54,7 @@ class SGD(Descent):
     """torch.optim.SGD without momentum."""
 
     name = "sgd"
+    look = 8
 
     def optimizer(self, theta: torch.nn.Parameter) -> Any:
         """Plain gradient descent."""

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from ddopt.setup.component import lookup
-from ddopt.setup.config import load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Sequence
 
     from ddopt.compare.baseline import Baseline
     from ddopt.method.strategy import Strategy as Method
@@ -30,6 +28,11 @@ class Strategy:
         """The strategy's name, with its number of subdomains."""
         name = self.config.strategy.component.name
         return name if self.subdomains == 1 else f"{name}, N = {self.subdomains}"
+
+    @property
+    def look(self) -> int | None:
+        """Its place in the palette."""
+        return cast("type[Method]", self.config.strategy.component).look
 
     @property
     def subdomains(self) -> int:
@@ -51,6 +54,11 @@ class Opponent:
         return self.settings.component.name
 
     @property
+    def look(self) -> int | None:
+        """Its place in the palette."""
+        return cast("type[Baseline]", self.settings.component).look
+
+    @property
     def tuned(self) -> bool:
         """Whether it has a learning rate, which is chosen for it."""
         return cast("type[Baseline]", self.settings.component).tuned
@@ -67,10 +75,13 @@ def slug(label: str) -> str:
 
 
 def strategies(
-    file: Path, changes: Sequence[str], plugin_files: Sequence[Path], others: Sequence[str]
+    config: Callable[[Iterable[str]], RunConfig], others: Sequence[str]
 ) -> list[Strategy]:
-    """The configured strategy, then the ``others``: names, or ``name:N`` with N subdomains."""
-    found = [Strategy(load(file, changes, plugin_files))]
+    """The configured strategy, then the ``others``: names, or ``name:N`` with N subdomains.
+
+    ``config`` gives the run file with such ``KEY=VALUE`` changes.
+    """
+    found = [Strategy(config(()))]
     for other in others:
         name, colon, count = other.partition(":")
         if colon and not count.isdecimal():
@@ -78,7 +89,7 @@ def strategies(
                 f"a strategy is given by its name, or as NAME:N for N subdomains, not {other!r}"
             )
         change = f"strategy={{name='{name}'{f', subdomains={count}' if colon else ''}}}"
-        found.append(Strategy(load(file, [*changes, change], plugin_files)))
+        found.append(Strategy(config((change,))))
     return list({one.label: one for one in found}.values())
 
 

@@ -9,44 +9,99 @@ from typing import TYPE_CHECKING, Any
 
 from ddopt import figures
 from ddopt.compare.score import merit_of
+from ddopt.palette import FAINT, INK, MUTED, looks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from ddopt.compare.score import Merit, Outcome, Row
+    from ddopt.palette import Look
 
-Look = tuple[str, str]  # the colour of a line, and its style
-COLOURS = ("#2a6f97", "#d1603d", "#3f8f5b", "#7b5ea7", "#b8860b", "#8c4a5b", "#4f9da6", "#6b7280")
 POINTS = 200  # at which the seeds are looked at together
-AXES = (("evaluations", "full-gradient evaluations, parallel"), ("seconds", "seconds"))
+AXES = (("evaluations", "evaluations per process"), ("seconds", "seconds"))
+TOGETHER = 6  # rows that one panel can show
+ACROSS = 3  # panels side by side
 
 
-def draw(folder: Path, rows: Sequence[Row], title: str, seeds: int) -> Path:
-    """Draw ``figure.png``: median and range over the seeds, against evaluations and seconds."""
+def draw(folder: Path, rows: Sequence[Row], title: str, seeds: Sequence[int]) -> list[Path]:
+    """Draw median and range over the seeds, against evaluations and seconds; returns the files.
+
+    Up to six rows share the panels of ``figure.png``. Of more, each method has a panel of its own,
+    with the others behind it in grey, in ``figure.png`` and ``figure-seconds.png``.
+    """
     merit = merit_of(rows)
-    made = figures.figure(11.5, 4.4)
-    band = "median, and the range of the seeds" if seeds > 1 else "one seed"
-    figures.heading(made, title, f"{merit.label}: {band}")
-    for column, (key, label) in enumerate(AXES):
-        axes = made.add_subplot(1, 2, column + 1)
-        looks = [(COLOURS[i % len(COLOURS)], "-" if i < 8 else "--") for i in range(len(rows))]
-        panel(axes, rows, key, merit, looks)
-        axes.set_xlabel(label, fontsize=9.5, color=figures.MUTED)
+    which = ", ".join(map(str, seeds))
+    band = f"median and range of seeds {which}" if len(seeds) > 1 else f"seed {which}"
+    detail = f"{merit.label}: {band}"
+    order = sorted(range(len(rows)), key=lambda i: rows[i].subdomains)  # marks go by N
+    given = looks((rows[i].label.partition(",")[0], rows[i].look) for i in order)
+    found = [given[order.index(i)] for i in range(len(rows))]
+    if len(rows) <= TOGETHER:
+        made = figures.figure(11.5, 4.4)
+        for column, (key, label) in enumerate(AXES):
+            axes = made.add_subplot(1, 2, column + 1)
+            panel(axes, rows, key, merit, found)
+            axes.set_xlabel(label, fontsize=9.5, color=MUTED)
+            if key == "seconds":
+                logarithmic(axes)
+        figures.heading(made, title, detail)
+        handles, labels = made.axes[0].get_legend_handles_labels()
+        made.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9)
+        return [figures.save(made, folder / "figure.png")]
+    names = ("figure.png", "figure-seconds.png")
+    return [
+        figures.save(multiples(rows, axis, merit, found, (title, detail)), folder / name)
+        for axis, name in zip(AXES, names, strict=True)
+    ]
+
+
+def multiples(
+    rows: Sequence[Row],
+    axis: tuple[str, str],
+    merit: Merit,
+    found: Sequence[Look],
+    words: tuple[str, str],
+) -> Any:
+    """A panel for each method, its numbers of subdomains together, and all others in grey."""
+    key, label = axis
+    methods = list(dict.fromkeys(row.label.partition(",")[0] for row in rows))
+    lines = math.ceil(len(methods) / ACROSS)
+    made = figures.figure(3.9 * ACROSS, 2.9 * lines + 0.7)
+    grid = made.subplots(lines, ACROSS, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, method in zip(grid, methods, strict=False):
+        for row in rows:
+            for points, _, _ in _band(row, key, merit):
+                axes.plot(*points, color=FAINT, lw=1.0, zorder=1)
+        chosen = [i for i, row in enumerate(rows) if row.label.partition(",")[0] == method]
+        panel(axes, [rows[i] for i in chosen], key, merit, [found[i] for i in chosen])
+        title = rows[chosen[0]].title if len(chosen) == 1 else method
+        axes.set_title(title, loc="left", fontsize=10.5, color=INK)
+        if len(chosen) > 1:
+            axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
         if key == "seconds":
             logarithmic(axes)
-    handles, labels = made.axes[0].get_legend_handles_labels()
-    made.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9)
-    return figures.save(made, folder / "figure.png")
+    for i, axes in enumerate(grid):
+        axes.set_ylabel(merit.label if i % ACROSS == 0 else "", fontsize=9.5, color=MUTED)
+        if i >= len(methods):
+            axes.set_axis_off()
+        elif i + ACROSS >= len(methods):
+            axes.set_xlabel(label, fontsize=9.5, color=MUTED)
+            axes.tick_params(labelbottom=True)
+    figures.heading(made, *words)
+    return made
 
 
-def panel(axes: Any, rows: Sequence[Row], key: str, merit: Merit, looks: Sequence[Look]) -> None:
+def panel(axes: Any, rows: Sequence[Row], key: str, merit: Merit, found: Sequence[Look]) -> None:
     """Draw one figure of merit of all rows against a key of their lines; a look for each row."""
     figures.plain(axes)
-    for row, look in zip(rows, looks, strict=True):
-        _draw(axes, row, key, merit, *look)
-    axes.set_ylabel(merit.label, fontsize=9.5, color=figures.MUTED)
-    axes.margins(x=0.02)
+    for row, look in zip(rows, found, strict=True):
+        for points, low, high in _band(row, key, merit):
+            axes.plot(*points, **look.line(), lw=1.8, label=row.title)
+            if len(row.outcomes) > 1:
+                axes.fill_between(points[0], low, high, color=look.colour, alpha=0.15, lw=0)
+    axes.set_ylabel(merit.label, fontsize=9.5, color=MUTED)
+    axes.margins(x=0.0)  # the axis begins where the first measurement is
     if not merit.higher:
         axes.set_yscale("log")
 
@@ -56,8 +111,11 @@ def logarithmic(axes: Any) -> None:
     axes.set_xscale("log", nonpositive="mask")
 
 
-def _draw(axes: Any, row: Row, key: str, merit: Merit, colour: str, style: str) -> None:
-    """The median of the seeds as a line, their range as a band."""
+Band = tuple[tuple[list[float], list[float]], list[float], list[float]]
+
+
+def _band(row: Row, key: str, merit: Merit) -> Iterable[Band]:
+    """The median of the seeds as (x, y), and their range; nothing where nothing was measured."""
     curves = [_curve(outcome, key, merit) for outcome in row.outcomes]
     curves = [curve for curve in curves if curve]
     if not curves:
@@ -67,10 +125,7 @@ def _draw(axes: Any, row: Row, key: str, merit: Merit, colour: str, style: str) 
     grid = sorted({x for curve in curves for x, _ in curve if first <= x <= last})
     grid = grid[:: max(1, len(grid) // POINTS)] + grid[-1:]
     columns = [[_at(curve, x) for curve in curves] for x in grid]
-    axes.plot(grid, list(map(_middle, columns)), color=colour, ls=style, lw=1.7, label=row.title)
-    if len(curves) > 1:
-        low, high = list(map(min, columns)), list(map(max, columns))
-        axes.fill_between(grid, low, high, color=colour, alpha=0.15, lw=0)
+    yield (grid, list(map(_middle, columns))), list(map(min, columns)), list(map(max, columns))
 
 
 def _middle(values: list[float]) -> float:

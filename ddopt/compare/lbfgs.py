@@ -18,6 +18,7 @@ class LBFGS(Baseline):
     """torch.optim.LBFGS; it ends where its line search finds nothing better."""
 
     name = "lbfgs"
+    look = 7
 
     class Config(Settings):
         """The memory."""

@@ -12,6 +12,8 @@ import torch
 from ddopt.task import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ddopt.evaluation.problem import Point, Problem
     from ddopt.sampling import Sampling
     from ddopt.setup.config import Stop
@@ -31,8 +33,15 @@ class Objective:
     those are recorded and measured. Measuring is not counted, but takes time, as in a run.
     """
 
-    def __init__(self, task: Task, sampling: Sampling | None, stop: Stop, every: float) -> None:
-        self.task, self.stop = task, stop
+    def __init__(
+        self,
+        task: Task,
+        sampling: Sampling | None,
+        stop: Stop,
+        every: float,
+        show: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
+        self.task, self.stop, self._show = task, stop, show
         self.start = task.initial
         self.lines: list[dict[str, Any]] = []
         self._sampling, self._every = sampling, every
@@ -89,6 +98,7 @@ class Objective:
             self._measured = self._spent
             line |= self.task.measure(self._latest)
         self.lines.append(line)
+        self._show(line)
         if not math.isfinite(value):
             raise Spent("non_finite")
         self._iterations += 1

@@ -83,6 +83,7 @@ class Row:
     subdomains: int = 1
     rate: float | None = None
     tried: dict[float, float] = field(default_factory=dict)  # last loss at each rate, first seed
+    look: int | None = None  # the method's place in the palette
 
     @property
     def title(self) -> str:
@@ -92,6 +93,11 @@ class Row:
     def values(self, key: str) -> list[float]:
         """The last value of each seed."""
         return [outcome.last(key) for outcome in self.outcomes]
+
+
+def total(strategies: int, tuned: Sequence[bool], seeds: int, rates: int) -> int:
+    """How many runs a comparison has; a baseline with a rate tries all rates on the first seed."""
+    return strategies * seeds + sum(seeds - 1 + rates if one else seeds for one in tuned)
 
 
 def merit_of(rows: Sequence[Row]) -> Merit:

@@ -98,8 +98,10 @@ def markdown(rows: Sequence[Row], title: str, remarks: Sequence[str]) -> str:
     return "\n".join([f"# {title}", "", *lines, "", *(f"{r}\n" for r in remarks)])
 
 
-def record(rows: Sequence[Row], title: str, remarks: Sequence[str]) -> dict[str, Any]:
-    """Everything that the table is made of."""
+def record(
+    rows: Sequence[Row], title: str, remarks: Sequence[str], ran: tuple[Stop, Sequence[int]]
+) -> dict[str, Any]:
+    """Everything that the table is made of; ``ran`` is the budget and the seeds."""
     merit = merit_of(rows)
     keys = (merit.key, "loss", "evaluations", "evaluations_total", "seconds")
     return {
@@ -107,11 +109,14 @@ def record(rows: Sequence[Row], title: str, remarks: Sequence[str]) -> dict[str,
         "merit": merit.key,
         "higher_is_better": merit.higher,
         "remarks": list(remarks),
+        "budget": {key: getattr(ran[0], key) for key in ("evaluations", "seconds")},
+        "seeds": list(ran[1]),
         "rows": [
             {
                 "method": row.label,
                 "subdomains": row.subdomains,
                 "rate": row.rate,
+                "look": row.look,
                 "tried_rates": {f"{rate:.3e}": loss for rate, loss in row.tried.items()},
                 "mean": mean(row.values(merit.key)),
                 "std": spread(row.values(merit.key)),
@@ -123,10 +128,16 @@ def record(rows: Sequence[Row], title: str, remarks: Sequence[str]) -> dict[str,
     }
 
 
-def write(folder: Path, rows: Sequence[Row], title: str, remarks: Sequence[str]) -> None:
+def write(
+    folder: Path,
+    rows: Sequence[Row],
+    title: str,
+    remarks: Sequence[str],
+    ran: tuple[Stop, Sequence[int]],
+) -> None:
     """Write ``table.md`` and ``table.json``."""
     files.write_text(folder / "table.md", markdown(rows, title, remarks))
-    found = json.dumps(strict(record(rows, title, remarks)), indent=2) + "\n"
+    found = json.dumps(strict(record(rows, title, remarks, ran)), indent=2) + "\n"
     files.write_text(folder / "table.json", found)
 
 

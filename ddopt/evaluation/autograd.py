@@ -12,6 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ddopt.evaluation.derived import Frozen
+from ddopt.evaluation.outputs import Outputs, generalised
 from ddopt.evaluation.problem import Operator, Point, Problem, Samples
 from ddopt.numerics.space import Indices, Layout
 from ddopt.numerics.vectors import total
@@ -40,6 +41,9 @@ class AutogradProblem(Problem):
     ``chunk`` is the number of samples of one pass through the network. More samples than that are
     added up chunk by chunk, in order: the memory is that of one chunk. No graph is kept for later,
     so the gradient is taken with the value, in one pass, whether it will be asked for or not.
+
+    ``outputs(draw)`` gives the network's scores, where the loss is the cross-entropy of their
+    softmax: f then has a generalised Gauss-Newton matrix.
     """
 
     def __init__(
@@ -51,11 +55,15 @@ class AutogradProblem(Problem):
         cost: float = 1.0,
         chunk: int | None = None,
         redraw: Redraw | None = None,
+        outputs: Callable[[int | None], Outputs] | None = None,
     ) -> None:
         self.layout, self.samples, self.cost = layout, samples, cost
         self.chunk = chunk
         self._sums = sums
         self._redraw = redraw  # draw -> sums, where they depend on random numbers
+        self._outputs = outputs
+        self._number: int | None = None  # the draw
+        self.convex = outputs is not None
         self._counts = counts or samples.counts
         self._held: _Held | None = None
         self._full_layout = layout
@@ -168,6 +176,19 @@ class AutogradProblem(Problem):
             (gradient,) = torch.autograd.grad(self.loss(leaf), leaf, create_graph=True)
         return lambda v: torch.autograd.grad(gradient, leaf, v, retain_graph=True)[0]
 
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """v ↦ G v, from the graph of the scores, in chunks as ``curvature``."""
+        if self._outputs is None:
+            return super().generalised(theta)
+        pieces = self._pieces
+        if len(pieces) > 1:
+            return lambda v: _total(piece.generalised(theta)(v) for piece in pieces)
+        assert self.samples is not None
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+            leaf = theta.detach().requires_grad_()
+            scores = self._outputs(self._number)(self.named(leaf), self.samples)
+            return generalised(scores, leaf, self._counts[0])
+
     def part(self, samples: Samples) -> AutogradProblem:
         """The same loss as means over ``samples``, every term with the weight that it has here."""
         assert self.samples is not None
@@ -191,7 +212,7 @@ class AutogradProblem(Problem):
         """The same samples with random numbers of their own; ``redraw`` knows which."""
         if self._redraw is None:
             return self
-        return self._but(_sums=self._redraw(number), draw=number + 1)
+        return self._but(_sums=self._redraw(number), _number=number, draw=number + 1)
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """Differentiate the parameters in ``indices`` only, where they are whole tensors."""

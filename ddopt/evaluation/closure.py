@@ -140,7 +140,7 @@ def _number(loss: Any, parameters: torch.dtype) -> tuple[float, float]:
         given = "None" if loss is None else type(loss).__name__
     raise ValueError(
         f"the closure returned {given}; it has to return the loss, a single number, and residuals "
-        "where a method works on them: LevenbergMarquardt, hessian='gauss_newton'"
+        "where a method works on them: LeastSquares, LevenbergMarquardt, hessian='gauss_newton'"
     )
 
 

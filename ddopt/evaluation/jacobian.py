@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 
+import numpy as np
 import torch
 
 from ddopt.numerics.blas import as_many_threads
@@ -158,5 +159,7 @@ def gram(matrix: torch.Tensor) -> torch.Tensor:
     if matrix.device.type != "cpu":
         return matrix @ matrix.T
     array = matrix.numpy()
-    with as_many_threads(torch.get_num_threads()):
+    # Whoever factorises it sees an entry that is not finite, and says so.
+    quiet = np.errstate(over="ignore", invalid="ignore")
+    with as_many_threads(torch.get_num_threads()), quiet:
         return torch.from_numpy(array @ array.T)

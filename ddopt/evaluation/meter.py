@@ -12,13 +12,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
+
 from ddopt.evaluation.derived import Derived
 from ddopt.evaluation.problem import Kind, Operator, Point, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import torch
 
     from ddopt.evaluation.jacobian import Gramian
     from ddopt.executor import Executor
@@ -30,6 +30,10 @@ DIFFERENTIAL = 1.0  # of the Jacobian, or its transpose, and a vector
 RESIDUALS = 1.0  # a value, as it were
 ROW = 0.3  # of a Jacobian by a backward pass for each residual; Problem.jacobian_price of others
 
+# What takes less than its price, as measured: for a solver that chooses by what a step will take.
+RESIDUALS_TAKE = 0.4
+SINGLE_TAKES = 0.6  # of the price, a Jacobian in float32
+
 
 class Meter:
     """Evaluations: in all, and on the longest path, one process for each subdomain."""
@@ -37,12 +41,14 @@ class Meter:
     def __init__(self) -> None:
         self.total = 0.0
         self.parallel = 0.0
+        self.work = 0.0  # the total with measured prices in place of round ones
         self._own: dict[int, Meter] = {}
 
-    def charge(self, total: float, parallel: float) -> None:
-        """Take note of what all processes do together, or all alike."""
+    def charge(self, total: float, parallel: float, takes: float = 1.0) -> None:
+        """Take note of what all processes do together, or all alike; it ``takes`` so much of it."""
         self.total += total
         self.parallel += parallel
+        self.work += takes * total
 
     def of(self, subdomain: int) -> Meter:
         """What a subdomain evaluates by itself, while the others do the same."""
@@ -85,8 +91,13 @@ class Metered(Derived):
         self._charge(1.0)
         return point
 
-    def _charge(self, price: float) -> None:
-        self.meter.charge(price * self.problem.cost, price * self.problem.path)
+    def _charge(self, price: float, takes: float = 1.0) -> None:
+        self.meter.charge(price * self.problem.cost, price * self.problem.path, takes)
+
+    @property
+    def uncharged(self) -> Problem:
+        """The problem inside, without its own meters."""
+        return self.problem.uncharged
 
     def ability(self, kind: type[Kind]) -> Kind | None:
         """The problem inside as a ``kind``; its own methods are charged as it says."""
@@ -99,34 +110,41 @@ class Metered(Derived):
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v; the graph is charged now, or with each product that builds it again."""
+        return self._multiplied(super().curvature(theta))
+
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """v ↦ G v; charged as the Hessian is."""
+        return self._multiplied(super().generalised(theta))
+
+    def _multiplied(self, product: Operator) -> Operator:
         anew = self.graph_anew
         if not anew:
             self._charge(GRAPH)
         price = PRODUCT + GRAPH * anew
-        return self._charging(super().curvature(theta), lambda: self._charge(price))
+        return self._charging(product, lambda: self._charge(price))
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ), as a value."""
-        self._charge(RESIDUALS)
+        self._charge(RESIDUALS, RESIDUALS_TAKE)
         return super().residuals(theta)
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, by its rows unless the problem has a price for all of them."""
         rows = super().jacobian(theta, dtype)
-        self._charge_rows(len(rows))
+        self._charge_rows(len(rows), dtype)
         return rows
 
     def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
         """The same as a linear map; its rows stay where they are."""
         found = self.problem.linearised(theta, dtype)
-        self._charge_rows(found.shape[0])
+        self._charge_rows(found.shape[0], dtype)
         return found
 
-    def _charge_rows(self, count: int) -> None:
+    def _charge_rows(self, count: int, dtype: torch.dtype | None) -> None:
         """A Jacobian of ``count`` rows; a row of a share passes through that share alone."""
-        price = self.jacobian_price
+        price, single = self.jacobian_price, dtype == torch.float32 != self.layout.dtype
         if price is not None:
-            self._charge(price)
+            self._charge(price, SINGLE_TAKES if single else 1.0)
             return
         total, longest = self.problem.squares
         whole = ROW * count * self.problem.cost

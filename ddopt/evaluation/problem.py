@@ -43,6 +43,7 @@ class Problem(ABC):
     additive: bool = True  # whether shares add up to f however they are cut, but for round-off
     vouches: bool = False  # whether its value is nan wherever its gradient is not finite
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
+    convex: bool = False  # whether it is a convex loss of outputs, and has ``generalised``
     graph_anew: bool = False  # whether each product with ∇²f builds the graph of ∇f again
     jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
 
@@ -75,6 +76,11 @@ class Problem(ABC):
     @property
     def alone(self) -> Problem:
         """The same f, evaluated by each process by itself, at points of its own."""
+        return self
+
+    @property
+    def uncharged(self) -> Problem:
+        """The same f without meters, for what has been charged before a checkpoint was written."""
         return self
 
     def part(self, samples: Samples) -> Problem:
@@ -119,6 +125,13 @@ class Problem(ABC):
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v, from (n,) to (n,), at one ``theta`` for many v."""
         raise self._missing("multiply with its Hessian", "curvature")
+
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """v ↦ G v, from (n,) to (n,), G the generalised Gauss-Newton matrix at one ``theta``.
+
+        For problems that say that they are ``convex``; ``ddopt.evaluation.outputs`` has it.
+        """
+        raise self._missing("multiply with its generalised Gauss-Newton matrix", "generalised")
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ), shape (m,), where f = ‖r‖²; differentiable when ``theta`` requires a gradient.
@@ -196,6 +209,7 @@ class Derived(Problem):
         self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
         self.geometry, self.draw = problem.geometry, problem.draw
         self.additive, self.vouches, self.tilt = problem.additive, problem.vouches, problem.tilt
+        self.convex = problem.convex
 
     @abstractmethod
     def _around(self, problem: Problem) -> Problem:
@@ -247,6 +261,11 @@ class Derived(Problem):
         """The same around the other problem alone."""
         return self._around(self.problem.alone)
 
+    @property
+    def uncharged(self) -> Problem:
+        """The same around the other problem without meters."""
+        return self._around(self.problem.uncharged)
+
     def part(self, samples: Samples) -> Problem:
         """The same around a part."""
         return self._around(self.problem.part(samples))
@@ -289,6 +308,10 @@ class Derived(Problem):
         """The other's products."""
         return self.problem.curvature(self._theirs(theta))
 
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """The other's products."""
+        return self.problem.generalised(self._theirs(theta))
+
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """The other's residuals."""
         return self.problem.residuals(self._theirs(theta))
@@ -324,7 +347,14 @@ class Frozen(Derived):
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ R ∇²f Rᵀ v."""
-        full, n = super().curvature(theta), self.problem.layout.size
+        return self._restricted(super().curvature(theta))
+
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """v ↦ R G Rᵀ v."""
+        return self._restricted(super().generalised(theta))
+
+    def _restricted(self, full: Operator) -> Operator:
+        n = self.problem.layout.size
         return lambda v: restrict(full(prolong(v, self.indices, n)), self.indices)
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:

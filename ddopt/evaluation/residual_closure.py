@@ -15,6 +15,7 @@ from ddopt.evaluation.problem import Point, Problem, Samples
 from ddopt.numerics.space import Parameters
 
 Residuals = Callable[..., Any]
+PER_POINT = 10.0  # evaluations, of a Jacobian with copies of the weights (docs/design/prices.md)
 CHECKED = 1e-4  # how well Jv of the fast way must agree with the product, the first time
 
 
@@ -139,6 +140,11 @@ class ResidualProblem(Problem):
         """r(θ)/√m, shape (m,), detached: the graph ends at the module's parameters, not at θ."""
         return self._with_graph(theta).detach()
 
+    @property
+    def jacobian_price(self) -> float | None:  # type: ignore[override]
+        """That of a copy of the weights for each point, where that is the way; else by its rows."""
+        return PER_POINT if self.way.per_point else None
+
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), in three backward passes where points are independent."""
         found = None
@@ -219,10 +225,10 @@ def _unit(column: int, like: torch.Tensor) -> torch.Tensor:
 
 def _refused(found: Any) -> ValueError:
     return ValueError(
-        f"the closure returned {_described(found)}; hessian 'gauss_newton' and solver "
-        "'levenberg_marquardt' need the residuals: a tensor of one dimension or more that depends "
-        "on the parameters, or a list of such, with its graph and without backward; f is the mean "
-        "of their squares"
+        f"the closure returned {_described(found)}; hessian 'gauss_newton' and the "
+        "solvers 'levenberg_marquardt' and 'least_squares' need the residuals: a tensor of one "
+        "dimension or more that depends on the parameters, or a list of such, with its graph and "
+        "without backward; f is the mean of their squares"
     )
 
 

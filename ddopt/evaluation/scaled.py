@@ -36,6 +36,11 @@ class Scaled(Derived):
         multiply = super().curvature(theta)
         return lambda v: self.factor * multiply(v)
 
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """v ↦ c G v."""
+        multiply = super().generalised(theta)
+        return lambda v: self.factor * multiply(v)
+
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """√c r(θ)."""
         return self.factor**0.5 * super().residuals(theta)

@@ -273,17 +273,6 @@ class Distributed(Executor):
         pairs = zip(rows, lengths, strict=True)
         return [row[:length].numpy().tobytes() for row, length in pairs]
 
-    def handed(self, thing: Any, owner: int) -> Any:
-        """Only rank 0 and the owner take part; nothing is counted: it is for a checkpoint."""
-        if owner == 0 or self.rank not in (0, owner):
-            return thing
-        parcel, cpu = [thing], torch.device("cpu")
-        if self.rank == 0:
-            dist.recv_object_list(parcel, owner, device=cpu)
-        else:
-            dist.send_object_list(parcel, 0, device=cpu)
-        return parcel[0]
-
     def close(self) -> None:
         """Leave the process group, after a success: all processes must get here."""
         self._run(lambda: dist.barrier(group=self._group, async_op=True))

@@ -8,7 +8,6 @@ so that the same bits come out whatever W is.
 from __future__ import annotations
 
 import json
-import pickle
 from abc import abstractmethod
 from collections import deque
 from functools import cached_property
@@ -127,14 +126,6 @@ class Executor(Component):
         """
         rows = self._packed(json.dumps(thing).encode())
         return [json.loads(row) for row in rows]
-
-    def handed(self, thing: Any, owner: int) -> Any:
-        """What the process ``owner`` gives, on rank 0: the state of a solver, for a checkpoint.
-
-        Here all processes learn it; an executor may spare them.
-        """
-        mine = thing if self.rank == owner else None
-        return pickle.loads(self._packed(pickle.dumps(mine))[owner])
 
     def _packed(self, own: bytes) -> list[bytes]:
         """The bytes of every process."""

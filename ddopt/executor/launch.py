@@ -6,7 +6,6 @@ process that was started alone, its executor.
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
+from ddopt.executor.appointment import appointment
 from ddopt.executor.distributed import Distributed
 from ddopt.executor.pulse import LAUNCHER
 from ddopt.executor.serial import Serial
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 24 * 3600  # seconds that interrupted processes have to end by themselves
 LIMIT = timedelta(minutes=30)  # of one collective; a dead process is found out long before
-_meetings = itertools.count()  # how often this process has joined; equally often as the others
 
 
 @contextmanager
@@ -78,9 +77,8 @@ def join(device: str | torch.device = "cpu") -> torch.device:
                 f"{per_node} processes share {there} GPU(s), which NCCL does not allow; "
                 "they talk through gloo, which is slower"
             )
-    # The store of torchrun outlives a group: addresses of an earlier one must not be found in it.
     store, rank, size = next(rendezvous("env://", timeout=LIMIT))
-    store = dist.PrefixStore(f"meeting/{next(_meetings)}", store)
+    store = dist.PrefixStore(f"meeting/{appointment(store, rank, size, LIMIT)}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=LIMIT)
     return device
 

@@ -19,6 +19,7 @@ BEAT = 1.0  # seconds between two signs of life
 BROKEN = 6.0  # silence, in seconds, that explains a collective that failed
 STUCK = 40.0  # silence that ends the wait for one that has not: a busy process may miss a few beats
 CAUSE = "cause"
+KEEPER = "rank 0, or the launcher, which keeps the store"
 LAUNCHER = "DDOPT_LAUNCHER"  # the id of the process that started this one and takes it along
 
 
@@ -27,34 +28,65 @@ class RankLostError(RuntimeError):
 
 
 class Pulse:
-    """The signs of life of all processes, as one of them sends and sees them."""
+    """The signs of life of all processes, as one of them sends and sees them.
+
+    Its thread alone talks to the store: whoever keeps that may have stopped, and an answer is
+    waited for without end. The others are looked at when somebody asks for them.
+    """
 
     def __init__(self, store: dist.Store, rank: int, size: int) -> None:
-        self._store, self._rank, self._size = store, rank, size
+        self._rank = rank
         self._seen = dict.fromkeys(range(size), -1)  # the last count of each process ...
         self._since = dict.fromkeys(range(size), time.monotonic())  # ... and when it changed
+        self._looked = time.monotonic()  # when the others were last seen
+        self._cause, self._gone = "", False  # what went wrong; whether the store has
+        self._unsaid: str | None = None  # a cause that the others are to be told
+        self._waited = 0.0  # for the next look, in seconds;
+        self._asked = self._heard = self._looked  # at the last check: its time, the look it saw
         parent = str(os.getppid())
         self._launcher = parent if os.environ.get(LAUNCHER) == parent else None
-        self._stop = threading.Event()
+        self._stop, self._wake, self._told = (threading.Event() for _ in range(3))
         self._thread = threading.Thread(target=self._beat, daemon=True, name="ddopt-pulse")
-        self._own_store = store.clone()  # a store blocks while another thread waits in it
+        self._store = store.clone()  # a store blocks while another thread waits in it
         self._thread.start()
 
     def _beat(self) -> None:
-        heard = True
-        while heard or self._launcher:
+        beaten = -BEAT
+        while not self._stop.is_set() and (self._launcher or not self._gone):
             if self._launcher and self._launcher != str(os.getppid()):
                 os._exit(1)  # nobody is left to end a process that waits, or hears no signal
+            asked = self._wake.is_set()
+            self._wake.clear()
             try:
-                self._own_store.add(f"beat/{self._rank}", 1)
+                if not self._gone and time.monotonic() - beaten >= BEAT:
+                    beaten = time.monotonic()
+                    self._store.add(f"beat/{self._rank}", 1)
+                if not self._gone:
+                    self._talk(asked)
             except RuntimeError:  # the store went down with the process that held it
-                heard = False
-            if self._stop.wait(BEAT):
-                return
+                self._gone = True
+            (self._stop if self._gone else self._wake).wait(BEAT)
+
+    def _talk(self, asked: bool) -> None:
+        if self._unsaid is not None:
+            if not self._store.check([CAUSE]):
+                self._store.set(CAUSE, self._unsaid)
+            self._unsaid = None
+            self._told.set()
+        if not asked:
+            return
+        if self._store.check([CAUSE]):
+            self._cause = self._store.get(CAUSE).decode()
+        for rank in self._seen:
+            count = self._store.add(f"beat/{rank}", 0)
+            if count != self._seen[rank]:
+                self._seen[rank], self._since[rank] = count, time.monotonic()
+        self._looked = time.monotonic()
 
     def stop(self) -> None:
         """Send no more."""
         self._stop.set()
+        self._wake.set()
         self._thread.join()
 
     def confess(self, error: BaseException) -> None:
@@ -63,23 +95,33 @@ class Pulse:
             self._record(f"rank {self._rank} failed with {type(error).__name__}: {error}")
 
     def check(self, patience: float) -> None:
-        """Raise :class:`RankLostError` if somebody has confessed, or is silent for so long."""
-        try:
-            if self._store.check([CAUSE]):
-                raise RankLostError(_message(self._store.get(CAUSE).decode()))
-            silent = self._silent(patience)
-            if silent:
-                plural = "s" if len(silent) > 1 else ""
-                names = ", ".join(map(str, silent))
-                cause = f"rank{plural} {names} gave no sign of life for {patience:g} s"
-                self._record(cause)
-                raise RankLostError(_message(cause))
-        except RankLostError:
-            raise
-        except RuntimeError as error:
-            raise RankLostError(
-                _message("rank 0, or the launcher, which keeps the store, is gone")
-            ) from error
+        """Raise :class:`RankLostError` if somebody has confessed, or is silent for so long.
+
+        Looks at the others, and judges by the last look.
+        """
+        self._wake.set()
+        if self._cause:
+            raise RankLostError(_message(self._cause))
+        if self._gone:
+            raise RankLostError(_message(f"{KEEPER}, is gone"))
+        looked, since = self._looked, dict(self._since)
+        silent = [rank for rank, last in since.items() if looked - last >= patience]
+        if silent:
+            plural = "s" if len(silent) > 1 else ""
+            names = ", ".join(map(str, silent))
+            cause = f"rank{plural} {names} gave no sign of life for {patience:g} s"
+            self._record(cause)
+            raise RankLostError(_message(cause))
+        if self._waits(looked) >= patience:
+            raise RankLostError(_message(f"{KEEPER}, gave no sign of life for {patience:g} s"))
+
+    def _waits(self, looked: float) -> float:
+        """How long a look has been waited for, without the time for which this process stood."""
+        now = time.monotonic()
+        passed, self._asked = min(now - self._asked, 2.0 * BEAT), now
+        self._waited = 0.0 if looked > self._heard else self._waited + passed
+        self._heard = looked
+        return self._waited
 
     def diagnose(self, error: Exception) -> None:
         """Raise :class:`RankLostError` naming the process because of which ``error`` happened."""
@@ -92,20 +134,12 @@ class Pulse:
             time.sleep(0.2)
         raise error  # everybody is alive: it is something else
 
-    def _silent(self, patience: float) -> list[int]:
-        now = time.monotonic()
-        for rank in range(self._size):
-            count = self._store.add(f"beat/{rank}", 0)
-            if count != self._seen[rank]:
-                self._seen[rank], self._since[rank] = count, now
-        return [rank for rank, since in self._since.items() if now - since >= patience]
-
     def _record(self, cause: str) -> None:
-        try:
-            if not self._store.check([CAUSE]):
-                self._store.set(CAUSE, cause)
-        except RuntimeError:
-            pass  # nobody is left to read it
+        """Have a cause written down, for as long as there may be somebody to read it."""
+        self._unsaid = cause
+        self._wake.set()
+        if not self._gone:
+            self._told.wait(2.0 * BEAT)
 
 
 def _message(cause: str) -> str:

@@ -60,6 +60,30 @@ class Replicas:
 
         return over_all
 
+    def refused(self, residuals: Closure) -> Closure:
+        """A closure of residuals, which no replica may share with others.
+
+        ``DistributedDataParallel`` averages gradients, and residuals have none yet: each process
+        would take the steps of its own samples. Raises ``ValueError`` where it is called.
+        """
+        if not _several():
+            return residuals
+
+        def alone(*part: Any) -> Any:
+            with _called(self._meet):
+                found = residuals(*part)
+            if self._group is not None:
+                self._group = None
+                raise ValueError(
+                    "the closure returns residuals, and its model is in DistributedDataParallel, "
+                    "which averages gradients of losses alone: every process would fit its own "
+                    "samples; train the unwrapped model from a run file (ddopt run --processes N, "
+                    "or torchrun), where the rows of the Jacobian are shared out, or in one process"
+                )
+            return found
+
+        return alone
+
     def any(self, moved: bool, look: bool, **counts: float) -> tuple[bool, bool]:
         """Whether parameters have been moved, or f must be looked at, on one of the replicas.
 

@@ -112,6 +112,11 @@ class Split(Derived):
         traces = [point.trace for point in points.values()]
         return Point(theta, value, gradient, epsilon, next(iter(traces), None))
 
+    @property
+    def uncharged(self) -> Problem:
+        """Itself: meters are around the shares, not in them."""
+        return self
+
     @cached_property
     def alone(self) -> Problem:
         """f over all shares, here.
@@ -136,8 +141,13 @@ class Split(Derived):
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """Every share multiplies, and the products are added up in order."""
-        products = {d: share.curvature(theta) for d, share in self._shares.items()}
+        return self._multiplied({d: f.curvature(theta) for d, f in self._shares.items()})
 
+    def generalised(self, theta: torch.Tensor) -> Operator:
+        """The same with the generalised Gauss-Newton matrices."""
+        return self._multiplied({d: f.generalised(theta) for d, f in self._shares.items()})
+
+    def _multiplied(self, products: dict[int, Operator]) -> Operator:
         def product(v: torch.Tensor) -> torch.Tensor:
             own = {d: multiply(v) for d, multiply in products.items()}
             return self.executor.sum(own, self.count, v)

@@ -1,6 +1,8 @@
 """Gauss-Newton: the curvature of a sum of squares, from the Jacobian of its residuals.
 
 f = ‖r‖²,  g = 2 Jᵀr,  B = 2 JᵀJ
+
+For a loss that is convex in the outputs z of a network B = (∂z/∂θ)ᵀ ∇²ℓ (∂z/∂θ), with f's own g.
 """
 
 from __future__ import annotations
@@ -11,20 +13,38 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from ddopt.hessian.bend import bend
-from ddopt.hessian.hessian import Hessian, Unknown
+from ddopt.hessian.exact import OperatorModel
+from ddopt.hessian.hessian import Hessian, Regularised, Unknown
 from ddopt.hessian.linear_residuals import LinearResiduals
 from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
+    import torch
+
     from ddopt.evaluation.problem import Point, Problem
     from ddopt.subproblem import Candidate
+
+PRODUCTS = 30  # with G, of one step: a model that is solved better is not a better model
+
+
+class GeneralisedModel(OperatorModel, Regularised):
+    """<g, p> + ½ <p, G p> with the gradient of f itself, minimised by conjugate gradients."""
+
+    def minimise(self, radius: float) -> tuple[torch.Tensor, float, float]:
+        """The step p (n,) with ‖p‖ <= radius, the decrease −m(p), and ‖p‖."""
+        from ddopt.subproblem.steihaug import Steihaug  # which is made of models
+
+        found = Steihaug(iterations=PRODUCTS).solve(self, radius)
+        return found.step, found.predicted, found.norm
 
 
 class GaussNewton(Hessian):
     """Gauss-Newton curvature in a trust region; goes with the subproblem ``obs``.
 
-    For problems that give their residuals. The Jacobian takes m n numbers of memory. The solver
-    ``levenberg_marquardt`` has the same model with a damping in place of the ball, and is faster.
+    For problems that give their residuals, and for cross-entropies of a softmax, whose generalised
+    Gauss-Newton matrix is known by its products (``ddopt.evaluation.outputs``). The Jacobian of
+    residuals takes m n numbers of memory. The solver ``levenberg_marquardt`` has their model with a
+    damping in place of the ball, and is faster.
     """
 
     name = "gauss_newton"
@@ -43,8 +63,12 @@ class GaussNewton(Hessian):
         self._last: tuple[Point, LinearResiduals] | None = None  # serves again after a rejection
         self._guess = 0.0  # the damping of the last step, near which the next one's may be
 
-    def model(self, problem: Problem, point: Point) -> LinearResiduals | Unknown:
-        """The linearised least-squares model at ``point``."""
+    def model(self, problem: Problem, point: Point) -> Regularised | Unknown:
+        """The linearised least-squares model at ``point``, or the generalised one."""
+        if problem.convex:
+            self._last = None
+            product = problem.generalised(point.theta)
+            return GeneralisedModel(point.gradient, product, problem.geometry)
         if self._last is None or self._last[0] is not point:
             guess = self._damping
             residuals = problem.residuals(point.theta).detach()

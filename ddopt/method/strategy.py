@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ddopt.setup.component import Component
 
@@ -21,6 +21,8 @@ class Strategy(Component):
     """A method: which decomposition, which recombination, which acceptance, which global pass."""
 
     seam = "strategy"
+
+    look: ClassVar[int | None] = None  # its place in the palette of figures; by its name if None
 
     @property
     def curvature(self) -> str | dict[str, Any]:

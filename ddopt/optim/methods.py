@@ -83,6 +83,28 @@ class LevenbergMarquardt(EngineOptimizer):
         super().__init__(params, parts, buffers=buffers, stochastic=stochastic)
 
 
+class LeastSquares(EngineOptimizer):
+    """Nonlinear least squares, quasi-Newton first and Gauss-Newton from where it gains more.
+
+    The closure returns the residuals and calls no backward, as for :class:`LevenbergMarquardt`; f
+    is the mean of their squares. Which method takes a step is decided by the work that is counted,
+    not by time, so a script can be repeated bit for bit. ``options`` are those of the solver, for
+    example ``gauss_newton={"name": "levenberg_marquardt", "corrections": 0}``.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        buffers: Iterable[torch.Tensor] = (),
+        stochastic: bool | None = None,
+        **options: Any,
+    ) -> None:
+        chosen: Any = _options("solver", "least_squares", options)
+        parts = Parts(None, GlobalPass(chosen.build()))
+        super().__init__(params, parts, buffers=buffers, stochastic=stochastic)
+
+
 class SAPTS(EngineOptimizer):
     """Stochastic additively preconditioned trust-region strategies.
 

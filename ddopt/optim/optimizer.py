@@ -225,6 +225,7 @@ class EngineOptimizer(torch.optim.Optimizer):
     def _called(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
         """f as the closure gives it: by its residuals, where a solver works on them."""
         if self._engine.parts.least_squares:
+            closure = self._replicas.refused(closure)
             return ResidualProblem.over(batch, self._parameters, closure, still, self._way)
         averaged = self._replicas.averaged(closure)
         return ClosureProblem.over(batch, self._parameters, averaged, still)

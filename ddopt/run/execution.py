@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ddopt.executor.launch import connect
 from ddopt.numerics.blas import one_thread
-from ddopt.run import checkpoint, shards
+from ddopt.run import bundle, checkpoint, interrupt, record, shards
 from ddopt.run.running import Run, device_of
+from ddopt.run.stopping import StopReason
 from ddopt.setup.extras import remedy
 from ddopt.setup.notice import warn
 from ddopt.setup.plugins import manager
@@ -17,8 +19,9 @@ from ddopt.task import Task
 
 if TYPE_CHECKING:
     from ddopt.run.folder import Folder
-    from ddopt.run.stopping import StopReason
     from ddopt.setup.config import RunConfig
+
+APART = ("processes", "seconds", "bytes_sent", "collectives", "device", "threads", "torch")
 
 
 def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -> StopReason:
@@ -32,33 +35,37 @@ def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -
                 f"executor = {chosen.component.name!r} needs several processes: start them with "
                 "--processes or torchrun, or leave executor out"
             )
-        run = Run(config, executor, folder if executor.rank == 0 else None)
-        state = _saved(folder, run) if resume and folder is not None else None
-        if run.folder is not None:
-            run.folder.open(config, state["tally"]["iterations"] if state else -1)
-        try:
-            reason = run.train(state)
-        except Exception:  # what the user can mend, and then run again with the same --out
-            if run.folder is not None and state is None and run.tally.iterations == 0:
-                run.folder.discard()
-            raise
-        finally:
-            if run.folder is not None:
-                run.folder.close()
-        finish(run, reason)
+        own = folder if executor.rank == 0 else None
+        with own.claimed(fresh=not resume) if own is not None else nullcontext():
+            run = Run(config, executor, own)
+            state = bundle.load(folder.path, run) if resume and folder is not None else None
+            reason = _train(run, state)
+            finish(run, reason)
+        if reason is StopReason.INTERRUPTED and executor.size > 1:
+            interrupt.ignore()
     return reason
 
 
-def _saved(folder: Folder, run: Run) -> dict[str, Any] | None:
-    state = checkpoint.load(folder.path, run.initial.device)
-    return shards.load(folder.path, run, state) if state and "pieces" in state else state
+def _train(run: Run, state: dict[str, Any] | None) -> StopReason:
+    folder = run.folder
+    if folder is not None:
+        folder.open(run.config, state["tally"]["iterations"] if state else -1)
+    try:
+        return run.train(state)
+    except Exception:  # what the user can mend, and then run again with the same --out
+        if folder is not None and state is None and run.tally.iterations == 0:
+            folder.discard()
+        raise
+    finally:
+        if folder is not None:
+            folder.close()
 
 
 def finish(run: Run, reason: StopReason) -> None:
     """Write the summary, tell the plugins, draw the figures."""
     summary = _known(run, reason) or summarise(run, reason)
     if run.folder is not None and not run.folder.complete:
-        run.folder.finish(summary, _whole(run, "best") if run.best else {})
+        run.folder.finish(summary, _best(run))
     manager().call("ddopt_after_run", run=run, summary=summary)
     if run.folder is not None and run.config.output.figures:
         try:
@@ -73,18 +80,27 @@ def finish(run: Run, reason: StopReason) -> None:
 
 
 def _known(run: Run, reason: StopReason) -> dict[str, Any] | None:
-    """The summary of a run that had ended before this session, and for the same reason."""
+    """The summary of a run that had ended before this session, where it still says how."""
     folder = run.folder
     known = folder.summary() if folder is not None and run.rested else None
-    ended = (reason.key, run.tally.iterations)
-    if folder is None or known is None or _ended(known) != ended:
+    if folder is None or known is None or not _agree(known, summarise(run, reason)):
         return None
     folder.complete = True
     return known
 
 
-def _ended(summary: dict[str, Any]) -> tuple[Any, Any]:
-    return summary["stop_reason"], summary["outer_iterations"]
+def _agree(known: dict[str, Any], found: dict[str, Any]) -> bool:
+    """Whether two summaries are of one end; whoever looks at it may have another machine."""
+    found = record.strict(found)
+    return all(known.get(key) == value for key, value in found.items() if key not in APART)
+
+
+def _best(run: Run) -> dict[str, Any]:
+    """The best point, where it was kept and can be put together."""
+    apart = run.problem.geometry.sharded and run.config.output.checkpoint_every == "none"
+    if run.best and apart:
+        warn("no best.pt: the model lies in stages, and output.checkpoint_every = 'none'")
+    return _whole(run, "best") if run.best and not apart else {}
 
 
 def _whole(run: Run, what: str) -> dict[str, Any]:
@@ -94,7 +110,8 @@ def _whole(run: Run, what: str) -> dict[str, Any]:
     if not run.problem.geometry.sharded:
         return own
     saved = checkpoint.load(run.folder.path)  # the run has ended, so all stages are there
-    assert saved is not None
+    if saved is None:
+        raise ValueError("the model lies in stages, and output.checkpoint_every = 'none'")
     return {**own, "theta": shards.parameters(run.folder.path, saved, what)}
 
 

@@ -3,46 +3,66 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.run import files, record
-from ddopt.run.progress import Progress
-from ddopt.setup.config import RunConfig, dumps, load
+from ddopt.run import checkpoint, files, record
+from ddopt.run.lock import Lock
+from ddopt.run.progress import Display, Progress
+from ddopt.setup.config import FREE, ConfigError, RunConfig, dumps, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 CONFIG, BEST = "config.toml", "best.pt"
-FREE = ("stop", "output")  # what a resumed run may change without changing its bits
 
 
 class Folder:
     """``config.toml``, ``metrics.jsonl``, ``summary.json``, checkpoints and figures of a run."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, display: Display | None = None) -> None:
+        """``display`` shows the lines instead of the table of a run."""
         self.path = path
         self._record: record.Record | None = None
-        self._progress: Progress | None = None
+        self._display = display
+        self._lock: Lock | None = None
         self.complete = False  # whether the run had ended before: nothing was left to do
 
-    def open(self, config: RunConfig, iteration: int) -> None:
-        """Begin to write; what was recorded after ``iteration`` is dropped (-1: everything).
+    @contextmanager
+    def claimed(self, *, fresh: bool) -> Iterator[None]:
+        """Nobody else writes here meanwhile; for a ``fresh`` run the folder must hold none.
 
         Raises:
-            ValueError: the folder cannot be made, for example because the path is a file.
+            ValueError: the folder cannot be made, for example because the path is a file; or it is
+                another run's, which may be going on.
         """
+        made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(
                 f"cannot make the run folder {self.path}: {error.strerror}; choose another (--out)"
             ) from None
+        self._lock = Lock(self.path)
+        try:
+            if fresh:
+                refuse_run(self.path)
+            checkpoint.tidy(self.path)
+            yield
+        finally:
+            self._lock.release()
+            if made and not any(self.path.iterdir()):
+                self.path.rmdir()
+
+    def open(self, config: RunConfig, iteration: int) -> None:
+        """Begin to write; what was recorded after ``iteration`` is dropped (-1: everything)."""
+        self.path.mkdir(parents=True, exist_ok=True)
         files.write_text(self.path / CONFIG, dumps(config))
         record.cut(self.path, iteration)
-        self._progress = Progress(config.stop)
+        self._display = self._display or Progress(config.stop)
 
     def settle(self, measured: dict[str, float]) -> None:
         """Let the last line be that of a run which ends there, or goes on: ``{}``."""
@@ -50,18 +70,18 @@ class Folder:
 
     def write(self, line: dict[str, Any]) -> None:
         """Record one line, and show it."""
-        assert self._progress is not None, "open() comes first"
+        assert self._display is not None, "open() comes first"
         if self._record is None:
             self._record = record.Record(self.path)
         self._record.write(line)
-        self._progress.show(line)
+        self._display.show(line)
 
     def close(self) -> None:
         """End the record and the display."""
         if self._record is not None:
             self._record.close()
-        if self._progress is not None:
-            self._progress.close()
+        if self._display is not None:
+            self._display.close()
 
     def discard(self) -> None:
         """Take back what ``open`` made, for a run that could not take its first step."""
@@ -70,6 +90,11 @@ class Folder:
             (self.path / name).unlink(missing_ok=True)
         if not any(self.path.iterdir()):
             self.path.rmdir()
+
+    def seal(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the record so far, which is on the disk then."""
+        assert self._record is not None, "open() comes first"
+        return self._record.seal()
 
     def finish(self, summary: dict[str, Any], best: dict[str, Any]) -> None:
         """Write the summary, and the best parameters where they were kept."""
@@ -92,15 +117,42 @@ def new_path(config_file: Path, out: Path | None) -> Path:
     Raises ``ValueError`` if there is a run already.
     """
     if out is not None:
-        if (out / record.METRICS).exists():
-            raise ValueError(
-                f"{out} holds a run already; continue it with: ddopt resume {out}, or choose "
-                "another folder"
-            )
+        refuse_run(out)
         return out
     stem = f"{config_file.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     names = (stem, *(f"{stem}-{number}" for number in range(2, 100)))
     return next(path for name in names if not (path := Path("runs") / name).exists())
+
+
+def refuse_run(path: Path) -> None:
+    """Raise ``ValueError`` if there is a run in a folder."""
+    if (path / record.METRICS).exists():
+        raise ValueError(
+            f"{path} holds a run already; continue it with: ddopt resume {path}, or choose "
+            "another folder"
+        )
+
+
+def refuse_taken(path: Path) -> None:
+    """Raise ``ValueError`` if a run is going on in a folder."""
+    if path.is_dir():
+        Lock(path).release()
+
+
+def begun(config_file: Path, out: Path | None, config: RunConfig) -> Path | None:
+    """The folder of this very run, where a launcher has started its processes again.
+
+    It is ``out``, or the newest unfinished run with the same settings; None if there is none yet.
+    """
+    places = [out] if out is not None else sorted(Path("runs").glob(f"{config_file.stem}-*"))
+    for path in reversed(places):
+        try:
+            same = load(path / CONFIG) == config
+        except ConfigError:
+            continue
+        if same and (out is not None or not (path / record.SUMMARY).exists()):
+            return path
+    return None
 
 
 def load_again(

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first lets the iteration end, the second does not."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first lets the iteration end, the second does not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import TracebackType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANG_UP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the terminal has gone; not on every system
+SIGNALS = tuple(dict.fromkeys((signal.SIGINT, signal.SIGTERM, HANG_UP)))
 ONE = 2.0  # seconds in which signals count as one: a launcher passes on what all have received
 
 
@@ -25,7 +26,9 @@ class Interrupt:
     def __enter__(self) -> Interrupt:
         """Take the signals over; only the main thread can."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            for number in SIGNALS:
+                if number != HANG_UP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -44,3 +47,10 @@ class Interrupt:
             raise KeyboardInterrupt
         self._since = now if not self.asked else self._since
         self.asked = True
+
+
+def ignore() -> None:
+    """Let no launcher end this process any more, which has saved everything and says so."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, HANG_UP):
+            signal.signal(number, signal.SIG_IGN)

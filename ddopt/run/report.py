@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ddopt.run import record
-from ddopt.run.progress import MERITS, cell
+from ddopt.run import columns, record
+from ddopt.run.progress import MERITS, cell, duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,8 @@ def closing(folder: Path) -> str:
     merits = [
         f"{key} {cell(summary[key])}" for key in ("loss", *MERITS) if summary.get(key) is not None
     ]
+    more = [key for key in summary if key not in {*columns.SUMMARY, *MERITS}]  # unknowns, ...
+    merits += [f"{key} {cell(summary[key])}" for key in more if summary[key] is not None]
     spent = summary["evaluations"]
     return _ended(summary, merits, spent) + _parted(summary)
 
@@ -42,6 +44,6 @@ def _ended(summary: dict[str, Any], merits: list[str], spent: dict[str, float]) 
         f"{summary['problem']} with {summary['strategy']}, {summary['subdomains']} subdomain(s) in "
         f"{summary['processes']} process(es): {', '.join(merits)}\n"
         f"{summary['outer_iterations']} outer iterations ({summary['accepted']} accepted, "
-        f"{summary['rejected']} rejected), {cell(spent['parallel'])} full gradients on the longest "
-        f"path ({cell(spent['total'])} in all), {cell(summary['seconds'])} s"
+        f"{summary['rejected']} rejected), {cell(spent['parallel'])} evaluations per process "
+        f"({cell(spent['total'])} total), {duration(summary['seconds'])}"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,11 +10,10 @@ import torch
 from ddopt.executor import shared
 from ddopt.method import contract
 from ddopt.method.engine import Engine
-from ddopt.run import chance, checkpoint, record, shards
+from ddopt.run import bundle, chance, record
 from ddopt.run.interrupt import Interrupt
 from ddopt.run.stopping import StopReason, resumed, seen, why
 from ddopt.run.tally import Tally
-from ddopt.setup.component import restore, states
 from ddopt.setup.plugins import manager
 from ddopt.task import Setting, Status, Task, prepare
 
@@ -81,8 +79,8 @@ class Run:
         self._agree()
         with self._interrupt:
             reason = self._begin() if state is None else self._continue(state)
-            if state is None and reason is not None:
-                self._save(reason)
+            if state is None and reason is not None and self._keeps:
+                bundle.save(self, reason)
             while reason is None:
                 reason = self._iterate()
         return reason
@@ -131,17 +129,21 @@ class Run:
         manager().call("ddopt_after_step", run=self, report=report)
         if reason in ENDS and self._proceed():
             reason = why(self.config.stop, self.tally, None, None)
-        if reason is not None or self._due_checkpoint():
+        if self._keeps and (reason is not None or self._due_checkpoint()):
             began = perf_counter()
-            self._save(reason)
+            bundle.save(self, reason)
             self._saving += perf_counter() - began
             self._newest = self.tally.seconds
         return reason
 
+    @property
+    def _keeps(self) -> bool:
+        return self.config.output.checkpoint_every != "none"
+
     def _due_checkpoint(self) -> bool:
         """Whether it is time for a checkpoint; every process finds the same."""
         every, tally = self.config.output.checkpoint_every, self.tally
-        if every is not None:
+        if isinstance(every, int):
             return bool(every) and tally.iterations % every == 0
         late = tally.seconds - self._newest >= LONGEST
         return (late or tally.iterations % CHECKPOINT_EVERY == 0) and (
@@ -258,45 +260,17 @@ class Run:
             shown = self.measured if measured else {}
             self.folder.write(record.line(self.tally, report, shown))
 
-    def _save(self, reason: StopReason | None) -> None:
-        """Write a checkpoint; by all processes, for each may hold something of its own."""
-        state = self.engine.state_dict()
-        state["point"] = {**state["point"], "theta": state["point"]["theta"].detach()}
-        bundle: dict[str, Any] = {
-            "engine": state,
-            "tally": asdict(self.tally),
-            "random": chance.state(),
-        }
-        bundle |= {"best": self.best, "components": states(self), "plugins": manager().states()}
-        bundle["ended"] = reason.key if reason is not None else None
-        folder = self.folder.path if self.folder is not None else None
-        if self.problem.geometry.sharded or self.engine.memory is not None:
-            shards.save(folder, self, bundle)
-            return
-        state["solvers"] = _collected(self.executor, state["solvers"])
-        if folder is not None:
-            checkpoint.save(folder, self.tally.iterations, bundle)
-
-    def _continue(self, bundle: dict[str, Any]) -> StopReason | None:
-        state, executor = bundle["engine"], self.executor
+    def _continue(self, saved: dict[str, Any]) -> StopReason | None:
         before = getattr(self.task, "problem", None)
-        solvers = state["solvers"]
-        whole = len(solvers) == 1 or "pieces" in bundle  # else those of all processes
-        owned = solvers if whole else executor.owned(max(solvers, default=-1) + 1)
-        own = {d: solvers[d] for d in owned}
-        self.engine.load_state_dict({**state, "solvers": own})
-        self.tally = Tally(**bundle["tally"])
+        bundle.give(self, saved)
         self._before = (self.tally.bytes_sent, self.tally.collectives)
-        self.best = bundle["best"]
-        restore(self, bundle["components"])
-        manager().restore(bundle["plugins"])
         if self.task.problem is not before:
             self._take(self.task.problem)
         self._measure()
-        chance.restore(bundle["random"])
+        chance.restore(saved["random"])
         self._newest = self.tally.seconds
         self._origin = perf_counter() - self._newest
-        reason = resumed(self.config.stop, self.tally, bundle.get("ended"), self._due_error())
+        reason = resumed(self.config.stop, self.tally, saved.get("ended"), self._due_error())
         self.rested = reason is not None
         if self.folder is not None and not self._due():
             self.folder.settle(self.measured if self.rested else {})
@@ -317,12 +291,3 @@ def device_of(config: RunConfig) -> torch.device:
             "ddopt doctor"
         )
     return torch.device("cuda" if there and config.device != "cpu" else "cpu")
-
-
-def _collected(executor: Executor, solvers: dict[int, Any]) -> dict[int, Any]:
-    """The solvers' states of all processes, by subdomain, on rank 0; on others at least its own."""
-    whole = dict(solvers)
-    for owner in range(1, executor.size):
-        part = executor.handed(solvers, owner)
-        whole.update(part if executor.rank == 0 else {})
-    return whole

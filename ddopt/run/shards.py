@@ -2,7 +2,8 @@
 the global solver, and for each subdomain.
 
 Process 0 writes them one after the other as their owners send them, so that it never holds more
-than one piece beside its own; whoever resumes, on any number of processes, reads what it owns.
+than one piece beside its own; whoever resumes, on any number of processes, reads what it owns. What
+is sent for a checkpoint is no part of the traffic of the method, and is not counted.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 
+from ddopt.executor.objects import received, sent
 from ddopt.executor.sharded import Sharded
-from ddopt.run import checkpoint
+from ddopt.run import checkpoint, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,34 +76,50 @@ def put_together(tree: Any, pieces: list[list[torch.Tensor]]) -> Any:
 
 def save(folder: Path | None, run: Run, bundle: dict[str, Any]) -> None:
     """Write the checkpoint of an iteration; by all processes, ``folder`` on process 0 alone."""
-    executor, whole, engine = run.executor, run.whole, bundle["engine"]
-    solvers, memory = engine.pop("solvers"), run.engine.memory
-    if memory is None:
-        kind, geometry = STAGE, staged(run)
-        bundle, own = take_apart(bundle, geometry)
-    else:
-        kind, geometry = MEMORY, memory
-        engine["global"], own = take_apart(engine["global"], geometry)
-    row = min(geometry.count, executor.size)  # the processes of the first copy of the stages
-    parcels = [(f"{kind}-{j:04d}.pt", j % row, own.get(j)) for j in range(geometry.count)]
+    executor, whole = run.executor, run.whole
+    solvers = bundle["engine"].pop("solvers")
+    bundle, kind, own, count = _in_pieces(run, bundle)
+    row = min(count, executor.size)  # the processes of the first copy of the stages
+    parcels = [(f"{kind}-{j:04d}.pt", j % row, own.get(j)) for j in range(count)]
     parcels += [
         (f"{SUBDOMAIN}-{d:04d}.pt", executor.owner(d), solvers.get(d))
         for d in range(_subdomains(executor, solvers))
     ]
+    counters = executor.bytes_sent, executor.collectives
     place = None if folder is None else checkpoint.pieces_of(folder, run.tally.iterations)
-    if place is not None:
+    if place is None:
+        for _, owner, piece in parcels:
+            if owner == executor.rank:
+                sent(executor, stored.tight(piece))
+    else:
+        digests = {}
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-    digests = {}
-    for name, owner, piece in parcels:
-        copied = [part.clone() for part in piece] if isinstance(piece, list) else piece
-        state = executor.handed(copied, owner)
-        if place is not None:
-            torch.save(state, place / name)
+        for name, owner, piece in parcels:
+            state = piece if owner == 0 else received(executor, owner, run.initial.device)
+            checkpoint.write(place / name, state)
             digests[name] = checkpoint.digest(place / name)
+            del state
+    executor.bytes_sent, executor.collectives = counters
     if folder is not None:
         bundle |= {"pieces": digests, "lengths": getattr(whole, "lengths", [])}
         checkpoint.save(folder, run.tally.iterations, bundle)
+
+
+def _in_pieces(
+    run: Run, bundle: dict[str, Any]
+) -> tuple[dict[str, Any], str, dict[int, list[torch.Tensor]], int]:
+    """The bundle without what lies in pieces; their kind, this process's own, and how many."""
+    memory = run.engine.memory
+    if memory is not None:
+        engine = bundle["engine"]
+        engine["global"], own = take_apart(engine["global"], memory)
+        return bundle, MEMORY, own, memory.count
+    if run.problem.geometry.sharded:
+        geometry = staged(run)
+        bundle, own = take_apart(bundle, geometry)
+        return bundle, STAGE, own, geometry.count
+    return bundle, STAGE, {}, 0
 
 
 def load(folder: Path, run: Run, bundle: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +140,7 @@ def load(folder: Path, run: Run, bundle: dict[str, Any]) -> dict[str, Any]:
     if mine:
         engine = bundle["engine"]
         engine["global"] = put_together(engine["global"], read(MEMORY, mine))
-    else:
+    elif run.problem.geometry.sharded:
         bundle = put_together(bundle, read(STAGE, staged(run).owned))
     bundle["engine"]["solvers"] = {d: state for d, state in solvers if state is not None}
     return bundle

@@ -11,17 +11,22 @@ if TYPE_CHECKING:
     import torch
 
 
-def trained(folder: Path, plugin_files: Sequence[Path] = ()) -> tuple[Any, torch.Tensor]:
+def trained(
+    folder: str | Path, plugin_files: Sequence[str | Path] = ()
+) -> tuple[Any, torch.Tensor]:
     """The prepared task of a run, and the parameters of its last checkpoint, on the CPU.
 
     Raises ``ValueError`` if there is no run, or no checkpoint yet.
     """
+    from pathlib import Path
+
     import torch
 
     from ddopt.run import checkpoint, shards
     from ddopt.run.folder import load_again
     from ddopt.task import Setting, prepare
 
+    folder = Path(folder)
     config = load_again(folder, (), plugin_files)
     state = checkpoint.load(folder)
     if state is None:

@@ -19,6 +19,8 @@ from pydantic_core import core_schema
 from ddopt.setup.limits import brief
 from ddopt.setup.registry import Registry as Registry
 
+SEAM = "x-seam"  # where a JSON schema says which kind of component a field holds
+
 
 class Settings(BaseModel):
     """Options of a component: frozen, and an unknown key is an error.
@@ -191,7 +193,8 @@ class Chosen:
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
         """Describe the field as a name or a table with a name."""
         named = {"type": "object", "properties": {"name": {"type": "string"}}}
-        return {"description": f"a {self.seam}", "anyOf": [{"type": "string"}, named]}
+        kinds = [{"type": "string"}, named]
+        return {"description": f"a {self.seam}", "anyOf": kinds, SEAM: self.seam}
 
 
 def _as_text(value: Any) -> Any:

@@ -17,7 +17,10 @@ from ddopt.setup.limits import NESTED, brief, refuse_extremes
 from ddopt.setup.options import complete, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+FREE = ("stop", "output")  # what a resumed run may change without changing its bits
 
 
 class ConfigError(ValueError):
@@ -58,11 +61,11 @@ class Output(Settings):
     measure_every: int = Field(
         default=10, ge=1, description="iterations between two measurements of error or accuracy"
     )
-    checkpoint_every: int | None = Field(
+    checkpoint_every: Annotated[int, Field(ge=0)] | Literal["none"] | None = Field(
         default=None,
-        ge=0,
-        description="iterations between two checkpoints; 0: only at the end; by default 50, or a "
-        "minute, or more where writing them would take over a twentieth of the time",
+        description="iterations between two checkpoints; 0: only at the end; none: no checkpoint "
+        "at all, and a run that is resumed begins again; by default 50, or a minute, or more where "
+        "writing them would take over a twentieth of the time",
     )
     figures: bool = Field(default=True, description="draw figures at the end; needs matplotlib")
     frames: int = Field(
@@ -122,16 +125,19 @@ class RunConfig(Settings):
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a config comes from, for messages."""
+    """Where a config comes from, for messages; ``file`` is None for a table of Python."""
 
-    file: Path
+    file: Path | None
     changed: list[tuple[list[str], Any]]  # the overrides
+    by: str = "on the command line"  # who gave them
 
     def blame(self, key: str) -> str:
         """The file, or the override that set the key."""
         path = key.split(".")
         by_hand = any(path[: len(changed)] == changed for changed, _ in self.changed)
-        return f"{key} on the command line" if by_hand else f"{self.file}: {key}".rstrip(": ")
+        if by_hand or self.file is None:
+            return f"{key} {self.by if by_hand else ''}".rstrip()
+        return f"{self.file}: {key}".rstrip(": ")
 
 
 def load(
@@ -146,6 +152,29 @@ def load(
         source = _Source(file, [overrides.parse(change) for change in changes])
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    return _settled(table, source, plugin_files)
+
+
+def load_given(given: Path | Mapping[str, Any], changes: Mapping[str, Any]) -> RunConfig:
+    """The config of a run file, or of a table in its form, with dotted keys set to values.
+
+    The values are Python's, and components may be given as objects. Raises ``ConfigError``.
+    """
+    file = given if isinstance(given, Path) else None
+    table = read(given) if isinstance(given, Path) else dict(given)
+    changed = [(key.split("."), value) for key, value in changes.items()]
+    try:
+        refuse_extremes(table)
+        for path, value in changed:
+            refuse_extremes({path[-1]: value}, ".".join(path[:-1]))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return _settled(table, _Source(file, changed, "in the call"), ())
+
+
+def _settled(
+    table: dict[str, Any], source: _Source, plugin_files: Iterable[str | Path]
+) -> RunConfig:
     table = overrides.apply(table, source.changed)
     table["plugins"] = _load_plugins(table.get("plugins", []), plugin_files, source)
     table = complete(RunConfig, table)
@@ -194,7 +223,8 @@ def _load_plugins(listed: Any, given: Iterable[str | Path], source: _Source) -> 
         raise ConfigError(
             f"{source.blame('plugins')}: a list of files is expected, not {brief(listed)}"
         )
-    files = [*(source.file.parent / name for name in listed), *map(Path, given)]
+    beside = source.file.parent if source.file is not None else Path()
+    files = [*(beside / name for name in listed), *map(Path, given)]
     try:
         for path in files:
             manager().load_file(path)
@@ -208,12 +238,19 @@ def dumps(config: RunConfig) -> str:
     return tomli_w.dumps(plain(config.model_dump()))
 
 
-def plain(value: Any) -> Any:
-    """``value`` in the types that TOML and JSON have; entries that are None are left out."""
+def settings(config: RunConfig) -> dict[str, Any]:
+    """All settings that decide the numbers of a run: not when it ends, nor what it writes."""
+    table = plain(config.model_dump(exclude={*FREE, "plugins"}), nothing=True)
+    return dict(table)
+
+
+def plain(value: Any, *, nothing: bool = False) -> Any:
+    """``value`` in the types that TOML and JSON have; without entries that are ``nothing``."""
     if isinstance(value, dict):
-        return {str(key): plain(inner) for key, inner in value.items() if inner is not None}
+        kept = {key: inner for key, inner in value.items() if nothing or inner is not None}
+        return {str(key): plain(inner, nothing=nothing) for key, inner in kept.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(inner) for inner in value]
+        return [plain(inner, nothing=nothing) for inner in value]
     if isinstance(value, Enum):
-        return plain(value.value)
+        return plain(value.value, nothing=nothing)
     return str(value) if isinstance(value, Path) else value

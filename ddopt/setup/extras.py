@@ -5,10 +5,12 @@ Everything is read from installed metadata: the core knows no plugin's dependenc
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
+from urllib.parse import unquote, urlsplit
 
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?([^;]*)(?:;(.*))?$")
 EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
@@ -25,7 +27,7 @@ class Extra:
     @property
     def command(self) -> str:
         """What installs the whole extra."""
-        return f"pip install '{self.distribution}[{self.extra}]'"
+        return installing(self.extra, self.distribution)
 
     @property
     def version(self) -> str | None:
@@ -34,6 +36,24 @@ class Extra:
             return metadata.version(self.package)
         except metadata.PackageNotFoundError:
             return None
+
+
+def installing(extra: str, distribution: str = "ddopt") -> str:
+    """The command that installs an extra, as it works here.
+
+    A distribution that was installed from a folder is installed from there again: no registry
+    may have it.
+    """
+    try:
+        told = metadata.distribution(distribution).read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        told = None
+    origin = json.loads(told) if told else {}
+    place = urlsplit(origin.get("url", ""))
+    if place.scheme != "file" or "dir_info" not in origin:
+        return f"pip install '{distribution}[{extra}]'"
+    editable = "--editable " if origin["dir_info"].get("editable") else ""
+    return f"pip install {editable}'{unquote(place.path)}[{extra}]'"
 
 
 def canonical(name: str) -> str:

@@ -31,6 +31,11 @@ class Nielsen:
         self._growth = 2.0  # ν
         self._rejections = 0  # in a row
 
+    @property
+    def trusted(self) -> bool:
+        """Whether the last step was taken, or none has been tried: it may well be too large."""
+        return self._rejections == 0
+
     def accepted(self, used: float, ratio: float) -> None:
         """The step with damping μ = ``used`` was taken; its ratio may exceed 1."""
         self.share = used * max(SLOWEST, 1.0 - (2.0 * min(ratio, 1.0) - 1.0) ** 3)

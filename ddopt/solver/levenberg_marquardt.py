@@ -21,7 +21,7 @@ from ddopt.executor import Serial, shared
 from ddopt.hessian.bend import Bent, bend
 from ddopt.hessian.conjugate_gradients import SecantPairs
 from ddopt.hessian.linear_residuals import DampedStep, LinearResiduals
-from ddopt.numerics.vectors import dot, norm
+from ddopt.numerics.vectors import dot, fingerprint, norm
 from ddopt.setup.component import Settings
 from ddopt.solver.damping import Nielsen
 from ddopt.solver.region import BLIND, REACHED
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
     from ddopt.evaluation.question import Asking
 
+CLOSE = 0.75  # of its promise: a step that keeps so much could have been longer
+LITTLE = 0.5  # of f: who gains as much needs no longer step
+BOLDER = 10.0  # what the damping is then divided by
 PIECE = 4096  # samples whose graph is in memory at once, where there are products alone
 
 
@@ -74,6 +77,7 @@ class LevenbergMarquardt(Solver):
         self._pairs = SecantPairs()  # the preconditioner, where J is known by its products
         self._blind = 0  # steps in a row that promised less than f can show
         self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
+        self._before: dict[str, str] = {}  # where a checkpoint had one, and in which precision
 
     def iterate(
         self, problem: Problem, start: Point, ball: float, iterations: int
@@ -83,16 +87,17 @@ class LevenbergMarquardt(Solver):
         point, accepted, rejected, non_finite, ratio = start, 0, 0, 0, None
         decrease, room = 0.0, ball
         for _ in range(iterations):
-            model: LinearResiduals = yield Work(problem, partial(self._model, point=point))
-            try:
-                plain = self._plain(model, room)
-            except ArithmeticError:  # the Jacobian of the start is not finite: no step is known
+            begin = partial(self._begun, point=point, room=room)
+            begun: tuple[LinearResiduals, DampedStep] | None = yield Work(problem, begin)
+            if begun is None:  # the Jacobian of the start is not finite: no step is known
                 ratio, rejected, non_finite = -math.inf, rejected + 1, non_finite + 1
                 break
+            model, plain = begun
             bending = partial(
                 self._bent, start=start, point=point, model=model, plain=plain, ball=ball
             )
-            bent: Bent = yield Work(problem, bending)
+            step: tuple[Bent, DampedStep] = yield Work(problem, bending)
+            bent, plain = step
             if self._gone_blind(point, bent.predicted):
                 break
             ratio = bent.decrease / bent.predicted
@@ -129,20 +134,32 @@ class LevenbergMarquardt(Solver):
     def _model(self, problem: Problem, point: Point) -> LinearResiduals:
         """The linear model at ``point``; it serves again after a rejection."""
         if self._last is None or self._last[0] is not point:
-            residuals = problem.residuals(point.theta).detach()
-            self._last = point, self._linear(problem, point.theta, residuals)
+            self._last = point, self._first(problem, point.theta)
         known = self._last[1]
         if known.jacobian.dtype != self._precision(len(known.residuals), point.theta):
             self._last = point, self._linear(problem, point.theta, known.residuals)
         return self._last[1]
 
+    def _first(self, problem: Problem, theta: torch.Tensor) -> LinearResiduals:
+        """A model where none is at hand; one that a checkpoint had has been charged."""
+        before, self._before = self._before, {}
+        dtype = None
+        if before and before["theta"] == fingerprint(theta):
+            problem, dtype = problem.uncharged, getattr(torch, before["dtype"])
+        residuals = problem.residuals(theta).detach()
+        return self._linear(problem, theta, residuals, dtype)
+
     def _linear(
-        self, problem: Problem, theta: torch.Tensor, residuals: torch.Tensor
+        self,
+        problem: Problem,
+        theta: torch.Tensor,
+        residuals: torch.Tensor,
+        dtype: torch.dtype | None = None,
     ) -> LinearResiduals:
         if not self._fits(len(residuals), len(theta)):
             known = Products(residuals, len(theta), problem.differential(theta))
             return LinearResiduals(known, residuals, problem.tilt, pairs=self._pairs)
-        jacobian = problem.linearised(theta, self._precision(len(residuals), theta))
+        jacobian = problem.linearised(theta, dtype or self._precision(len(residuals), theta))
         return LinearResiduals(jacobian, residuals, problem.tilt)
 
     def _fits(self, m: int, n: int) -> bool:
@@ -152,6 +169,23 @@ class LevenbergMarquardt(Solver):
     def _precision(self, m: int, theta: torch.Tensor) -> torch.dtype:
         single = self._damping.single and self._fits(m, len(theta))
         return torch.float32 if single else theta.dtype
+
+    def _begun(
+        self, problem: Problem, point: Point, room: float
+    ) -> tuple[LinearResiduals, DampedStep] | None:
+        """The model at ``point`` and its step; in float64 where float32 overflows.
+
+        None where J is not finite.
+        """
+        for _ in range(2):
+            model = self._model(problem, point)
+            try:
+                return model, self._plain(model, room)
+            except ArithmeticError:
+                if model.jacobian.dtype == point.theta.dtype:
+                    break
+                self._damping.drowned()
+        return None
 
     def _plain(self, model: LinearResiduals, room: float) -> DampedStep:
         """The damped step, or a shorter one that stays in the ball."""
@@ -176,14 +210,38 @@ class LevenbergMarquardt(Solver):
         model: LinearResiduals,
         plain: DampedStep,
         ball: float,
-    ) -> Bent:
-        return bend(
-            lambda step: problem.residuals(point.theta + step).detach(),
-            model,
-            plain,
-            self.config.corrections,
-            lambda step: norm(point.theta + step - start.theta) <= ball,
-        )
+    ) -> tuple[Bent, DampedStep]:
+        """The best of a step and its corrections, and what they were made from.
+
+        Where it keeps its promise and still gains little the damping is what holds it back. It is
+        then made smaller at once, with the Gram matrix at hand, for as long as f falls further.
+        """
+
+        def bent(plain: DampedStep) -> Bent:
+            return bend(
+                lambda step: problem.residuals(point.theta + step).detach(),
+                model,
+                plain,
+                self.config.corrections,
+                lambda step: norm(point.theta + step - start.theta) <= ball,
+            )
+
+        best = bent(plain)
+        floor = model.equations.floor
+        while self._damping.trusted and CLOSE * best.predicted < best.decrease < LITTLE * abs(
+            point.value
+        ):
+            lower = plain.damping / BOLDER
+            if lower < floor:
+                break
+            bolder = model.at(lower)
+            if norm(point.theta + bolder.step - start.theta) > ball or bolder.damping > lower:
+                break
+            found = bent(bolder)
+            if not found.decrease > best.decrease:
+                break
+            best, plain = found, bolder
+        return best, plain
 
     def _judged(self, problem: Problem, point: Point, bent: Bent, used: float) -> Point | None:
         """The end of the step where it is taken: f is less there, and J is finite.
@@ -205,6 +263,8 @@ class LevenbergMarquardt(Solver):
                     value,
                     lambda: model.gradient if exact else problem.both(theta).gradient,
                 )
+                if math.isfinite(value):  # and J is
+                    trial.vouch()
                 self._last = trial, model
                 return trial
         self._damping.load_state_dict(before)
@@ -212,12 +272,12 @@ class LevenbergMarquardt(Solver):
         return None
 
     def reset(self) -> None:
-        """Forget the model: the problem has changed."""
-        self._last = None
+        """Forget the model and rejections: the problem has changed."""
         self.renew()
 
     def renew(self) -> None:
-        """Forget rejections."""
+        """The same: residuals at other points have another Jacobian, and the damping stays."""
+        self._last, self._before = None, {}
         self._damping.renew()
         self._blind = 0
 
@@ -227,10 +287,19 @@ class LevenbergMarquardt(Solver):
             "damping": self._damping.state_dict(),
             "blind": self._blind,
             "pairs": self._pairs.state_dict(),
+            "model": self._known(),
         }
+
+    def _known(self) -> dict[str, str]:
+        """Of which point a model is at hand."""
+        if self._last is None:
+            return self._before
+        theta, dtype = self._last[0].theta, self._last[1].jacobian.dtype
+        return {"theta": fingerprint(theta), "dtype": str(dtype).removeprefix("torch.")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self._damping.load_state_dict(state["damping"])
         self._blind = int(state["blind"])
         self._pairs.load_state_dict(state["pairs"])
+        self._last, self._before = None, dict(state["model"])

@@ -139,11 +139,9 @@ def profile(table: dict[str, dict[str, float]], solver: str, taus) -> list[float
 
 def draw(table, path: Path) -> None:
     """The profile of every solver, as steps over log τ."""
-    from ddopt import figures
+    from ddopt import figures, palette
 
-    colors = dict(
-        zip(SOLVERS, ("#2a6f97", "#d1603d", "#7a9e3f", "#8a6fb0", "#8a97a3"), strict=True)
-    )
+    colors = dict(zip(SOLVERS, palette.COLOURS, strict=False))
     taus = np.geomspace(1.0, 16.0, 400)
     made = figures.figure(7.0, 3.8)
     axes = made.subplots()
@@ -166,7 +164,7 @@ def draw(table, path: Path) -> None:
     axes.set_ylim(0.0, 1.0)
     axes.set_xlabel("evaluations, as a multiple of the best solver's")
     axes.set_ylabel("share of the problems")
-    axes.grid(color=figures.FAINT)
+    axes.grid(color=palette.FAINT)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right", fontsize=9)
     figures.save(made, path)

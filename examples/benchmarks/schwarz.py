@@ -16,12 +16,13 @@ import torch
 from ddopt.executor import Serial
 from ddopt.testing.ranks import run_ranks
 from ddopt_patches import quadrature
+from ddopt_patches.block import Block
 from ddopt_patches.equation import Equation
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.problem import PatchProblem
 from ddopt_patches.regions import Border
-from ddopt_patches.rows import Block, Rows
+from ddopt_patches.rows import Rows
 from ddopt_patches.schwarz import Options, Schwarz
 from ddopt_patches.system import System
 from ddopt_pinn import dde

@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING
 from ddopt import figures
 from ddopt.compare import carry_out, entry
 from ddopt.compare.contest import Contest
-from ddopt.compare.figure import COLOURS, logarithmic, panel
+from ddopt.compare.figure import logarithmic, panel
 from ddopt.compare.score import MERITS, Outcome, Row, geometric, mean, merit_of, read
+from ddopt.compare.ticker import Ticker
 from ddopt.executor import Serial
 from ddopt.executor.launch import launch
+from ddopt.palette import MUTED, looks
 from ddopt.run import files, record
 from ddopt.run.folder import CONFIG, load_again, refuse_changes
 from ddopt.run.running import Run
@@ -43,7 +45,6 @@ VARIANTS = ("sapts_d", "apts", "sapts_p", "sapts_ip", "hybrid")
 AGAINST = ("trust_region", "adam", "lbfgs")
 RATES = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]  # of baselines; the best one is in the table
 SHOWN = 100  # the last evaluation, or second, over the first one in a figure
-STYLES = ("-", "--", ":", "-.")
 QUICK = {
     "poisson2d": ["problem.interior=500", "stop.evaluations=120"],
     "mnist": [
@@ -99,7 +100,8 @@ def solve(config: RunConfig, folder: Path, processes: int) -> Outcome:
         refuse_changes(folder, load_again(folder), config)
     if not carry_out.done(folder, config.stop):
         if processes == 1:
-            carry_out.own(entry.Strategy(config), folder)
+            ticker = Ticker(f"{folder.parent.name}, {folder.name}", config.stop)
+            carry_out.own(entry.Strategy(config), folder, ticker)
         else:
             folder.mkdir(parents=True, exist_ok=True)
             files.write_text(folder / CONFIG, dumps(config))
@@ -154,7 +156,7 @@ class Grid:
             self.processes.setdefault(label, set()).add(summary["processes"])
             told = f"{outcomes[-1].last('loss'):.2e} after {outcomes[-1].last('seconds'):.3g} s"
             print(f"{self.problem}, {label}, seed {seed}: loss {told}", file=sys.stderr)
-        return Row(label, outcomes, count)
+        return Row(label, outcomes, count, look=entry.Strategy(config).look)
 
     def baseline(self, name: str) -> Row | str:
         """Another optimizer, at its best learning rate on the first seed if it has one."""
@@ -238,14 +240,8 @@ def table(grid: Grid, rows: list[Row], missing: list[str]) -> str:
 
 
 def figure(grid: Grid, rows: list[Row]) -> Path:
-    """Loss and figure of merit against what was paid: a colour a variant, a style an N."""
-    kinds = list(dict.fromkeys(row.label.partition(",")[0] for row in rows))
-    looks = []
-    for row in rows:
-        colour = COLOURS[kinds.index(row.label.partition(",")[0]) % len(COLOURS)]
-        counts = sorted(set(grid.given.subdomains))
-        style = STYLES[counts.index(row.subdomains) % 4] if row.subdomains in counts else "-"
-        looks.append((colour, style))
+    """Loss and figure of merit against what was paid: a look a variant, a mark an N."""
+    found = looks((row.label.partition(",")[0], row.look) for row in rows)
     merits = list(dict.fromkeys([MERITS[-1], merit_of(rows)]))
     made = figures.figure(12.5, 3.6 * len(merits) + 0.7)
     seeds = "one seed" if len(grid.given.seeds) == 1 else "median and range of the seeds"
@@ -253,14 +249,14 @@ def figure(grid: Grid, rows: list[Row]) -> Path:
     axes = made.subplots(len(merits), 2, squeeze=False, sharey="row")
     for line, merit in zip(axes, merits, strict=True):
         for one, key, label in (
-            (line[0], "evaluations", "full-gradient evaluations, longest path"),
+            (line[0], "evaluations", "evaluations per process"),
             (line[1], "seconds", "seconds"),
         ):
-            panel(one, rows, key, merit, looks)
+            panel(one, rows, key, merit, found)
             logarithmic(one)
             last = max(outcome.last(key) for row in rows for outcome in row.outcomes)
             one.set_xlim(last / SHOWN, last * 1.1)
-            one.set_xlabel(label, fontsize=9.5, color=figures.MUTED)
+            one.set_xlabel(label, fontsize=9.5, color=MUTED)
         line[1].set_ylabel("")
     handles, labels = axes[0][0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9)

@@ -14,7 +14,8 @@ The files, in the order in which data flows:
 - ``equation``: the user's equation, linearised at points by Taylor polynomials
   (``ddopt_pinn.taylor``; the derivatives of a jet in their order: ``ddopt_pinn.derivatives``)
 - ``conditions``: conditions of DeepXDE as rows
-- ``rows``: an equation at points: jets of u, residuals, Jacobian by cells (``Block``)
+- ``block``: rows of a Jacobian by cells
+- ``rows``: an equation at points: jets of u, residuals, Jacobian
 - ``weights``: how much conditions weigh against the equation
 - ``system``: all rows of a problem: f(c) = Σ ‖r‖²
 - ``orthonormal``: a better basis for each patch

@@ -15,7 +15,7 @@ from pydantic import Field
 from ddopt_patches.least_squares import REFINEMENTS
 from ddopt_patches.problem import Blocky
 from ddopt_patches.promised import Minimised, PromiseSettings, Promising
-from ddopt_patches.system import squares
+from ddopt_patches.system import by_group, squares
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem
@@ -78,6 +78,12 @@ class BlockGaussNewton(Promising):
             )
         return BlockModel(blocky, point, self.config.drop, self.config.damping)
 
+    def groups(self, problem: Problem, point: Point) -> list[float]:
+        """‖r‖² of each group of rows."""
+        blocky = problem.ability(Blocky)
+        assert blocky is not None
+        return by_group(blocky.groups(point.theta))
+
     def refine(
         self, problem: Problem, point: Point, candidate: Candidate, room: float
     ) -> Candidate:
@@ -88,7 +94,7 @@ class BlockGaussNewton(Promising):
         model = self._last[1]
         assert isinstance(model, BlockModel)
         promised = model.promised(model.share_of(candidate.norm))
-        self._promised = squares(promised) if model.squares.told else math.nan
+        self._promised = by_group(promised) if model.squares.told else []
         step, before, longest = candidate.step, candidate.step, LONGEST * candidate.norm
         best = math.inf
         for _ in range(self.config.corrections):

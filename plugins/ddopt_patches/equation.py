@@ -29,8 +29,8 @@ MOST = 4  # the highest order of an equation; windows have three continuous deri
 PROBES = 8  # points at which an equation is examined
 CHUNK = 50_000  # points of one evaluation
 ELSEWHERE = (
-    "train a network on it instead, by ddopt_pinn.compile, which also takes one of "
-    "ddopt_patches.fbpinn"
+    "take the problem without patches, or train the network on patches by "
+    "model.compile(ddopt.TrustRegion(net.parameters()))"
 )
 
 
@@ -173,9 +173,8 @@ class Equation:
             a = jets.detach().requires_grad_()
             more = torch.zeros_like(a[..., 0]).requires_grad_(beyond)
             try:
-                u = taylor(a.mT, x, order)
-                if beyond:
-                    u = u + more * tail(x, order + 1)
+                # beyond the polynomial u can be differentiated, too; there it is zero
+                u = taylor(a.mT, x, order) + more * tail(x, order + 1 if beyond else 0)
                 r = self._of(x, u)
             finally:
                 dde.grad.clear()
@@ -194,7 +193,7 @@ class Equation:
 
     def value(self, x: torch.Tensor, jets: torch.Tensor) -> torch.Tensor:
         """F (points, equations) with its graph, for whoever wants other derivatives of it."""
-        return self._of(x, taylor(jets.mT, x, self.order))
+        return self._of(x, taylor(jets.mT, x, self.order) + 0.0 * tail(x, 0))
 
     def _of(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         if self.transform is not None:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import torch
 
+from ddopt_patches.block import Block
 from ddopt_patches.orthonormal import basis, triangles
-from ddopt_patches.rows import Block
 from ddopt_patches.tridiagonal import Tridiagonal
 
 DROP = 1e-12  # of the largest singular value of a patch

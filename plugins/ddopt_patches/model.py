@@ -24,6 +24,7 @@ from ddopt_patches.options import PatchSettings
 from ddopt_patches.refine import Refine, finer
 from ddopt_patches.statement import Statement, box
 from ddopt_patches.system import FEWEST
+from ddopt_patches.weights import FACTOR
 from ddopt_pinn.library import dde
 from ddopt_pinn.model import data_in_parts
 
@@ -65,6 +66,7 @@ def compile(
     model: Any,
     rows: float = FEWEST,
     condition_weight: float | None = None,
+    observed: float = FACTOR,
     solver: dict[str, Any] | Settings | str = "trust_region",
     **options: Any,
 ) -> None:
@@ -78,17 +80,22 @@ def compile(
         model: a ``dde.Model`` with a ``dde.data.PDE`` (``TimePDE``) and a network of ``fbpinn``.
         rows: residuals for each unknown, at least.
         condition_weight: factor of the residuals of the conditions; None: it is chosen.
+        observed: of values at points of one's own (``PointSetBC``) beside conditions, which have 3,
+            where weights are chosen. 0.03 gives the least-squares estimate from noisy values;
+            compile and train with 3 first where the equation is not linear.
         solver: options of the trust region.
         options: of ``dde.Model.compile``, for example ``metrics``, and
             ``external_trainable_variables``: numbers that the equation reads and that are to be
             found, too.
 
-    Raises ``ValueError`` for another network or other data, for float32, for hidden layers that are
-    to train, and for a periodic condition along an axis that the patches do not close.
+    Raises ``ValueError`` for another network or other data, for data without a point of some
+    condition, for float32, for hidden layers that are to train, and for a periodic condition along
+    an axis that the patches do not close.
     """
     net = model.net
     _refuse(net, options)
     data = data_in_parts(model)
+    _shown(data)
     open_ends = set(periodic_axes(data.bcs)) - net.grid.periodic
     if open_ends:
         raise ValueError(
@@ -111,11 +118,23 @@ def compile(
         optimizer.minimise(turns)
         return
     unknown = {f"unknown.{i}": one for i, one in enumerate(variables)}
-    problem = InverseProblem(stated.system(net.patches, rows, condition_weight), unknown)
+    problem = InverseProblem(stated.system(net.patches, rows, condition_weight, observed), unknown)
     if not bool(net.weights.any()):
         with torch.no_grad():
             net.weights.copy_(stated.start(net.patches))
     optimizer.minimise(lambda _: problem)
+
+
+def _shown(data: Any) -> None:
+    """Refuse data that DeepXDE would show as nan, whereupon it ends the training by itself."""
+    for condition, points in zip(data.bcs, data.num_bcs, strict=True):
+        if not points:
+            count = "num_initial" if isinstance(condition, dde.icbc.IC) else "num_boundary"
+            raise ValueError(
+                f"the data has no point at which its {type(condition).__name__} holds: DeepXDE "
+                f"would show a loss of nan and end the training after a step; give {count}=20 "
+                "(patches take points of their own, those of the data are for the display)"
+            )
 
 
 def refined(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt_patches.rows import Block, Gram
+from ddopt_patches.block import Block, Gram
 
 if TYPE_CHECKING:
     from ddopt_patches.grid import Grid

@@ -7,13 +7,13 @@ about where to go and wrong about f); after them a step is halved until f decrea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from ddopt_patches.least_squares import DROP, LeastSquares
-from ddopt_patches.system import System, squares
+from ddopt_patches.system import System, as_promised, by_group, squares
 
 FREE = 3  # full steps that need not decrease f
 SHORTEST = 1e-3  # of a full step
@@ -30,6 +30,7 @@ class Step:
     promised: float  # f of the linear model there
     length: float  # share of the full step
     kept: int  # unknowns that the orthonormal bases kept
+    groups: tuple[Sequence[float], Sequence[float]] = ((), ())  # both of each group of rows
 
 
 def solve(
@@ -44,9 +45,9 @@ def solve(
 ) -> Step:
     """Minimise f from ``weights``, or from the linearisation about ``start``, or from zero.
 
-    Ends where f is within ``exact`` of what the linear model promised (less where a singularity
-    keeps f large), after ``steps`` steps, or, once f must decrease,
-    with a step that leaves more than ``stop`` of it.
+    Ends where ‖r‖² of each group of rows is within ``exact`` of what the linear model promised
+    (less where a singularity keeps it large), after ``steps`` steps, or, once f must decrease, with
+    a step that leaves more than ``stop`` of it.
     """
     c, value = (system.zeros() if weights is None else weights), float("inf")
     if weights is not None:
@@ -58,7 +59,7 @@ def solve(
         found = one_step(system, found.weights, before, k < FREE, about, drop)
         if observe is not None:
             observe(found)
-        if abs(found.value - found.promised) <= exact * found.value:
+        if found.length and as_promised(*found.groups, exact):
             break  # the linear model was right: its minimum is reached
         if k >= FREE and not found.value < stop * before:
             break
@@ -76,15 +77,16 @@ def one_step(
         c = torch.zeros_like(c)
     model = LeastSquares(blocks, system.levels, system.patches.grid.patches, drop)
     y = model.solve_in_basis(residuals, 6)
-    promised = squares([r + q for r, q in zip(residuals, model.product(y), strict=True)])
+    promised = by_group([r + q for r, q in zip(residuals, model.product(y), strict=True)])
     d = model.from_basis(y).view_as(c)
     length, kept = 1.0, model.kept
     del blocks, model
     while True:
         trial = c + length * d
-        new = squares(system.residuals(trial))
+        groups = by_group(system.residuals(trial))
+        new = sum(groups)
         if free or new < value:
-            return Step(trial, new, promised, length, kept)
+            return Step(trial, new, sum(promised), length, kept, (groups, promised))
         if length < SHORTEST:
-            return Step(c, value, promised, 0.0, kept)
+            return Step(c, value, sum(promised), 0.0, kept)
         length /= 2.0

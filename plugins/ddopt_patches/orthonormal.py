@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ddopt_patches.rows import Block
+from ddopt_patches.block import Block
 
 NUMBERS = 1 << 24  # of one batch; bounds the memory beside the Jacobian
 

@@ -17,9 +17,9 @@ import torch
 from ddopt.evaluation.derived import Frozen
 from ddopt.evaluation.problem import Point, Problem, Samples
 from ddopt.numerics.space import Indices, Layout
+from ddopt_patches.block import Block
 from ddopt_patches.least_squares import LeastSquares
 from ddopt_patches.regions import regions
-from ddopt_patches.rows import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -18,6 +18,7 @@ from pydantic import Field
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
 from ddopt.setup.component import Settings
 from ddopt_patches.least_squares import DROP
+from ddopt_patches.system import as_promised
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem
@@ -83,8 +84,9 @@ class PromiseSettings(Settings):
 class Promising(Hessian):
     """A curvature that knows where the run ends.
 
-    Where f is what the last model promised, another step brings nothing: the next model is that of
-    a stationary point, and the run ends without a last factorisation.
+    Where f is what the last model promised, in each group of rows that it tells of, another step
+    brings nothing: the next model is that of a stationary point, and the run ends without a last
+    factorisation.
     """
 
     learns = False
@@ -93,7 +95,8 @@ class Promising(Hessian):
     def __init__(self, config: Any = None, **options: Any) -> None:
         super().__init__(config, **options)
         self._last: tuple[Point, Minimised] | None = None  # after a rejection it serves again
-        self._promised = self._before = math.nan  # f where the last step should end, and began
+        self._promised: list[float] = []  # f where the last step should end, by groups of rows
+        self._before = math.nan  # f where it began
 
     @abstractmethod
     def made(self, problem: Problem, point: Point) -> Minimised:
@@ -106,20 +109,25 @@ class Promising(Hessian):
         """
         if self._last is None or self._last[0] is not point:
             self._last = None  # frees its memory before the next one is made
-            if self._kept(point):
+            if self._kept(problem, point):
                 return Reached(point.gradient)
             self._last = point, self.made(problem, point)
         return self._last[1]
 
-    def _kept(self, point: Point) -> bool:
-        """Whether f is what the last step promised."""
-        if math.isnan(self._promised):
+    def groups(self, problem: Problem, point: Point) -> list[float]:
+        """f by the groups of rows for which ``_promised`` has an entry each."""
+        return [point.value]
+
+    def _kept(self, problem: Problem, point: Point) -> bool:
+        """Whether f is what the last step promised; groups are looked at if the sum is."""
+        exact, promised = self.config.exact, self._promised
+        if not promised or not as_promised([point.value], [sum(promised)], exact):
             return False
-        return bool(abs(point.value - self._promised) <= self.config.exact * point.value)
+        return as_promised(self.groups(problem, point), promised, exact)
 
     def reset(self) -> None:
         """Forget the last model: the problem has changed."""
-        self._last, self._promised, self._before = None, math.nan, math.nan
+        self._last, self._promised, self._before = None, [], math.nan
 
     def state_dict(self) -> dict[str, Any]:
         """What the last step promised; the model itself is made anew."""
@@ -127,5 +135,5 @@ class Promising(Hessian):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-        self._promised, self._before = float(state["promised"]), float(state["before"])
+        self._promised, self._before = list(state["promised"]), float(state["before"])
         self._last = None

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import math
 from copy import copy
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 
+from ddopt_patches.block import Block
 from ddopt_patches.features import powers
 from ddopt_patches.quadrature import Points
 from ddopt_patches.windows import smoothness
@@ -29,54 +30,19 @@ from ddopt_pinn.activation import derivatives_of_tanh
 from ddopt_pinn.derivatives import binomial, minus, upto
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ddopt_patches.equation import Equation
     from ddopt_patches.network import Patches
 
 NUMBERS = 1 << 18  # of one chunk, 2 MB
-
-
-@dataclass(frozen=True)
-class Block:
-    """Rows of a Jacobian that belong to cells: which patches they touch, and their entries.
-
-    The entries of one corner lie together: ``by_corner`` is how they are stored.
-    """
-
-    patches: torch.Tensor  # (G, C), distinct within a row
-    by_corner: torch.Tensor  # (G, C, P E, B): B unknowns of a patch, output by output
-
-    @property
-    def entries(self) -> torch.Tensor:
-        """The same, row by row, (G, P E, C, B); a view."""
-        return self.by_corner.transpose(1, 2)
-
-    def among(self, cells: torch.Tensor | slice) -> Block:
-        """The rows of some of the cells; views for a slice."""
-        return Block(self.patches[cells], self.by_corner[cells])
-
-    def product(self, a: int, b: int) -> torch.Tensor:
-        """J_aᵀ J_b of two corners of each cell, (G, B, B)."""
-        return self.by_corner[:, a].mT @ self.by_corner[:, b]
-
-
-@dataclass(frozen=True)
-class Gram:
-    """JᵀJ of rows that are elsewhere, by cells; in a factorisation it stands for them."""
-
-    patches: torch.Tensor  # (G, C), distinct within a row
-    products: torch.Tensor  # (G, C, C, B, B)
-
-    def among(self, cells: torch.Tensor | slice) -> Gram:
-        """That of some of the cells."""
-        return Gram(self.patches[cells], self.products[cells])
-
-    def product(self, a: int, b: int) -> torch.Tensor:
-        """J_aᵀ J_b of two corners of each cell, (G, B, B)."""
-        return self.products[:, a, b]
+KEPT = 1 << 24  # features of a piece that are not kept, 128 MB
 
 
 class Rows:
-    """An equation at points; the jets of the features are computed once.
+    """An equation at points; the features are computed once, when they are first needed.
+
+    A process that needs the rows of some cells alone (``among``) never makes those of the others.
 
     Args:
         patches: the local networks and their grid.
@@ -91,7 +57,7 @@ class Rows:
         grid = patches.grid
         self.points, self.equation, self.weight = points, equation, weight
         self.features, self.outputs = patches.features, patches.outputs
-        self._patches = grid.patches
+        self._patches = patches
         self.order = equation.order
         if self.order > smoothness(grid.window) + 1:
             raise ValueError(
@@ -101,18 +67,43 @@ class Rows:
             )
         self.touched = grid.touching(points.cells)  # (G, C)
         self.roots = weight * points.roots
-        self._windows = grid.window_jets(points.cells, points.x, self.order)  # (G, C, P, Q)
-        middles, halves = grid.frames(points.cells)
-        W = patches.W[self.touched]  # (G, C, K, d)
-        t = (points.x[:, None] - middles[:, :, None]) / halves[:, :, None]  # (G, C, P, d)
-        z = t @ W.mT + patches.b[self.touched][:, :, None]
-        self._sigma = z.tanh_()  # (G, C, P, K)
-        self._powers = powers(W / halves[:, :, None], self.order)  # (G, C, Γ, K)
         self._leibniz = _leibniz(grid.dimensions, self.order)
         self._indices = upto(grid.dimensions, self.order)
         self._orders: dict[int, list[int]] = {}  # the places in a jet, by order
         for q, gamma in enumerate(self._indices):
             self._orders.setdefault(sum(gamma), []).append(q)
+
+    @cached_property
+    def _windows(self) -> torch.Tensor:
+        """The jets of the windows, (G, C, P, Q)."""
+        return self._patches.grid.window_jets(self.points.cells, self.points.x, self.order)
+
+    @cached_property
+    def _sigma(self) -> torch.Tensor:
+        """The features, (G, C, P, K)."""
+        middles, halves = self._patches.grid.frames(self.points.cells)
+        t = (self.points.x[:, None] - middles[:, :, None]) / halves[:, :, None]  # (G, C, P, d)
+        z = t @ self._patches.W[self.touched].mT + self._patches.b[self.touched][:, :, None]
+        return z.tanh_()
+
+    @cached_property
+    def _powers(self) -> torch.Tensor:
+        """What the chain rule multiplies derivatives of σ by, (G, C, Γ, K)."""
+        _, halves = self._patches.grid.frames(self.points.cells)
+        return powers(self._patches.W[self.touched] / halves[:, :, None], self.order)
+
+    def pieces(self) -> Iterator[Rows]:
+        """The same rows, some cells at a time where their features are not at hand and many.
+
+        For what needs them once, so that they need not be kept.
+        """
+        G, P = self.points.roots.shape
+        size = max(1, KEPT // max(1, P * self.touched.shape[1] * self.features))
+        if size >= G or "_sigma" in vars(self):
+            yield self
+            return
+        for some in torch.arange(G).split(size):
+            yield self.among(some)
 
     @property
     def count(self) -> int:
@@ -138,7 +129,7 @@ class Rows:
 
     def adjoint(self, cotangents: torch.Tensor) -> torch.Tensor:
         """The transpose of ``jets``: from (G, P, outputs, Q) to output weights (S, outputs, K)."""
-        found = cotangents.new_zeros(self._patches, self.outputs, self.features)
+        found = cotangents.new_zeros(self._patches.grid.patches, self.outputs, self.features)
         for cells in self._chunks():
             sigma = derivatives_of_tanh(self._sigma[cells], self.order)
             windows, own = self._windows[cells], cotangents[cells]
@@ -165,12 +156,13 @@ class Rows:
         return float((r * r).sum()), self.adjoint((2.0 * slopes * shaped).sum(2))
 
     def among(self, kept: torch.Tensor) -> Rows:
-        """The rows of the cells for which ``kept`` (G,) holds."""
+        """The rows of the cells for which ``kept`` (G,) holds, or of these places."""
         other = copy(self)
         points = self.points
         other.points = Points(points.cells[kept], points.x[kept], points.roots[kept])
         for name in ("touched", "roots", "_windows", "_powers", "_sigma"):
-            setattr(other, name, getattr(self, name)[kept])
+            if name in vars(self):
+                setattr(other, name, getattr(self, name)[kept])
         return other
 
     def scaled(self, weight: float) -> Rows:

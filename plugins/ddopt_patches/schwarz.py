@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ddopt_patches.block import Block, Gram
 from ddopt_patches.coarse import polynomials, squared
 from ddopt_patches.levels import levels
 from ddopt_patches.neighbours import grams
 from ddopt_patches.orthonormal import basis, triangles
-from ddopt_patches.rows import Block, Gram
 from ddopt_patches.tridiagonal import Tridiagonal
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Schwarz:
         return near.nonzero().flatten()
 
     def _coarsen(self, cells: dict[int, list[torch.Tensor]]) -> None:
-        """The coarse vectors of each region, and the coarse factor, which every process has."""
+        """The coarse vectors of each region, and Zᵀ JᵀJ Z from the parts of all regions."""
         border, grid = self._border, self._patches.grid
         self._coarse = {
             d.index: polynomials(
@@ -169,7 +169,13 @@ class Schwarz:
             found.append(Gram(touched, part.view(-1, C, C, p, p)))
             active[d.patches] = True
         nothing = torch.zeros(grid.patches, p, dtype=torch.float64)
-        self._coarse_factor = Tridiagonal(found, levels(grid, active), nothing, RIDGE)
+        self._coarse_factor = self._replicated(found, levels(grid, active), nothing)
+
+    def _replicated(
+        self, found: list[Gram], order: list[torch.Tensor], nothing: torch.Tensor
+    ) -> Tridiagonal:
+        """The coarse factor, which every process makes and has."""
+        return Tridiagonal(found, order, nothing, RIDGE)
 
     def preconditioned(self, slope: Vectors) -> Vectors:
         """M⁻¹ of a vector."""

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ddopt.executor import Serial, Split
+from ddopt_patches.block import Block
 from ddopt_patches.problem import PatchProblem, RegionProblem
 from ddopt_patches.promised import Minimised, PromiseSettings, Promising
 from ddopt_patches.regions import Border
-from ddopt_patches.rows import Block
 from ddopt_patches.schwarz import Options, Schwarz
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class SchwarzGaussNewton(Promising):
 
     def _forcing(self, value: float) -> float:
         """The tolerance of a step: how far the last model was off, relative to where it began."""
-        if math.isnan(self._promised):
+        if not self._promised:
             return float(self.config.tolerance)
-        off = abs(math.sqrt(value) - math.sqrt(self._promised)) / math.sqrt(self._before)
+        off = abs(math.sqrt(value) - math.sqrt(sum(self._promised))) / math.sqrt(self._before)
         return float(min(max(off, self.config.tolerance), LOOSEST))
 
     def refine(
@@ -120,7 +120,7 @@ class SchwarzGaussNewton(Promising):
         """The same step; what it promises is remembered."""
         if candidate.predicted > 0.0:
             self._before = point.value
-            self._promised = max(point.value - candidate.predicted, 0.0)
+            self._promised = [max(point.value - candidate.predicted, 0.0)]
         return candidate
 
 

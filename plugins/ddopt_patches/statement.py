@@ -20,7 +20,7 @@ from ddopt_patches.network import Patches
 from ddopt_patches.quadrature import Points
 from ddopt_patches.rows import Rows
 from ddopt_patches.system import FEWEST, System
-from ddopt_patches.weights import balanced
+from ddopt_patches.weights import FACTOR, balanced
 from ddopt_pinn.library import dde, numbers
 
 if TYPE_CHECKING:
@@ -61,11 +61,18 @@ class Statement:
         inside = probe[self.inside(probe)]
         return Equation(self.equation, grid.dimensions, patches.outputs, inside, self.transform)
 
-    def system(self, patches: Patches, rows: float = FEWEST, weight: float | None = None) -> System:
+    def system(
+        self,
+        patches: Patches,
+        rows: float = FEWEST,
+        weight: float | None = None,
+        observed: float = FACTOR,
+    ) -> System:
         """The rows: Gauss points in the cells, ``rows`` an unknown, and on the boundary.
 
         ``weight`` is the factor of the residuals of conditions; None: it is chosen, see
-        ``weights``. Raises ``ValueError`` for patches that do not cover the domain.
+        ``weights``, where ``observed`` is explained, too. Raises ``ValueError`` for patches that do
+        not cover the domain.
         """
         grid = patches.grid
         self._covered(grid)
@@ -78,7 +85,7 @@ class Statement:
         for condition in self.conditions:
             found += rows_of(patches, condition, count, weight or 1.0, self.transform, edge)
         if weight is None:
-            found = balanced(inside, found, self.start(patches))
+            found = balanced(inside, found, self.start(patches), observed)
         return System(patches, [*inside, *found])
 
     @property

@@ -25,6 +25,7 @@ class OnPatches(Strategy):
     """
 
     name = "patches"
+    look = 14
     curvature = CURVATURE
 
     def settled(self, solver: Settings) -> Settings:
@@ -52,6 +53,7 @@ class OnRegions(OnPatches):
     """
 
     name = "schwarz"
+    look = 15
     curvature = "schwarz"
 
     class Config(Settings):

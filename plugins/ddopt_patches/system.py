@@ -12,8 +12,9 @@ import torch
 from ddopt_patches.levels import levels
 
 if TYPE_CHECKING:
+    from ddopt_patches.block import Block
     from ddopt_patches.network import Patches
-    from ddopt_patches.rows import Block, Rows
+    from ddopt_patches.rows import Rows
 
 FEWEST = 2.0  # rows an unknown: with fewer, features fit the points and not the solution
 
@@ -99,4 +100,19 @@ class System:
 
 def squares(residuals: Sequence[torch.Tensor]) -> float:
     """‖r‖²."""
-    return sum(float((r * r).sum()) for r in residuals)
+    return sum(by_group(residuals))
+
+
+def by_group(residuals: Sequence[torch.Tensor]) -> list[float]:
+    """‖r‖² of each group of rows."""
+    return [float((r * r).sum()) for r in residuals]
+
+
+def as_promised(found: Sequence[float], promised: Sequence[float], exact: float) -> bool:
+    """Whether ‖r‖² of each group of rows is what was promised, to a share ``exact``.
+
+    Of each, because one group may hide another: the noise of observations is larger by far than
+    what is left of the equation, and says nothing about it.
+    """
+    pairs = zip(found, promised, strict=True)
+    return all(abs(a - b) <= exact * a for a, b in pairs)

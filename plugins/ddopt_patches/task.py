@@ -18,6 +18,7 @@ from ddopt_patches.network import FBPINN
 from ddopt_patches.options import PatchSettings
 from ddopt_patches.refine import Refine, finer
 from ddopt_patches.slabs import InTime, Slabs
+from ddopt_patches.weights import FACTOR
 from ddopt_pinn.collocation import network_at
 from ddopt_pinn.differential import DifferentialTask
 from ddopt_pinn.library import building, dde, numbers
@@ -80,6 +81,12 @@ class PatchTask(DifferentialTask):
         rows: float = Field(2.0, ge=1.0, description="residuals for each unknown, at least")
         condition_weight: float | None = Field(
             None, gt=0.0, description="factor of the residuals of the conditions; chosen by default"
+        )
+        observed: float = Field(
+            FACTOR,
+            gt=0.0,
+            description="of values at points where weights are chosen; conditions have 3; 0.03 for "
+            "noisy ones",
         )
 
         @field_validator("of")
@@ -175,7 +182,7 @@ class PatchTask(DifferentialTask):
         with building(self._setting.seed, self._setting.dtype):
             self._stated = self._slabs.statement(net.patches)
             system = self._stated.system(
-                net.patches, self.config.rows, self.config.condition_weight
+                net.patches, self.config.rows, self.config.condition_weight, self.config.observed
             )
             if coarse is None:
                 start = self._slabs.start(net.patches, self._stated)
@@ -266,7 +273,8 @@ class PatchTask(DifferentialTask):
         every = self.problem.system.rows
         inside = [one for one in every if one.equation is every[0].equation]
         (weights,) = self.problem.named(theta).values()
-        total = sum(float(one.residuals(weights).square().sum()) for one in inside)
+        pieces = (piece for one in inside for piece in one.pieces())
+        total = sum(float(one.residuals(weights).square().sum()) for one in pieces)
         return total, sum(float(one.roots.square().sum()) for one in inside)
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from itertools import product
 
 import torch
 
-from ddopt_patches.rows import Block, Gram
+from ddopt_patches.block import Block, Gram
 
 LARGEST_RIDGE = 1e-2  # of columns of length one; more would be another problem
 

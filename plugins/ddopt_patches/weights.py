@@ -7,6 +7,11 @@ both with the roots of their quadrature weights. So a condition has three times 
 equation where the equation is weakest, and less elsewhere. It follows the units of both, the order
 of the equation and the size of the cells: for −Δu and cells of width h it grows like h^(-3/2).
 
+Values at points of the user's own (``Observed``) have a factor that can be given. With 3 they guide
+a nonlinear iteration, and bend the solution to the noise of the nearest point if they have noise.
+With 0.03 the solution is, of all that satisfy the equation, the one that fits them best: the
+least-squares estimate.
+
 A larger weight costs accuracy where cells are graded to a singular corner (the large cells decide
 there, not the small ones), a smaller one on waves: see the table in docs/patches.md.
 """
@@ -18,6 +23,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ddopt_patches.observations import Observed
+
 if TYPE_CHECKING:
     from ddopt_patches.rows import Rows
 
@@ -27,16 +34,24 @@ OTHERWISE = 100.0  # where the equation has no slope that could be compared with
 
 def squares(rows: Rows, weights: torch.Tensor) -> torch.Tensor:
     """The sum of squares of each patch's columns, shape (S,)."""
-    block = rows.linearised(weights)[1]
     found = torch.zeros(len(weights), dtype=torch.float64)
-    own = block.by_corner.square().sum((2, 3))
-    return found.index_add_(0, block.patches.flatten(), own.flatten())
+    for piece in rows.pieces():
+        block = piece.linearised(weights)[1]
+        own = block.by_corner.square().sum((2, 3))
+        found.index_add_(0, block.patches.flatten(), own.flatten())
+    return found
 
 
 def balanced(
-    equation: Sequence[Rows], conditions: Sequence[Rows], weights: torch.Tensor
+    equation: Sequence[Rows],
+    conditions: Sequence[Rows],
+    weights: torch.Tensor,
+    observed: float = FACTOR,
 ) -> list[Rows]:
-    """The rows of the conditions with their β, at output weights (S, outputs, K)."""
+    """The rows of the conditions with their β, at output weights (S, outputs, K).
+
+    ``observed`` is the factor of values at points of the user's own.
+    """
     if not conditions:
         return []
     whole = torch.stack([squares(rows, weights) for rows in equation]).sum(0)
@@ -44,6 +59,7 @@ def balanced(
     for rows in conditions:
         own = squares(rows, weights) / rows.weight**2
         ratios = (whole / own)[(own > 0) & (whole > 0)]
-        chosen = FACTOR * float(ratios.min().sqrt()) if len(ratios) else OTHERWISE
+        factor = observed if isinstance(rows.equation.function, Observed) else FACTOR
+        chosen = factor * float(ratios.min().sqrt()) if len(ratios) else OTHERWISE
         found.append(rows.scaled(chosen))
     return found

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ddopt_pinn.figure import BLUE, GREY, STYLE, colours, matplotlib
+from ddopt.palette import BLUE, MUTED
+from ddopt_pinn.figure import STYLE, colours, matplotlib
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,7 @@ def _curves(sheet: Any, task: Any, fields: list[Any]) -> Any:
     panel.grid(alpha=0.2, lw=0.6)
     lines = []
     if fields[0][1] is not None:
-        lines += panel.plot([], [], color=GREY, lw=5, alpha=0.45, label=f"reference ${u}$")
+        lines += panel.plot([], [], color=MUTED, lw=5, alpha=0.45, label=f"reference ${u}$")
     lines += panel.plot([], [], color=BLUE, lw=1.6, label=rf"network ${u}_\theta$")
     panel.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
 

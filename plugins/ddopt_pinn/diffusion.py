@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from ddopt.palette import INK
 from ddopt_pinn.library import dde
 from ddopt_pinn.task import Depth, PDETask, Width
 
@@ -95,10 +96,21 @@ class DiffusionInverse(PDETask):
         source = torch.exp(-x[:, 1:]) * (1.0 - math.pi**2) * torch.sin(math.pi * x[:, :1])
         return u_t - coefficient * u_xx + source
 
+    @property
+    def measured(self) -> np.ndarray:
+        """Where it was measured, shape (measurements, 2)."""
+        x = np.linspace(-1, 1, self.config.measurements)[:, None]
+        return np.hstack([x, np.ones_like(x)])
+
+    def decorate(self, panel: Any, axes: tuple[str, ...]) -> None:
+        """The data."""
+        x, t = self.measured.T
+        panel.plot(t, x, "o", ms=5, color="white", mec=INK, clip_on=False, zorder=5, label="data")
+        panel.legend(frameon=False, loc="lower left", fontsize=9)
+
     def conditions(self, geometry: Any) -> list[Any]:
         """The solution on the boundary, at the start, and where it was measured."""
-        x = np.linspace(-1, 1, self.config.measurements)[:, None]
-        measured = np.hstack([x, np.ones_like(x)])
+        measured = self.measured
         return [
             dde.icbc.DirichletBC(geometry, self.solution, lambda _, on: on),
             dde.icbc.IC(geometry, self.solution, lambda _, on: on),

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ddopt_pinn.convergence import convergence
+from ddopt.figures import ran, save
+from ddopt.palette import BLUE, BRICK, MUTED, PLUM
+from ddopt.setup.extras import installing
+from ddopt_pinn.convergence import convergence, unknowns
 
-BLUE, ORANGE, GREY, PURPLE = "#2166ac", "#d6604d", "#666666", "#6a51a3"
 RESIDUAL = r"$|\mathcal{N}[u_\theta]|$"
 RANGE = 1e-3  # of residuals: below, a map shows where they change their sign, and nothing else
 TINY = 1e-16  # the smallest number on a logarithmic axis
@@ -44,9 +46,8 @@ def draw(task: Any, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: 
         file = folder / ("figure.png" if len(task.outputs) == 1 else f"figure-{name}.png")
         with library.rc_context(STYLE):
             sheet = figure(figsize=_size(task))
-            _Sheet(task, theta, component).fill(sheet, metrics)
-            sheet.savefig(file, dpi=DOTS)
-        files.append(file)
+            _Sheet(task, theta, component).fill(sheet, metrics, ran(folder))
+            files.append(save(sheet, file, DOTS))
     return files
 
 
@@ -62,7 +63,7 @@ def matplotlib() -> tuple[Any, Any]:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"figures need matplotlib, but there is no {error.name!r}. "
-            "Install it with: pip install 'ddopt[plot]'"
+            f"Install it with: {installing('plot')}"
         ) from error
 
     def make(**options: Any) -> Any:
@@ -135,9 +136,9 @@ class _Sheet:
         words += [f"${axis} = {centre[axis]:g}$" for axis in held]
         return ", ".join(words)
 
-    def fill(self, sheet: Any, metrics: list[dict[str, Any]]) -> None:
-        """Draw everything."""
-        sheet.suptitle(self._title(), fontsize=13)
+    def fill(self, sheet: Any, metrics: list[dict[str, Any]], words: str) -> None:
+        """Draw everything; ``words`` say what was run."""
+        sheet.suptitle("\n".join(filter(None, [self._title(), words])), fontsize=13)
         if self.reference is None:
             places = [["prediction", "residual"], ["evaluations", "seconds"]]
         elif len(self.axes) == 1:
@@ -145,10 +146,14 @@ class _Sheet:
             places = [upper, ["evaluations"] * 3 + ["seconds"] * 3]
         else:
             places = [["prediction", "reference", "error"], ["residual", "evaluations", "seconds"]]
+        if self.task.unknowns:  # what is sought takes the place of the second convergence
+            places[-1] = ["unknowns" if place == "seconds" else place for place in places[-1]]
         panels = sheet.subplot_mosaic(places)
         draw_fields = self._lines if len(self.axes) == 1 else self._fields
         draw_fields(sheet, panels)
         convergence(panels, metrics, self.task.counted)
+        if self.task.unknowns:
+            unknowns(panels["unknowns"], metrics, list(self.task.unknowns), self.task.truth)
 
     def _lines(self, _: Any, panels: dict[str, Any]) -> None:
         (x,), u = self.ticks, self.symbol
@@ -156,16 +161,16 @@ class _Sheet:
         panel.set_title("Solution")
         if self.reference is not None:
             assert self.prediction is not None
-            panel.plot(x, self.reference, color=GREY, lw=4, alpha=0.45, label=f"reference ${u}$")
+            panel.plot(x, self.reference, color=MUTED, lw=4, alpha=0.45, label=f"reference ${u}$")
             error = panels["error"]
-            error.plot(x, self.prediction - self.reference, color=ORANGE, lw=1.4)
-            error.axhline(0.0, color=GREY, lw=0.8)
+            error.plot(x, self.prediction - self.reference, color=BRICK, lw=1.4)
+            error.axhline(0.0, color=MUTED, lw=0.8)
             error.set_title("Pointwise error")
             error.set(xlabel=f"${self.axes[0]}$", ylabel=rf"${u}_\theta - {u}$")
         panel.plot(x, self.prediction, color=BLUE, lw=1.6, label=rf"network ${u}_\theta$")
         panel.set(xlabel=f"${self.axes[0]}$", ylabel=f"${u}$")
         panel.legend(frameon=False)
-        panels["residual"].semilogy(x, np.maximum(self.residual, TINY), color=PURPLE, lw=1.4)
+        panels["residual"].semilogy(x, np.maximum(self.residual, TINY), color=PLUM, lw=1.4)
         panels["residual"].set_title("Residual of the equation")
         panels["residual"].set(xlabel=f"${self.axes[0]}$", ylabel=RESIDUAL)
         for one in panels.values():

@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ddopt.setup.extras import installing
 from ddopt.setup.limits import brief
+from ddopt_pinn.late import imported_late
 
 PRECISIONS = {torch.float64: "set_float64", torch.float32: "set_float32"}
 
@@ -49,18 +51,12 @@ def load() -> Any:
     try:
         with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            library = import_module("deepxde")
+            with imported_late():
+                library = import_module("deepxde")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"this problem is set up through DeepXDE, but there is no {error.name!r}. "
-            "Install it with: pip install 'ddopt[pinn]'"
-        ) from error
-    except ValueError as error:
-        if "MPLBACKEND" not in os.environ:
-            raise
-        raise ValueError(
-            f"DeepXDE imports matplotlib, which refuses MPLBACKEND={os.environ['MPLBACKEND']}: "
-            f"unset it, or set MPLBACKEND=agg ({brief(str(error), 200)})"
+            f"Install it with: {installing('pinn')}"
         ) from error
     finally:
         if torch.get_default_device() != device:

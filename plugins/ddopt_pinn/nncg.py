@@ -38,6 +38,7 @@ class NNCG(Baseline):
     """DeepXDE's NNCG with Armijo line search; products with the Hessian have ddopt's price."""
 
     name = "nncg"
+    look = 9
 
     class Config(Settings):
         """DeepXDE's defaults, but for the number of inner iterations.

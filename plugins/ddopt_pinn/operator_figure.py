@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ddopt.figures import ran, save
+from ddopt.palette import BLUE, BRICK, MUTED, OCHRE, PLUM
 from ddopt_pinn.convergence import convergence
 from ddopt_pinn.figure import DOTS, STYLE, matplotlib
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 
-COLOURS = ("#2166ac", "#d6604d", "#4d9221", "#8073ac")
+COLOURS = (BLUE, BRICK, OCHRE, PLUM)
 
 
 def draw(task: Any, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> Path:
@@ -35,7 +37,8 @@ def draw(task: Any, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: 
     v = task.tests.values(task.ticks)
     with library.rc_context(STYLE):
         sheet = figure(figsize=(13.0, 7.0))
-        sheet.suptitle("Antiderivatives of Gaussian random fields, by a DeepONet", fontsize=13)
+        heading = ["Antiderivatives of Gaussian random fields, by a DeepONet", ran(folder)]
+        sheet.suptitle("\n".join(filter(None, heading)), fontsize=13)
         places = [["input", "output", "error"], ["histogram", "evaluations", "seconds"]]
         panels = sheet.subplot_mosaic(places)
         names = ("first quartile", "median", "third quartile", "worst")
@@ -55,13 +58,11 @@ def draw(task: Any, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: 
             panels[key].set(xlabel="$x$", ylabel=label)
             panels[key].grid(alpha=0.2, lw=0.6)
             panels[key].margins(x=0.0)
-        panels["error"].axhline(0.0, color="#666666", lw=0.8)
+        panels["error"].axhline(0.0, color=MUTED, lw=0.8)
         bins = np.geomspace(errors.min(), errors.max() * (1 + 1e-9), 25)
         panels["histogram"].hist(errors, bins=bins, color=COLOURS[0], alpha=0.8)
         panels["histogram"].set_xscale("log")
         panels["histogram"].set_title(f"Errors of {len(u)} test functions")
         panels["histogram"].set(xlabel="relative $L^2$ error of a function", ylabel="functions")
         convergence(panels, metrics)
-        file = folder / "figure.png"
-        sheet.savefig(file, dpi=DOTS)
-    return file
+        return save(sheet, folder / "figure.png", DOTS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ddopt.figures import save
+from ddopt.palette import COLOURS
 from ddopt_pinn.figure import DOTS, STYLE
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
     from ddopt_pinn.differential import DifferentialTask
 
-COLOURS = ("#2166ac", "#d6604d", "#4d9221", "#8073ac", "#e08214", "#35978f", "#c51b7d", "#7f6000")
 FEW = 8  # boxes that a legend can name
 FEW_POINTS, MOST = 200, 20_000  # points that are drawn large, and points that are drawn
 
@@ -61,9 +62,7 @@ def draw(task: DifferentialTask, decomposition: Boxes, problem: Problem, folder:
                 markerscale=2.0,
                 title=r"box: $|D_d|/|D|$",
             )
-        path = folder / "subdomains.png"
-        sheet.savefig(path, dpi=DOTS)
-    return path
+        return save(sheet, folder / "subdomains.png", DOTS)
 
 
 def shown_axes(axes: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ddopt.evaluation.problem import Samples
 from ddopt.numerics.randomness import generator, key
 from ddopt.numerics.space import Layout
 from ddopt.setup.component import Chosen, Settings
-from ddopt.task import Setting, Status
+from ddopt.task import Setting, Status, filled
 from ddopt_pinn.collocation import Collocation, network_at
 from ddopt_pinn.differential import DifferentialTask
 from ddopt_pinn.library import building, check_activation, dde
@@ -176,6 +176,10 @@ class PDETask(DifferentialTask):
         return self._cut
 
     _cut: StagedProblem | None = None
+
+    def module(self, theta: torch.Tensor) -> torch.nn.Module:
+        """The network, from points (points, dimensions) to values (points, outputs)."""
+        return filled(self._net, self.problem.named(theta))
 
     @torch.no_grad()
     def predict(self, theta: torch.Tensor, points: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ class SaptsPINN(Strategy):
     """
 
     name = "sapts_pinn"
+    look = 2
 
     class Config(BoxSettings, PreconditionedSettings):
         """Options of the boxes and of every preconditioned strategy."""

@@ -72,6 +72,7 @@ class SaptsD(Strategy):
     """
 
     name = "sapts_d"
+    look = 1
 
     class Config(DataSettings):
         """The choices that need the fewest synchronisations."""
@@ -126,6 +127,7 @@ class APTS(Strategy):
     """
 
     name = "apts"
+    look = 11
 
     class Config(DataSettings):
         """The published choices."""

@@ -32,6 +32,7 @@ class Hybrid(Strategy):
     """
 
     name = "hybrid"
+    look = 3
 
     class Config(PreconditionedSettings):
         """The two numbers, and the options of both factors."""

@@ -64,6 +64,7 @@ class SaptsP(Strategy):
     """Layer-wise SAPTS: disjoint groups of layers, the others held; consistency is automatic."""
 
     name = "sapts_p"
+    look = 4
 
     class Config(LayerSettings):
         """Options of the layer decomposition."""
@@ -83,6 +84,7 @@ class NAPTS(Strategy):
     """
 
     name = "napts"
+    look = 12
 
     class Config(LayerSettings):
         """The non-monotone choices."""

@@ -23,6 +23,7 @@ class SaptsM(Strategy):
     """
 
     name = "sapts_m"
+    look = 5
 
     class Config(DataSettings):
         """The choices for mini-batches."""

@@ -18,6 +18,7 @@ class Sapts(Strategy):
     """SAPTS over a decomposition of your choice: ``decomposition = {name = "mine", ...}``."""
 
     name = "sapts"
+    look = 13
 
     class Config(PreconditionedSettings):
         """Options of every preconditioned strategy, and the decomposition."""

@@ -36,6 +36,7 @@ class SaptsIP(Strategy):
     """
 
     name = "sapts_ip"
+    look = 10
 
     class Config(PreconditionedSettings):
         """Options of the pipeline."""

@@ -23,6 +23,7 @@ class TrustRegion(Strategy):
     """
 
     name = "trust_region"
+    look = 0
     curvature = "quasi_newton"
 
     class Config(Settings):

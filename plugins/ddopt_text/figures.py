@@ -8,7 +8,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from ddopt.figures import BLUE, INK, MUTED, ORANGE, Curve, Panel, course, figure, heading, save
+from ddopt.figures import Curve, Panel, course, figure, heading, ran, save
+from ddopt.palette import BLUE, BRICK, INK, MUTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ PANELS = [
     ),
     Panel(
         "validation perplexity",
-        (Curve("perplexity", "validation", ORANGE, best="lowest"),),
+        (Curve("perplexity", "validation", BRICK, best="lowest"),),
         logarithmic=True,
     ),
 ]
@@ -39,6 +40,7 @@ def draw(task: Any, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: 
     measured = task.validate(theta)
     loss, perplexity = measured["validation_loss"], measured["perplexity"]
     said = f"validation loss {loss:.3f}, perplexity {perplexity:.2f}"
+    said = "; ".join(filter(None, [ran(folder), said]))
     written = task.generate(theta, "\n", 700)
     drawn = [save(page(task.title, written, said), folder / "sample.png")]
     if metrics:

@@ -14,13 +14,14 @@ from torch.nn.functional import cross_entropy
 
 from ddopt.dropout import dropping
 from ddopt.evaluation.autograd import AutogradProblem, Named, TermSums
+from ddopt.evaluation.outputs import Outputs, Scores
 from ddopt.evaluation.problem import Samples
 from ddopt.numerics.randomness import generator, key
 from ddopt.numerics.space import Parameters
 from ddopt.pipeline import StagedProblem
 from ddopt.setup.component import Settings
 from ddopt.setup.storage import alone, data_root, fetch, missing
-from ddopt.task import Setting, Task
+from ddopt.task import Setting, Task, filled
 from ddopt_text.corpus import Corpus, Windows
 from ddopt_text.gpt import GPT, Shape
 
@@ -92,6 +93,7 @@ class Language(Task):
             Samples.all(len(self.train)),
             chunk=options.chunk,
             redraw=self._sums if options.dropout else None,
+            outputs=self._outputs,
         )
 
     def _sums(self, draw: int | None) -> TermSums:
@@ -107,9 +109,27 @@ class Language(Task):
 
         return sums
 
+    def _outputs(self, draw: int | None) -> Outputs:
+        """The scores of all characters of the sequences, each of them weighed as in the loss."""
+
+        def outputs(named: Named, samples: Samples) -> Scores:
+            index = samples.terms[0].to(self._setting.device)
+            inputs, _ = self.train.pair(index)
+            weight = 1.0 / inputs.shape[1]
+            if draw is None:
+                return Scores(self._scores(named, inputs).flatten(0, 1), weight)
+            with dropping(key(self._setting.seed, "draw", draw), index):
+                return Scores(self._scores(named, inputs).flatten(0, 1), weight)
+
+        return outputs
+
+    def _scores(self, named: Named, inputs: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = functional_call(self.model, dict(named), (inputs,))
+        return scores
+
     def _loss(self, named: Named, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The sum over sequences of the mean over their characters."""
-        return sum_of_means(functional_call(self.model, dict(named), (inputs,)), targets)
+        return sum_of_means(self._scores(named, inputs), targets)
 
     def staged(self, stages: int, chunks: int, executor: Executor) -> StagedProblem:
         """The network cut between its blocks; validated where its stages are.
@@ -186,6 +206,10 @@ class Language(Task):
                 chosen = scores.argmax(0, keepdim=True)
             numbers = torch.cat([numbers, chosen.to(numbers.device)])
         return self.corpus.decode(numbers)
+
+    def module(self, theta: torch.Tensor) -> torch.nn.Module:
+        """The network, from character numbers (texts, length) to scores."""
+        return filled(self.model, self.problem.named(theta))
 
     def draw(self, theta: torch.Tensor, metrics: list[dict[str, Any]], folder: Path) -> list[Path]:
         """The course of the run, and a sample of what the network writes."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ddopt.commands import options
+from ddopt.commands import arguments
 from ddopt.commands.errors import courteous
 
 
@@ -24,7 +24,7 @@ from ddopt.commands.errors import courteous
     help="0 always takes the likeliest character; 1 follows the learned chances.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the choices.")
-@options.plugin_files
+@arguments.plugin_files
 def command(
     folder: Path,
     prompt: str,

@@ -12,13 +12,14 @@ from torch.nn.functional import cross_entropy
 
 from ddopt.dropout import dropping
 from ddopt.evaluation.autograd import AutogradProblem, Named, TermSums
+from ddopt.evaluation.outputs import Outputs, Scores
 from ddopt.evaluation.problem import Samples
 from ddopt.numerics.randomness import key
 from ddopt.numerics.space import Parameters
 from ddopt.pipeline import StagedProblem, cut
 from ddopt.setup.component import Settings
 from ddopt.setup.storage import alone, data_root, missing
-from ddopt.task import Setting, Task
+from ddopt.task import Setting, Task, filled
 from ddopt_vision import networks
 from ddopt_vision.augmentation import augmented
 from ddopt_vision.images import Images, Raw
@@ -117,6 +118,7 @@ class Classification(Task):
             Samples.all(len(self.train)),
             chunk=options.chunk or CHUNKS.get(options.network, DEEP),
             redraw=self._sums if options.augment or options.dropout else None,
+            outputs=self._outputs,
         )
         norms = nn.modules.batchnorm._BatchNorm  # each pass has the statistics of its own images
         self.problem.additive = not any(isinstance(m, norms) for m in self.model.modules())
@@ -186,19 +188,27 @@ class Classification(Task):
 
     def _sums(self, draw: int | None) -> TermSums:
         """The loss of a draw; without one, of the images as they are and with nothing dropped."""
-        number = None if draw is None else key(self._setting.seed, "draw", draw)
+        outputs = self._outputs(draw)
 
         def sums(named: Named, samples: Samples) -> tuple[torch.Tensor, ...]:
-            index = samples.terms[0].to(self.train.labels.device)
-            images, labels = self._inputs(self.train, number)(index), self.train.labels[index]
-            if number is None:
-                scores = self._scores(named, images)
-            else:
-                with dropping(number, index):
-                    scores = self._scores(named, images)
-            return (cross_entropy(scores, labels, reduction="sum"),)
+            labels = self.train.labels[samples.terms[0].to(self.train.labels.device)]
+            return (cross_entropy(outputs(named, samples).rows, labels, reduction="sum"),)
 
         return sums
+
+    def _outputs(self, draw: int | None) -> Outputs:
+        """The scores of a draw; without one, as in ``_sums``."""
+        number = None if draw is None else key(self._setting.seed, "draw", draw)
+
+        def outputs(named: Named, samples: Samples) -> Scores:
+            index = samples.terms[0].to(self.train.labels.device)
+            images = self._inputs(self.train, number)(index)
+            if number is None:
+                return Scores(self._scores(named, images))
+            with dropping(number, index):
+                return Scores(self._scores(named, images))
+
+        return outputs
 
     def _scores(self, named: Named, images: torch.Tensor) -> torch.Tensor:
         """The network at the given parameters; what it writes into its buffers is lost."""
@@ -220,6 +230,10 @@ class Classification(Task):
         finally:
             self.model.train()
         return torch.cat(passes)
+
+    def module(self, theta: torch.Tensor) -> nn.Module:
+        """The network, with the running statistics that belong to these parameters."""
+        return filled(self.model, self._at(theta))
 
     def _at(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
         """The parameters by name, and the statistics that belong to them."""

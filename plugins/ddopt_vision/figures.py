@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.figures import (
-    BLUE,
-    FAINT,
-    INK,
-    MUTED,
-    ORANGE,
-    SEQUENTIAL,
-    Curve,
-    Panel,
-    course,
-    figure,
-    heading,
-    save,
-)
+from ddopt.figures import SEQUENTIAL, Curve, Panel, course, figure, heading, ran, save
+from ddopt.palette import BLUE, BRICK, FAINT, INK, MUTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +29,7 @@ PANELS = [
         ),
         logarithmic=True,
     ),
-    Panel("test accuracy", (Curve("accuracy", "test", ORANGE, best="highest"),), percent=True),
+    Panel("test accuracy", (Curve("accuracy", "test", BRICK, best="highest"),), percent=True),
 ]
 
 
@@ -52,6 +40,7 @@ def draw(
     labels = task.test.labels.cpu()
     right = float((scores.argmax(1) == labels).double().mean())
     said = f"{right:.2%} of {len(labels):,} test images right"
+    said = "; ".join(filter(None, [ran(folder), said]))
     drawn = [
         save(predictions(task, scores, labels, said), folder / "predictions.png"),
         save(confusion(task, scores.argmax(1), labels, said), folder / "confusion.png"),
@@ -78,7 +67,7 @@ def predictions(task: Any, scores: torch.Tensor, labels: torch.Tensor, said: str
             guess, truth = task.classes[predicted[i]], task.classes[labels[i]]
             good = guess == truth
             text = f"{guess}  {sure[i]:.0%}" if good else f"{guess}  {sure[i]:.0%}\nis {truth}"
-            axes.set_xlabel(text, fontsize=8.5, color=INK if good else ORANGE, labelpad=3)
+            axes.set_xlabel(text, fontsize=8.5, color=INK if good else BRICK, labelpad=3)
     return made
 
 

@@ -12,12 +12,12 @@ from ddopt.run.running import Run
 from ddopt.setup.config import load
 from ddopt.testing.problems import rotated_quadratic
 from ddopt.testing.ranks import run_ranks
+from ddopt_patches.block import Block
 from ddopt_patches.grid import Grid
 from ddopt_patches.levels import levels
 from ddopt_patches.neighbours import grams, sides
 from ddopt_patches.problem import PatchProblem
 from ddopt_patches.regions import Border, regions
-from ddopt_patches.rows import Block
 from ddopt_patches.schwarz import Options, Schwarz, tiles
 from ddopt_patches.schwarz_gauss_newton import SchwarzGaussNewton, linearised
 from tests.patches.test_least_squares import poisson as made
@@ -131,6 +131,16 @@ def test_regions_add_up_to_f():
     assert split.at(theta).value == pytest.approx(whole.value, rel=1e-13)
     torch.testing.assert_close(split.both(theta).gradient, whole.gradient)
     assert sum(split.answers(lambda piece: piece.cost).values()) == pytest.approx(1.0)
+
+
+def test_a_region_makes_the_features_of_its_own_rows_alone():
+    whole = PatchProblem(poisson(cells=(8, 8), features=16))
+    share = whole.own_share(1, 4)
+    point = share.at(torch.zeros(whole.layout.size, dtype=torch.float64))
+    share.by_cells(point.theta)
+    assert all("_sigma" not in vars(rows) for rows in whole.system.rows)
+    cells = sum(len(rows._sigma) for rows in share.system.rows)
+    assert cells < 0.3 * sum(len(rows.touched) for rows in whole.system.rows)
 
 
 def test_neighbours_complete_what_a_region_knows_of_shared_patches():

@@ -163,6 +163,29 @@ def test_hidden_layers_can_be_trained_by_another_method():
     assert sum(history.loss_train[-1]) < 0.5 * sum(history.loss_train[0])
 
 
+def test_an_integral_is_refused_and_trained_as_the_message_says():
+    """u' = 1 − ∫u with u(0) = 0: u = x − s x, s = ∫u = 1/3."""
+    interval = dde.geometry.Interval(0, 1)
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    nodes, weights = torch.tensor((nodes[:, None] + 1) / 2), torch.tensor(weights / 2)
+
+    def equation(x, u):
+        return dde.grad.jacobian(u, x, i=0, j=0) - 1.0 + weights @ net(nodes)[:, 0]
+
+    at_zero = dde.icbc.DirichletBC(
+        interval, lambda x: 0.0 * x[:, :1], lambda x, on: on and x[0] < 0.5
+    )
+    data = dde.data.PDE(interval, equation, at_zero, num_domain=40, num_boundary=2)
+    net = ddopt_patches.fbpinn(interval, along=[3], features=8)
+    model = dde.Model(data, net)
+    with pytest.raises(ValueError, match=r"network of its own.*ddopt\.TrustRegion"):
+        ddopt_patches.compile(model)
+    model.compile(ddopt.TrustRegion(net.parameters()))
+    model.train(iterations=150, display_every=150)
+    x = np.linspace(0, 1, 11)[:, None]
+    assert np.abs(model.predict(x) - 2 * x / 3).max() < 1e-3
+
+
 def test_what_cannot_be_compiled_is_told():
     model = script(bratu, wave)
     dde.config.set_default_float("float32")
@@ -173,6 +196,15 @@ def test_what_cannot_be_compiled_is_told():
         ddopt_patches.compile(dde.Model(model.data, dde.nn.FNN([2, 5, 1], "tanh", "Glorot normal")))
     model.net.apply_feature_transform(torch.sin)
     with pytest.raises(ValueError, match="feature transform"):
+        ddopt_patches.compile(model)
+
+
+def test_data_that_deepxde_would_show_as_nan_is_told():
+    interval = dde.geometry.Interval(0, 1)
+    zero = dde.icbc.DirichletBC(interval, lambda x: 0.0 * x[:, :1], lambda _, on: on)
+    data = dde.data.PDE(interval, lambda x, u: hessian(u, x, 0) - 1.0, zero, num_domain=20)
+    model = dde.Model(data, ddopt_patches.fbpinn(interval, along=[4], features=9))
+    with pytest.raises(ValueError, match=r"no point at which its DirichletBC.*num_boundary=20"):
         ddopt_patches.compile(model)
 
 

@@ -91,3 +91,12 @@ def test_it_is_near_the_best_of_a_sweep():
         return float((net(x) - exact).norm() / exact.norm())
 
     assert error(None) < 2.0 * min(error(10.0**k) for k in range(-1, 5))
+
+
+def test_a_weight_that_is_computed_in_pieces_is_the_same(monkeypatch):
+    whole = chosen(*poisson(5))
+    monkeypatch.setattr("ddopt_patches.rows.KEPT", 2_000)
+    assert chosen(*poisson(5)) == pytest.approx(whole, rel=1e-13)
+    with building(0, torch.float64):
+        stated, patches = poisson(5)
+        assert "_sigma" not in vars(stated.system(patches).rows[0])

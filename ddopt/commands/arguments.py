@@ -1,0 +1,63 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ddopt.commands import completion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ddopt.setup.plugins import PluginManager
+
+
+class Amount(click.FloatRange):
+    """A number above zero that an end can be compared with: not nan, and not without end."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; nan passes every comparison of click's."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"a finite number is expected, not {value}.", param, ctx)
+        return number
+
+
+plugin_files = click.option(
+    "--plugin",
+    "plugin_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Load a file as a plugin; it is run as Python code.",
+)
+processes = click.option(
+    "--processes",
+    type=click.IntRange(min=1, max=1024),
+    default=1,
+    metavar="W",
+    help="Processes that share the subdomains.",
+)
+changes = click.argument(
+    "changes", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=completion.settings
+)
+
+
+def listed(files: Iterable[Path] = ()) -> PluginManager:
+    """All plugins and those files, for a command that itself says which are broken."""
+    from ddopt.setup.plugins import PluginWarning, manager
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)
+        loaded = manager()
+        for path in files:
+            loaded.load_file(path)
+    return loaded

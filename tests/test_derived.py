@@ -19,6 +19,8 @@ from ddopt.executor import Serial, Split
 from ddopt.numerics.space import Layout
 from ddopt.numerics.vectors import Geometry
 from ddopt.solver.pieces import Cut, Pieces
+from ddopt.solver.unit import InUnit
+from ddopt.testing.asking import Gate, Gated
 
 N, M = 5, 12
 FACTOR = 3.0
@@ -83,6 +85,16 @@ def split(f):
     return Split(f, 3, Serial())
 
 
+def in_unit(f):
+    return InUnit(f, FACTOR)
+
+
+def gated(f):
+    gate = Gate()
+    gate.open = True
+    return Gated(f, gate)
+
+
 def pieces(f):
     return Pieces(f, Cut(N, 1, Serial()))
 
@@ -101,7 +113,7 @@ def expected(name, samples, weight=1.0):
         whole = Sines()
         tilt = weight * (WANTED - whole.at(ORIGIN).gradient)
         value, g = value + float(tilt @ (theta - ORIGIN)), g + tilt
-    if name == "scaled":
+    if name in ("scaled", "in unit"):
         value, g, hessian = FACTOR * value, FACTOR * g, FACTOR * hessian
         r, J = FACTOR**0.5 * r, FACTOR**0.5 * J
     if name == "frozen":
@@ -113,7 +125,9 @@ WRAPPERS = {
     "frozen": frozen,
     "consistent": consistent,
     "scaled": scaled,
+    "in unit": in_unit,
     "metered": metered,
+    "gated": gated,
     "split": split,
 }
 
@@ -178,6 +192,31 @@ def test_a_wrapper_keeps_geometry_and_draw_and_the_cheap_way_to_both(name):
         assert found.stages() == [slice(0, N)]
         assert found.drawn(1).draw == f.drawn(1).draw
         assert found.alone.at(theta).value == pytest.approx(found.at(theta).value, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_an_opened_wrapper_sees_the_point_that_it_would_have_found(name):
+    found = WRAPPERS[name](Sines())
+    theta = THETA[: found.layout.size]
+    places, seen = found.opened(theta)
+    opened, point = seen([inner.at(there) for inner, there in places]), found.at(theta)
+    assert type(opened) is type(point)
+    assert torch.equal(opened.theta, theta)
+    assert opened.value == point.value
+    assert torch.equal(opened.gradient, point.gradient)
+
+
+def wrappers(kind=Derived):
+    """Every wrapper that there is, once its module is imported."""
+    for one in kind.__subclasses__():
+        yield one
+        yield from wrappers(one)
+
+
+def test_every_wrapper_of_the_core_is_tested_here():
+    made = {type(make(Sines())) for make in WRAPPERS.values()}
+    core = {one for one in wrappers() if one.__module__.startswith("ddopt.")}
+    assert core - {Derived} <= made
 
 
 def test_local_problems_have_no_additional_samples():

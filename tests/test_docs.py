@@ -216,3 +216,18 @@ def test_links_between_pages_lead_somewhere(page):
 def slug(head):
     """The anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-")
+
+
+def test_the_solver_of_the_manual_conforms_and_runs(tmp_path):
+    from ddopt.run.execution import execute
+    from ddopt.testing import check_solver
+
+    (source,) = (text for text in blocks(PLUGINS, "python") if "BarzilaiBorwein" in text)
+    assert sum(bool(line.strip()) for line in source.splitlines()) < 45
+    path = tmp_path / "ddopt_spectral.py"
+    path.write_text(source)
+    run_file = tmp_path / "run.toml"
+    run_file.write_text('problem = "poisson2d"\nsolver = "barzilai_borwein"\nstop.iterations = 2\n')
+    config = load(run_file, ["problem.interior=40", "problem.width=6"], [path])
+    check_solver(config.solver.build())
+    execute(config, None)

@@ -122,7 +122,7 @@ class AutogradProblem(Problem):
         held = self._held
         fixed = None if held is None else (tuple(held.moving), held.theta.data_ptr())
         counts = self.samples.counts if self.samples is not None else None
-        return self._sums, self.layout, counts, self._counts, fixed
+        return self._sums, self._full_layout.names, counts, self._counts, fixed
 
     def over(self, samples: Samples) -> AutogradProblem:
         """The same formula, with the same divisors, on as many other samples."""

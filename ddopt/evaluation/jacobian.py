@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -104,6 +105,29 @@ class Products(Jacobian):
     def pullback(self, vector: torch.Tensor) -> torch.Tensor:
         """Jᵀw."""
         return self._pullback(vector)
+
+
+def by_graph(residuals: Operator, theta: torch.Tensor) -> tuple[Operator, Operator]:
+    """v ↦ J v and w ↦ Jᵀw of differentiable residuals at ``theta`` (n,).
+
+    The graph of r is built once and each product is a backward pass: Jᵀw is linear in w, and Jv the
+    gradient of <Jᵀw, v> by w.
+    """
+    with torch.enable_grad():
+        leaf = theta.detach().requires_grad_()
+        r = residuals(leaf)
+
+    @cache
+    def dual() -> tuple[torch.Tensor, torch.Tensor]:
+        """w, and the graph of Jᵀw; made for the first J v."""
+        w = torch.zeros_like(r).requires_grad_()
+        return w, torch.autograd.grad(r, leaf, w, create_graph=True)[0]
+
+    def product(v: torch.Tensor) -> torch.Tensor:
+        w, pulled = dual()
+        return torch.autograd.grad(pulled, w, v, retain_graph=True)[0]
+
+    return product, lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0]
 
 
 def by_rows(r: torch.Tensor, leaves: Sequence[torch.Tensor]) -> torch.Tensor:

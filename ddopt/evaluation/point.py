@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ class Samples:
 
     terms: tuple[torch.Tensor, ...]
 
-    @property
+    @cached_property
     def counts(self) -> tuple[int, ...]:
         """The number of samples of each term."""
         return tuple(len(term) for term in self.terms)

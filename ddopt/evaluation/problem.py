@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
 
 from ddopt.evaluation.captured import digest
-from ddopt.evaluation.jacobian import Dense, Gramian
+from ddopt.evaluation.jacobian import Dense, Gramian, by_graph
 from ddopt.evaluation.jacobian import Operator as Operator
 from ddopt.evaluation.point import Point as Point
 from ddopt.evaluation.point import Samples as Samples
@@ -94,16 +93,12 @@ class Problem(ABC):
 
     def own_share(self, d: int, count: int) -> Problem | None:
         """The d-th of ``count`` shares of f, where the problem cuts itself; they add up to f.
-
         None, as here: the samples are dealt out, and ``share`` is asked for each deal.
         """
         return None
 
     def drawn(self, number: int) -> Problem:
-        """f with its random numbers (augmentation, dropout) drawn for the ``number``-th time.
-
-        The problem itself, where nothing in it is random.
-        """
+        """f with random numbers (augmentation, dropout) of its own; itself where there are none."""
         return self
 
     def coordinates(self, term: int) -> torch.Tensor:
@@ -154,7 +149,7 @@ class Problem(ABC):
         so, at half the time and memory; another one converts what it has found.
         Entries that are not finite are left as they are: the solver then rejects the step.
 
-        Here by backward passes over chunks of residuals, for any problem.
+        Here by backward passes over chunks of residuals.
         """
         found = torch.func.jacrev(self.residuals, chunk_size=JACOBIAN_ROWS)(theta.detach())
         return found.to(dtype or theta.dtype)
@@ -162,24 +157,10 @@ class Problem(ABC):
     def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
         """v ↦ J v, from (n,) to (m,), and w ↦ Jᵀw, from (m,) to (n,), at one ``theta``.
 
-        For networks whose Jacobian does not fit in memory. Here the graph of r is built once and
-        each product is a backward pass: Jᵀw is linear in w, and Jv the gradient of <Jᵀw, v> by w.
+        Here the graph of r is built once and each product is a backward pass: Jᵀw is linear in w,
+        and Jv the gradient of <Jᵀw, v> by w.
         """
-        with torch.enable_grad():
-            leaf = theta.detach().requires_grad_()
-            r = self.residuals(leaf)
-
-        @cache
-        def dual() -> tuple[torch.Tensor, torch.Tensor]:
-            """w, and the graph of Jᵀw; made for the first J v."""
-            w = torch.zeros_like(r).requires_grad_()
-            return w, torch.autograd.grad(r, leaf, w, create_graph=True)[0]
-
-        def product(v: torch.Tensor) -> torch.Tensor:
-            w, pulled = dual()
-            return torch.autograd.grad(pulled, w, v, retain_graph=True)[0]
-
-        return product, lambda w: torch.autograd.grad(r, leaf, w, retain_graph=True)[0]
+        return by_graph(self.residuals, theta)
 
     def linearised(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> Gramian:
         """``jacobian`` as a linear map; its rows may lie on several processes."""

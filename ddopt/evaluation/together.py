@@ -62,8 +62,8 @@ def _refusal(problem: Problem) -> str:
     return ""
 
 
-def evaluated(leaves: list[Leaf]) -> list[Point]:
-    """The points of all leaves, those that are alike in one call.
+def evaluated(leaves: list[Leaf]) -> tuple[list[Point], list[int]]:
+    """The points of all leaves, those that are alike in one call; and which were not alone.
 
     Raises ``RuntimeError`` where torch has no rule for something in the loss.
     """
@@ -71,12 +71,16 @@ def evaluated(leaves: list[Leaf]) -> list[Point]:
     for i, (problem, theta) in enumerate(leaves):
         groups.setdefault((problem.kind, theta.dtype), []).append(i)
     found: dict[int, Point] = {}
+    batched: list[int] = []
     for members in groups.values():
         group = [leaves[i] for i in members]
-        several = len(group) > 1
-        points = _batch(group) if several else [problem.at(theta) for problem, theta in group]
-        found.update(zip(members, points, strict=True))
-    return [found[i] for i in range(len(leaves))]
+        if len(group) == 1:
+            ((problem, theta),) = group
+            found[members[0]] = problem.at(theta)
+        else:
+            batched += members
+            found.update(zip(members, _batch(group), strict=True))
+    return [found[i] for i in range(len(leaves))], batched
 
 
 def _batch(group: list[Leaf]) -> list[Point]:
@@ -109,9 +113,9 @@ def _batch(group: list[Leaf]) -> list[Point]:
     ]
 
 
-def agree(leaves: list[Leaf], points: list[Point]) -> bool:
-    """Whether the first value and gradient are those that an evaluation of its own gives."""
-    (problem, theta), point = leaves[0], points[0]
+def agree(leaf: Leaf, point: Point) -> bool:
+    """Whether value and gradient are those that an evaluation of its own gives."""
+    problem, theta = leaf
     own = problem.at(theta)
     close = CLOSE.get(theta.dtype, CLOSE[torch.float32])
     off = float((own.gradient - point.gradient).norm())

@@ -33,8 +33,6 @@ class Batched(Serial):
 
     def carry_out(self, askings: dict[int, Asking[T]]) -> dict[int, T]:
         """Let all of them ask, answer, and again, until each has returned."""
-        if len(askings) == 1:
-            return super().carry_out(askings)
         done: dict[int, T] = {}
         waiting: dict[int, Value] = {}
 
@@ -66,8 +64,9 @@ class Batched(Serial):
     def _told(self, asked: dict[int, Value]) -> dict[int, Any]:
         """The points of the questions that can be answered together."""
         opened = {d: Opened(q.problem, q.theta) for d, q in asked.items()}
-        for one in opened.values():
-            self._warn_of(one.refusal)
+        if len(opened) > 1:
+            for one in opened.values():
+                self._warn_of(one.refusal)
         fitting = {d: one for d, one in opened.items() if not one.refusal}
         leaves = [leaf for one in fitting.values() for leaf in one.leaves]
         if not leaves:
@@ -76,9 +75,9 @@ class Batched(Serial):
         if not self._known.get(loss, True):
             return {}
         try:
-            found = evaluated(leaves)
-            if loss not in self._known:
-                self._known[loss] = agree(leaves, found)
+            found, batched = evaluated(leaves)
+            if batched and loss not in self._known:
+                self._known[loss] = agree(leaves[batched[0]], found[batched[0]])
                 if not self._known[loss]:
                     self._warn_of("its loss has other values where several are evaluated at once")
                     return {}

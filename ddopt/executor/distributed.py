@@ -6,7 +6,6 @@ Legend: N subdomains, W processes, n parameters, b bytes per number.
 from __future__ import annotations
 
 import copy
-import json
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -17,7 +16,6 @@ from pydantic import Field
 
 from ddopt.executor.collectives import all_gather_single
 from ddopt.executor.executor import Executor, fold, tree_sum
-from ddopt.executor.facts import differences
 from ddopt.executor.messenger import Messenger
 from ddopt.executor.pulse import STUCK, Pulse, RankLostError
 from ddopt.executor.serial import Serial
@@ -34,13 +32,8 @@ T = TypeVar("T")
 SHORT = 15  # numbers per process that travel in one collective; more take a second one
 HEADER = 12  # numbers that describe a tensor on its way: how many there are, dtype, shape
 DTYPES = (
-    torch.float32,
-    torch.float64,
-    torch.bfloat16,
-    torch.float16,
-    torch.int64,
-    torch.int32,
-    torch.bool,
+    *(torch.float32, torch.float64, torch.bfloat16, torch.float16),
+    *(torch.int64, torch.int32, torch.bool),
 )
 LOOK = timedelta(seconds=1)  # how often a waiting process looks whether the others live
 POLL = 1e-4  # seconds; NCCL aborts what is waited for with a timeout, so it is polled
@@ -266,26 +259,19 @@ class Distributed(Executor):
         for work, message in leaving:
             self._wait(lambda work=work: work, message)  # type: ignore[misc]
 
-    def agree(self, facts: dict[str, str]) -> None:
-        """Compare with what rank 0 was given."""
-        text = torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)
-        lengths = [int(length) for (length,) in self._gather([float(len(text))])]
-        own = torch.zeros(max(lengths), dtype=torch.uint8)
-        own[: len(text)] = text
-        rows = own.new_empty(self.size, max(lengths))
-        self._run(lambda: all_gather_single(rows.view(-1), own, group=self._group, async_op=True))
-        self._count(len(own) * (self.size - 1), own)
-        given = [
-            json.loads(bytes(row[:length].tolist()))
-            for row, length in zip(rows, lengths, strict=True)
-        ]
-        found = differences(given)
-        if found:
-            raise ValueError(
-                "the processes were not given the same problem. "
-                + "; ".join(found[:4])
-                + ". Every process must build the same model, data and configuration"
-            )
+    def _packed(self, own: bytes) -> list[bytes]:
+        """One gather of the lengths, and one of the bytes."""
+        vector = torch.frombuffer(bytearray(own), dtype=torch.uint8)
+        lengths = [int(length) for (length,) in self._gather([float(len(own))])]
+        padded = torch.zeros(max(lengths), dtype=torch.uint8)
+        padded[: len(vector)] = vector
+        rows = padded.new_empty(self.size, max(lengths))
+        self._run(
+            lambda: all_gather_single(rows.view(-1), padded, group=self._group, async_op=True)
+        )
+        self._count(len(padded) * (self.size - 1), padded)
+        pairs = zip(rows, lengths, strict=True)
+        return [row[:length].numpy().tobytes() for row, length in pairs]
 
     def close(self) -> None:
         """Leave the process group, after a success: all processes must get here."""

@@ -7,17 +7,19 @@ so that the same bits come out whatever W is.
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections import deque
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
+
 from ddopt.evaluation.question import answered, asked
+from ddopt.executor.facts import differences
 from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
-    import torch
-
     from ddopt.evaluation.question import Asking, Question
 
 T = TypeVar("T")
@@ -117,11 +119,35 @@ class Executor(Component):
     def _posted(self) -> dict[tuple[int, int], deque[tuple[torch.Tensor, ...]]]:
         return {}
 
+    def everywhere(self, thing: Any) -> list[Any]:
+        """What every process gives, in the order of their ranks, on all of them.
+
+        Small things, made of what JSON has.
+        """
+        rows = self._packed(json.dumps(thing).encode())
+        return [json.loads(row) for row in rows]
+
+    def _packed(self, own: bytes) -> list[bytes]:
+        """The bytes of every process."""
+        if self.size == 1:
+            return [own]
+        vector = torch.frombuffer(bytearray(own), dtype=torch.uint8)
+        rows = self.numbers({self.rank: [float(len(own))]}, self.size)
+        sizes = [int(length) for (length,) in rows]
+        return [row.numpy().tobytes() for row in self.each({self.rank: vector}, sizes, vector)]
+
     def agree(self, facts: dict[str, str]) -> None:
         """Make sure that every process was given the same ``facts``.
 
         Raises ``ValueError`` on all processes, naming the one that differs and what differs.
         """
+        found = differences(self.everywhere(facts)) if self.size > 1 else []
+        if found:
+            raise ValueError(
+                "the processes were not given the same problem. "
+                + "; ".join(found[:4])
+                + ". Every process must build the same model, data and configuration"
+            )
 
 
 def tree_sum(vectors: dict[int, torch.Tensor], count: int) -> torch.Tensor:

@@ -7,18 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed as dist
 
 if TYPE_CHECKING:
     from ddopt.executor.executor import Executor
-
-
-def everywhere(executor: Executor, thing: Any) -> list[Any]:
-    """What every process gives, in the order of their ranks, on all of them."""
-    things = [thing] * executor.size
-    if executor.size > 1:
-        dist.all_gather_object(things, thing)
-    return things
 
 
 def sent(executor: Executor, thing: Any) -> None:

@@ -201,9 +201,8 @@ class Engine:
 
     def _contained(self, corrections: Corrections, length: float) -> None:
         """Whether the step stays in the radius, where balls have held its parts."""
-        if corrections.subdomains[0].whole or self._walking:
+        if self.local is None or corrections.subdomains[0].whole or self._walking:
             return
-        assert self.local is not None
         layout, theta = corrections.problem.layout, corrections.point.theta
         contract.contained(self.local.parts.recombination, length, self.radius, layout, theta)
 
@@ -241,9 +240,8 @@ class Engine:
 
     def _finished(self, point: Point, report: StepReport, sent: tuple[int, int]) -> StepReport:
         """Go to ``point``, and say what the iteration has cost."""
-        self.point = point
+        self.point, report.loss = point, point.value
         self.iteration += 1
-        report.loss = point.value
         report.parallel, report.total = self.meter.parallel, self.meter.total
         report.bytes_sent = self.executor.bytes_sent - sent[0]
         report.collectives = self.executor.collectives - sent[1]

@@ -90,10 +90,9 @@ class Stage:
                     with torch.random.fork_rng(devices=[]):
                         torch.manual_seed(zlib.crc32(f"{seed} {name}".encode()))
                         reset()
-        flat = [p.detach().reshape(-1) for p in module.parameters()]
-        return torch.cat([*flat, torch.zeros(self.padding)]).to(
-            self.layout.device, self.layout.dtype
-        )
+        device, dtype = self.layout.device, self.layout.dtype
+        flat = [p.detach().reshape(-1).to(device, dtype) for p in module.parameters()]
+        return torch.cat([*flat, torch.zeros(self.padding, device=device, dtype=dtype)])
 
 
 def padded(module: nn.Module) -> int:

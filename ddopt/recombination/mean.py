@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from pydantic import Field
 
-from ddopt.recombination.recombination import Corrections, Recombination, Recombined, cover
+from ddopt.recombination.assembly import cover
+from ddopt.recombination.recombination import Corrections, Recombination, Recombined
 from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:

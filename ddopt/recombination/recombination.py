@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import torch
-
-from ddopt.decomposition.decomposition import Subdomain
 from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.question import Curvature, Value, asked
-from ddopt.executor.sharded import Sharded
+from ddopt.recombination.assembly import assembly, cover
 from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
+    import torch
+
+    from ddopt.decomposition.decomposition import Subdomain
     from ddopt.evaluation.problem import Operator, Point, Problem
     from ddopt.executor import Executor
+    from ddopt.recombination.assembly import Assembly
 
 
 @dataclass(frozen=True)
@@ -82,68 +83,19 @@ class Corrections:
 
     def sum(self, weights: list[float] | None = None) -> torch.Tensor:
         """Σ_d w_d R_dᵀ s_d, shape (n,); all weights are 1 where none are given."""
-        geometry = self.problem.geometry
-        if isinstance(geometry, Sharded):  # every part is where it belongs, on each copy of it
-            return geometry.copies.sum(self._rows(weights), self._copies, self.point.theta)
-        if self._disjoint:  # each part goes to its place: half the traffic of a reduction
-            total = torch.zeros_like(self.point.theta)
-            for d, part in enumerate(self._parts()):
-                total[self.subdomains[d].indices] = part if weights is None else weights[d] * part
-            return total
-        n = self.point.theta.numel()
-        own = {d: self.subdomains[d].prolong(step, n) for d, step in self.steps.items()}
-        if weights is not None:
-            own = {d: weights[d] * vector for d, vector in own.items()}
-        return self.executor.sum(own, len(self.subdomains), self.point.theta)
+        return self._assembly.sum(self.steps, weights, self.point.theta)
 
     def each(self) -> list[torch.Tensor]:
         """R_dᵀ s_d of all subdomains, each of shape (n,)."""
-        n = self.point.theta.numel()
-        geometry = self.problem.geometry
-        if isinstance(geometry, Sharded):
-            sizes = [n] * self._copies
-            rows = geometry.copies.each(self._rows(), sizes, self.point.theta)
-            return [
-                subdomain.prolong(subdomain.restrict(rows[d // geometry.count]), n)
-                for d, subdomain in enumerate(self.subdomains)
-            ]
-        parts = zip(self.subdomains, self._parts(), strict=True)
-        return [subdomain.prolong(part, n) for subdomain, part in parts]
-
-    def _parts(self) -> list[torch.Tensor]:
-        sizes = [subdomain.size(self.point.theta.numel()) for subdomain in self.subdomains]
-        return self.executor.each(self.steps, sizes, self.point.theta)
-
-    def _rows(self, weights: list[float] | None = None) -> dict[int, torch.Tensor]:
-        """This process's steps, those of all stages on one part of the samples in one vector."""
-        assert isinstance(self.problem.geometry, Sharded)
-        rows: dict[int, torch.Tensor] = {}
-        for d, step in self.steps.items():
-            i = d // self.problem.geometry.count
-            row = rows.setdefault(i, torch.zeros_like(self.point.theta))
-            row[self.subdomains[d].indices] = step if weights is None else weights[d] * step
-        return rows
-
-    @property
-    def _copies(self) -> int:
-        """How many parts of the samples there are to a stage."""
-        assert isinstance(self.problem.geometry, Sharded)
-        return len(self.subdomains) // self.problem.geometry.count
-
-    @cached_property
-    def _disjoint(self) -> bool:
-        """Whether each part has a place of its own, which no ``prolong`` of an author's changes."""
-        own = all(type(one).prolong is Subdomain.prolong for one in self.subdomains)
-        return own and len(self.subdomains) > 1 and cover(self.subdomains, self.problem)[0] == 1
+        return self._assembly.each(self.steps, self.point.theta)
 
     def movers(self, weights: list[float]) -> torch.Tensor | float:
         """The weights of the subdomains that move each parameter: (n,), or one number for all."""
-        geometry = self.problem.geometry
-        if isinstance(geometry, Sharded):  # each stage is moved for each part of the samples
-            return math.fsum(weights[:: geometry.count])
-        if all(subdomain.indices is None for subdomain in self.subdomains):
-            return math.fsum(weights)
-        return _movers(self.subdomains, self.point.theta, weights)
+        return self._assembly.movers(weights, self.point.theta)
+
+    @cached_property
+    def _assembly(self) -> Assembly:
+        return assembly(self.subdomains, self.executor, self.problem)
 
 
 @dataclass(frozen=True)
@@ -194,27 +146,3 @@ class Recombination(Component):
     def reset(self) -> None:
         """Forget earlier iterations: the problem has changed."""
         self.load_state_dict(type(self)(self.config).state_dict())
-
-
-def cover(subdomains: list[Subdomain], problem: Problem) -> tuple[int, float]:
-    """How often the subdomains cover the parameters: at most, and in sheets.
-
-    The first is max_p m_p, where m_p subdomains move parameter p; the second Σ_d 1/min_{p∈C_d} m_p:
-    1 where each moves everything, N where they are disjoint, N_P for N_D x N_P pairs.
-    """
-    count, geometry = len(subdomains), problem.geometry
-    if all(subdomain.indices is None for subdomain in subdomains):
-        return count, 1.0
-    if isinstance(geometry, Sharded):
-        return count // geometry.count, float(geometry.count)
-    like = torch.zeros(problem.layout.size)
-    movers = _movers(subdomains, like, [1.0] * count)
-    fewest = [float(subdomain.restrict(movers).min()) for subdomain in subdomains]
-    return int(movers.max()), math.fsum(1.0 / few for few in fewest)
-
-
-def _movers(subdomains: list[Subdomain], like: torch.Tensor, weights: list[float]) -> torch.Tensor:
-    total = torch.zeros_like(like)
-    for subdomain, weight in zip(subdomains, weights, strict=True):
-        total[slice(None) if subdomain.indices is None else subdomain.indices] += weight
-    return total

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 
-from ddopt.executor.objects import everywhere, received, sent
+from ddopt.executor.objects import received, sent
 from ddopt.executor.sharded import Sharded
 from ddopt.run import checkpoint, stored
 
@@ -75,15 +75,21 @@ def put_together(tree: Any, pieces: list[list[torch.Tensor]]) -> Any:
 
 
 def save(folder: Path | None, run: Run, bundle: dict[str, Any]) -> None:
-    """Write the checkpoint of an iteration; by all processes, ``folder`` on process 0 alone."""
+    """Write the checkpoint of an iteration; by all processes.
+
+    ``folder`` is process 0's, None on the others; where process 0 has none either, nothing is sent.
+    """
     executor, whole = run.executor, run.whole
     solvers = bundle["engine"].pop("solvers")
+    known = executor.everywhere((1 + max(solvers, default=-1), folder is not None))
+    if not any(kept for _, kept in known):
+        return
     bundle, kind, own, count = _in_pieces(run, bundle)
     row = min(count, executor.size)  # the processes of the first copy of the stages
     parcels = [(f"{kind}-{j:04d}.pt", j % row, own.get(j)) for j in range(count)]
     parcels += [
         (f"{SUBDOMAIN}-{d:04d}.pt", executor.owner(d), solvers.get(d))
-        for d in range(_subdomains(executor, solvers))
+        for d in range(max(subdomains for subdomains, _ in known))
     ]
     counters = executor.bytes_sent, executor.collectives
     place = None if folder is None else checkpoint.pieces_of(folder, run.tally.iterations)
@@ -172,8 +178,3 @@ def staged(run: Run) -> Sharded:
 def run_at(bundle: dict[str, Any]) -> int:
     """The iteration of a checkpoint."""
     return int(bundle["tally"]["iterations"])
-
-
-def _subdomains(executor: Executor, solvers: dict[int, Any]) -> int:
-    """How many subdomains have a solver on any process."""
-    return int(max(everywhere(executor, 1 + max(solvers, default=-1))))

@@ -41,7 +41,7 @@ class Curve(AutogradProblem):
         return self.errors(self.named(theta), i) / self._counts[0] ** 0.5
 
     def coordinates(self, term):
-        return self.inputs[self.samples.terms[term]][:, :2]
+        return self.inputs[self.samples.terms[term]][:, :2].cpu()
 
 
 class Fit(ddopt.Task):
@@ -50,11 +50,11 @@ class Fit(ddopt.Task):
     name = "golden fit"
 
     def prepare(self, setting):
-        self.model = network(seed=setting.seed).to(setting.dtype)
+        self.model = network(seed=setting.seed).to(setting.device, setting.dtype)
         random = torch.Generator().manual_seed(setting.seed + 1)
         x = torch.randn(SAMPLES, 3, generator=random, dtype=torch.float64).to(setting.dtype)
         t = torch.sin(x.sum(dim=1)) + x[:, 0] ** 2
-        self.x, self.t = x, t
+        self.x, self.t = x, t = x.to(setting.device), t.to(setting.device)
 
         def errors(named, i):
             return functional_call(self.model, dict(named), (x[i],))[:, 0] - t[i]
@@ -76,6 +76,7 @@ class Fit(ddopt.Task):
             executor,
             chunks=chunks,
             dtype=self.x.dtype,
+            device=self.x.device,
         )
 
 
@@ -171,12 +172,11 @@ RUNS = {  # name -> strategy, and what else differs from the defaults; N is odd 
 }
 
 
-def config(name: str, executor: str | None = None) -> RunConfig:
+def config(name: str, **changes) -> RunConfig:
     """The settings of one of the runs."""
     strategy, others = RUNS[name]
-    return RunConfig(
-        problem=Fit.Config(), strategy=strategy, stop=Stop(iterations=ITERATIONS), **others
-    )
+    given = {"strategy": strategy, "stop": Stop(iterations=ITERATIONS), **others, **changes}
+    return RunConfig(problem=Fit.Config(), **given)
 
 
 def followed(run: Run) -> dict:

@@ -26,11 +26,16 @@ API = {
         "Result",
         "Comparison",
     ),
-    "Optimizers": ("TrustRegion", "LevenbergMarquardt", "SAPTS"),
-    "Problems": ("Task", "Setting", "Problem", "AutogradProblem", "Point", "Samples", "Layout"),
+    "Optimizers": ("TrustRegion", "LevenbergMarquardt", "LeastSquares", "SAPTS"),
+    "Problems": (
+        *("Task", "Setting", "Problem", "AutogradProblem", "LayeredProblem", "Layer"),
+        *("Point", "Samples", "Sampling", "Layout", "Parameters"),
+    ),
     "Subdomains and steps": (
-        *("Decomposition", "Subdomain", "Solver", "Answer", "Hessian", "Model"),
-        *("Subproblem", "Candidate", "Recombination", "Corrections", "Recombined"),
+        *("Decomposition", "Subdomain", "Solver", "Answer", "Hessian"),
+        *("Model", "Diagonalised", "Ellipsoidal", "Regularised"),
+        *("Subproblem", "Candidate", "BallMinimum", "minimise_in_ball"),
+        *("Recombination", "Corrections", "Recombined"),
         *("Acceptance", "Verdict", "RadiusRule", "Trial"),
     ),
     "Methods": (
@@ -42,7 +47,14 @@ API = {
         "StepReport",
         "Executor",
     ),
-    "Components and plugins": ("Component", "Settings", "Chosen", "Registry", "hookimpl"),
+    "Components and plugins": (
+        "Component",
+        "Settings",
+        "Chosen",
+        "Registry",
+        "hookimpl",
+        "load_plugin",
+    ),
 }
 
 

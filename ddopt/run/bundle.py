@@ -31,6 +31,10 @@ class Run(shards.Run, Protocol):
     best: dict[str, Any]
 
     @property
+    def follows(self) -> bool:
+        """Whether later problems may follow the first, with parameters of their own."""
+
+    @property
     def theta(self) -> torch.Tensor:
         """The current parameters."""
 
@@ -102,7 +106,8 @@ def _unsound(run: Run, bundle: dict[str, Any]) -> str:
     point, tally = bundle["engine"]["point"], Tally(**bundle["tally"])
     theta, value = point["theta"], float(point["value"])
     if not isinstance(theta, str):  # else it lies in pieces
-        if theta.shape != run.initial.shape or theta.dtype != run.initial.dtype:
+        fits = run.follows or theta.shape == run.initial.shape
+        if theta.dtype != run.initial.dtype or not fits:
             return f"its parameters are {theta.dtype} {tuple(theta.shape)}, not those of this run"
         if math.isfinite(value) and not bool(theta.isfinite().all()):
             return "its parameters are not finite"

@@ -217,6 +217,11 @@ class Run:
         return sum(lengths) if lengths else self.initial.numel()
 
     @property
+    def follows(self) -> bool:
+        """Whether later problems may follow the first, with parameters of their own."""
+        return type(self.task).proceed is not Task.proceed
+
+    @property
     def theta_value(self) -> float:
         """f at the current parameters."""
         assert self.engine.point is not None, "the run has not begun"

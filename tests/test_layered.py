@@ -52,5 +52,5 @@ def test_a_problem_says_where_its_samples_are(layered):
     problem, _ = layered
     with pytest.raises(ValueError, match="say where its samples lie"):
         problem.coordinates(0)
-    problem.places = lambda term: torch.full((20, 2), float(term))
+    problem.located = lambda term: torch.full((20, 2), float(term))
     assert Metered(problem, Meter()).coordinates(0).shape == (20, 2)

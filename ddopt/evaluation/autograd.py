@@ -66,7 +66,7 @@ class AutogradProblem(Problem):
         self.convex = outputs is not None
         self._counts = counts or samples.counts
         self._held: _Held | None = None
-        self.places: Callable[[int], torch.Tensor] | None = None  # of a term's samples; see below
+        self.located: Callable[[int], torch.Tensor] | None = None  # of a term's samples; see below
         self._full_layout = layout
 
     def _but(self, **changes: Any) -> AutogradProblem:
@@ -201,8 +201,8 @@ class AutogradProblem(Problem):
         return self._over(samples, self._counts)
 
     def coordinates(self, term: int) -> torch.Tensor:
-        """Where all samples of a term lie, (samples, dimensions); ``places(term)`` says it."""
-        return super().coordinates(term) if self.places is None else self.places(term)
+        """Where all samples of a term lie, (samples, dimensions); ``located(term)`` says it."""
+        return super().coordinates(term) if self.located is None else self.located(term)
 
     def _over(self, samples: Samples, counts: tuple[float, ...]) -> AutogradProblem:
         assert self.samples is not None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ddopt.radius import Trial
+    from ddopt.radius.trial import Trial
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Rules for the trust-region radius."""
 
-from ddopt.radius.radius import RadiusRule, Trial, unusable
+from ddopt.radius.radius import RadiusRule
+from ddopt.radius.trial import Trial, unusable
 
 __all__ = ["RadiusRule", "Trial", "unusable"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ddopt.radius.radius import Trial
 from ddopt.radius.stepwise import Stepwise
+from ddopt.radius.trial import Trial
 
 
 class ByRatio(Stepwise):

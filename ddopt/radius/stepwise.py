@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from ddopt.radius.radius import RadiusRule, Trial
+from ddopt.radius.radius import RadiusRule
+from ddopt.radius.trial import Trial
 from ddopt.setup.component import Settings
 
 

@@ -97,7 +97,7 @@ class Language(Task):
             redraw=self._sums if options.dropout else None,
             outputs=self._outputs,
         )
-        self.problem.places = self._frequencies
+        self.problem.located = self._frequencies
 
     def _frequencies(self, term: int) -> torch.Tensor:
         """How often each character is in each sequence, shape (sequences, characters)."""

@@ -122,7 +122,7 @@ class Classification(Task):
             redraw=self._sums if options.augment or options.dropout else None,
             outputs=self._outputs,
         )
-        self.problem.places = lambda term: self.train.inputs(slice(None)).flatten(1)
+        self.problem.located = lambda term: self.train.inputs(slice(None)).flatten(1)
         norms = nn.modules.batchnorm._BatchNorm  # each pass has the statistics of its own images
         self.problem.additive = not any(isinstance(m, norms) for m in self.model.modules())
 

@@ -12,7 +12,7 @@ def clouds():
     """The kit's regression, its samples in two clouds far from each other."""
     problem, theta = regression()
     places = torch.linspace(-1.0, 1.0, 37, dtype=theta.dtype)[:, None]
-    problem.places = lambda term: places + 10.0 * places.sign()
+    problem.located = lambda term: places + 10.0 * places.sign()
     return problem
 
 
@@ -31,7 +31,7 @@ def test_clouds_are_found():
 
 def test_equal_points_leave_no_cluster_empty():
     problem = clouds()
-    problem.places = lambda term: torch.zeros(37, 2)
+    problem.located = lambda term: torch.zeros(37, 2)
     with pytest.raises(ValueError, match="40 clusters need as many samples"):
         Clusters(subdomains=40).split(problem)
     assert all(len(one.samples) for one in Clusters(subdomains=5).split(problem))

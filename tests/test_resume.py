@@ -277,3 +277,13 @@ def test_a_record_is_on_the_disk_before_its_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "save", lambda *_: order.append("checkpoint"))
     train(tmp_path, Folder(tmp_path / "out"), "stop.iterations=4")
     assert "checkpoint" in order
+
+
+def test_a_run_that_dies_before_its_summary_has_its_best_point(tmp_path, monkeypatch):
+    def die(*_):
+        raise OSError("the machine is gone")
+
+    monkeypatch.setattr("ddopt.run.record.write_summary", die)
+    with pytest.raises(OSError, match="gone"):
+        Folder(tmp_path).finish({"loss": 1.0}, {"theta": torch.zeros(2)})
+    assert (tmp_path / "best.pt").exists()

@@ -97,10 +97,13 @@ class Folder:
         return self._record.seal()
 
     def finish(self, summary: dict[str, Any], best: dict[str, Any]) -> None:
-        """Write the summary, and the best parameters where they were kept."""
-        record.write_summary(self.path, summary)
+        """Write the best parameters where they were kept, and the summary.
+
+        The summary comes last: where it is, a resumed run has nothing left to do.
+        """
         if best:
             files.write(self.path / BEST, lambda stream: torch.save(best, stream))
+        record.write_summary(self.path, summary)
 
     def summary(self) -> dict[str, Any] | None:
         """What the summary says, where there is one."""

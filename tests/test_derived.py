@@ -21,6 +21,7 @@ from ddopt.numerics.vectors import Geometry
 from ddopt.solver.pieces import Cut, Pieces
 from ddopt.solver.unit import InUnit
 from ddopt.testing.asking import Gate, Gated
+from ddopt.testing.solver import Counted
 
 N, M = 5, 12
 FACTOR = 3.0
@@ -122,6 +123,7 @@ def expected(name, samples, weight=1.0):
 
 
 WRAPPERS = {
+    "counted": Counted,
     "frozen": frozen,
     "consistent": consistent,
     "scaled": scaled,

@@ -14,7 +14,7 @@ from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.evaluation.captured import arrays, digest
 from ddopt.evaluation.problem import Samples
-from ddopt.evaluation.question import answered
+from ddopt.evaluation.question import Both, Curvature, Value, Work, answered
 from ddopt.executor import Serial
 from ddopt.method import contract
 from ddopt.method.engine import Engine
@@ -170,6 +170,45 @@ def test_a_solver_that_does_not_ask_is_told_in_a_sentence(small_regression):
         class Old(TrustRegion):
             def solve(self, problem, start, ball, iterations):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (lambda problem, theta: theta, "such as Both.* yields a tensor of shape"),
+        (lambda problem, theta: None, "such as Both.* yields None"),
+        (lambda problem, theta: [Both(problem, theta)], "such as Both.* yields a list of 1"),
+        (lambda problem, theta: Both, "such as Both"),
+        (lambda problem, theta: Both(theta, theta), "Both is about a problem"),
+        (lambda problem, theta: Work(None, len), "Work is about a problem.* asks about None"),
+        (lambda problem, theta: Both(problem, theta[:1]), r"shape \(113,\).* shape \(1,\)"),
+        (lambda problem, theta: Value(problem, theta.tolist()), "Value has a theta.* list of 113"),
+        (lambda problem, theta: Curvature(problem, None), "Curvature has a theta.* with None"),
+    ],
+)
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_no_problem_can_answer_is_told_in_a_sentence(
+    question, message, alone, small_regression
+):
+    """The first question or a later one, of a local solver or of the global pass."""
+    problem, theta = small_regression
+
+    class Mistaken(TrustRegion):
+        name = "mistaken"
+
+        def iterate(self, problem, start, ball, iterations):
+            yield Both(problem, start.theta)
+            yield question(problem, start.theta)
+
+    if alone:
+        parts = Parts(None, GlobalPass(Mistaken(), 1))
+    else:
+        parts = Parts(replace(PARTS, solver=Mistaken.Config()), None)
+    engine = Engine(parts, Serial())
+    engine.start(problem, theta)
+    with pytest.raises(ValueError, match=message) as error:
+        engine.step(problem)
+    assert "solver 'mistaken' (class Mistaken of module tests.test_contract)" in str(error.value)
 
 
 def test_numbers_of_numpy_are_numbers(small_regression):

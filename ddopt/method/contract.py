@@ -18,7 +18,8 @@ import torch
 
 from ddopt.acceptance.acceptance import Verdict
 from ddopt.decomposition.decomposition import Subdomain, validate
-from ddopt.evaluation.problem import Point, Samples
+from ddopt.evaluation.problem import Point, Problem, Samples
+from ddopt.evaluation.question import Question
 from ddopt.method.parts import GlobalPass, Parts, Preconditioner
 from ddopt.recombination.recombination import Recombined
 from ddopt.solver.solver import Answer
@@ -27,7 +28,6 @@ from ddopt.subproblem.subproblem import Candidate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ddopt.evaluation.problem import Problem
     from ddopt.evaluation.question import Asking
     from ddopt.numerics.space import Layout
     from ddopt.setup.component import Component
@@ -182,13 +182,38 @@ def solved(
         if not isinstance(asking, Generator):
             wanted = "a generator, which yields questions and returns a ddopt.Answer"
             raise broken(solver, "iterate()", wanted, asking)
-        found = yield from asking
+        found = yield from _questions(solver, asking)
     if start.theta._version != before:
         raise ValueError(
             f"{called(solver)}: iterate() changed start.theta in place; θ is the engine's, which "
             "may have to come back to it: make a new vector, theta + step"
         )
     return answer(solver, found, problem, ball, norm)
+
+
+def _questions(solver: Component, asking: Asking[Any]) -> Asking[Any]:
+    """Hand on what a solver asks, if a problem can answer it: an executor cannot tell who asked."""
+    told = None
+    while True:
+        try:
+            question = asking.send(told)
+        except StopIteration as end:
+            return end.value
+        if not isinstance(question, Question):
+            wanted = "a generator of questions, such as Both(problem, theta)"
+            raise broken(solver, "iterate()", wanted, f"one that yields {described(question)}")
+        problem, theta = question.problem, getattr(question, "theta", None)
+        kind = type(question).__name__
+        if not isinstance(problem, Problem):
+            wanted = f"a generator whose {kind} is about a problem, its own or a part of it"
+            raise broken(solver, "iterate()", wanted, f"one that asks about {described(problem)}")
+        shape = (problem.layout.size,)
+        if hasattr(question, "theta") and (
+            not isinstance(theta, torch.Tensor) or theta.shape != shape
+        ):
+            wanted = f"a generator whose {kind} has a theta of shape {shape}"
+            raise broken(solver, "iterate()", wanted, f"one with {described(theta)}")
+        told = yield question
 
 
 def answer(solver: Component, found: Any, problem: Problem, ball: float, norm: str) -> Answer:

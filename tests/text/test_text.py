@@ -167,7 +167,7 @@ def test_a_text_is_learned_and_written(file):
     solver = TrustRegion.Config(hessian={"name": "lsr1", "memory": 20})
     engine = Engine(SaptsD(subdomains=2).parts(solver), Serial())
     engine.start(sampling.problem(task.problem, 0), task.initial)
-    for k in range(30):
+    for k in range(40):
         engine.step(sampling.problem(task.problem, k))
     theta = engine.point.theta
     measured = task.measure(theta)

@@ -42,7 +42,8 @@ def command(example: str | None, out: Path | None, listing: bool) -> None:
 
 def examples() -> dict[str, Path]:
     """The run files that come with ddopt, by name; one of a name that two have has its folder."""
-    paths = sorted(EXAMPLES.rglob("*.toml"), key=lambda path: (len(path.parts), path))
+    files = [*EXAMPLES.glob("*.toml"), *EXAMPLES.glob("*/*.toml")]  # deeper are those of plugins
+    paths = sorted(files, key=lambda path: (len(path.parts), path))
     found: dict[str, Path] = {}
     for path in paths:
         taken = path.stem in found

@@ -212,9 +212,10 @@ class Run:
 
     @property
     def parameters(self) -> int:
-        """The number of parameters of the whole model."""
-        lengths = getattr(self.whole, "lengths", None)
-        return sum(lengths) if lengths else self.initial.numel()
+        """The number of parameters of the whole model, of the problem that it is the turn of."""
+        lengths, point = getattr(self.whole, "lengths", None), self.engine.point
+        own = self.initial if point is None else point.theta
+        return sum(lengths) if lengths else own.numel()
 
     @property
     def follows(self) -> bool:

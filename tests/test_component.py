@@ -80,6 +80,15 @@ def test_registry_finds_classes_and_offers_the_nearest():
         registry.find("shape", "sqare")
 
 
+def test_a_name_that_resembles_none_says_how_a_file_is_named():
+    registry = Registry()
+    registry.add(Square)
+    with pytest.raises(ValueError, match=r"Installed: square\. A plugin that is a .* --plugin"):
+        registry.find("shape", "wobbly")
+    with pytest.raises(ValueError, match=r"Installed: square\.$"):
+        registry.find("shape", "sqare")
+
+
 def test_a_name_that_is_missing_says_that_plugins_are_limited(monkeypatch):
     monkeypatch.setenv("DDOPT_PLUGINS", "pinn")
     with pytest.raises(ValueError, match=r"Installed: none. Loaded are .* of DDOPT_PLUGINS=pinn"):

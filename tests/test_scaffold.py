@@ -102,6 +102,7 @@ def test_the_command_says_what_to_do_next(tmp_path):
     assert done.exit_code == 0, done.output
     assert f"cd {tmp_path / 'ddopt-odd'}" in done.output
     assert "ddopt run run.toml --plugin ddopt_odd.py" in done.output
+    assert "Once it is installed (pip install .), leave out --plugin." in done.output
     again = CliRunner().invoke(cli, call)
     assert again.exit_code == 2
     assert "is there already" in again.output

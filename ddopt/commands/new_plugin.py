@@ -29,3 +29,5 @@ def command(name: str, kind: str, out: Path) -> None:
 
         folder, trial = write(name, kind, out)
     click.echo(f"{folder} is a plugin. Try it:\n\n  cd {folder}\n  python -m pytest\n  {trial}\n")
+    if "--plugin" in trial:
+        click.echo("Once it is installed (pip install .), leave out --plugin.\n")

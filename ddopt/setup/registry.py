@@ -233,9 +233,15 @@ def nearest(word: str, words: Iterable[str], cutoff: float = 0.5) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+FILES = "A plugin that is a file must be named: --plugin FILE, or plugins = [FILE] in a run file."
+
+
 def unknown(kind: str, name: str, names: list[str]) -> str:
     """The message for a name that nothing answers to."""
     there = ", ".join(names) if names else "none"
     limit = os.environ.get("DDOPT_PLUGINS")
     loaded = f" Loaded are the plugins of DDOPT_PLUGINS={limit} only." if limit is not None else ""
-    return f"no {kind} named {brief(name)}.{nearest(name, names)} Installed: {there}.{loaded}"
+    near = nearest(name, names)
+    # What resembles nothing is no misprint: most often the file that brings it was not named.
+    files = "" if near else f" {FILES}"
+    return f"no {kind} named {brief(name)}.{near} Installed: {there}.{loaded}{files}"

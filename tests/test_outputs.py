@@ -70,7 +70,7 @@ def test_the_products_are_those_of_the_matrix(chunk):
 
 def test_every_wrapper_hands_them_on():
     f, G, kept = classifier(), matrix(slice(None)), torch.tensor([0, 5, 11, 30])
-    assert Consistent(Metered(f, Meter()), f.at(THETA), V).uncharged.problem is f
+    assert Consistent(Metered(f, Meter()), f.at(THETA), V).paid.problem.problem is f
     for same in (Metered(f, Meter()), Split(f, 3, Serial()), Consistent(f, f.at(THETA), V)):
         assert same.convex
         torch.testing.assert_close(same.generalised(THETA)(V), G @ V)

@@ -36,13 +36,22 @@ SINGLE_TAKES = 0.6  # of the price, a Jacobian in float32
 
 
 class Meter:
-    """Evaluations: in all, and on the longest path, one process for each subdomain."""
+    """Evaluations since the last ``reset``: in all, and on the longest path, a process a subdomain.
+
+    A meter lives as long as who owns it: products with a Jacobian that was made in an earlier step
+    are charged to the meter of then.
+    """
 
     def __init__(self) -> None:
-        self.total = 0.0
-        self.parallel = 0.0
-        self.work = 0.0  # the total with measured prices in place of round ones
         self._own: dict[int, Meter] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin to count anew, the subdomains' own accounts too."""
+        self.total = self.parallel = 0.0
+        self.work = 0.0  # the total with measured prices in place of round ones
+        for own in self._own.values():
+            own.reset()
 
     def charge(self, total: float, parallel: float, takes: float = 1.0) -> None:
         """Take note of what all processes do together, or all alike; it ``takes`` so much of it."""
@@ -59,7 +68,8 @@ class Meter:
     ) -> list[list[float]]:
         """``executor.numbers``; with them travels what each subdomain has spent since the last."""
         spent = {d: [*row, self.of(d).total] for d, row in values.items()}
-        self._own.clear()
+        for own_meter in self._own.values():
+            own_meter.reset()
         rows = executor.numbers(spent, count)
         own = [row.pop() for row in rows]
         self.charge(math.fsum(own), max(own))
@@ -75,6 +85,7 @@ class Metered(Derived):
     def __init__(self, problem: Problem, meter: Meter) -> None:
         super().__init__(problem)
         self.meter = meter
+        self._paid = False  # whether what is made once at a point has been charged before
         self.extra = None if problem.extra is None else Metered(problem.extra, meter)
 
     def on(self, meter: Meter) -> Metered:
@@ -94,10 +105,17 @@ class Metered(Derived):
     def _charge(self, price: float, takes: float = 1.0) -> None:
         self.meter.charge(price * self.problem.cost, price * self.problem.path, takes)
 
+    def _charge_once(self, price: float, takes: float = 1.0) -> None:
+        """For what is made once at a point."""
+        if not self._paid:
+            self._charge(price, takes)
+
     @property
-    def uncharged(self) -> Problem:
-        """The problem inside, without its own meters."""
-        return self.problem.uncharged
+    def paid(self) -> Metered:
+        """The same, of which products alone are charged."""
+        found = self._around(self.problem.paid)
+        found._paid = True
+        return found
 
     def ability(self, kind: type[Kind]) -> Kind | None:
         """The problem inside as a ``kind``; its own methods are charged as it says."""
@@ -119,13 +137,13 @@ class Metered(Derived):
     def _multiplied(self, product: Operator) -> Operator:
         anew = self.graph_anew
         if not anew:
-            self._charge(GRAPH)
+            self._charge_once(GRAPH)
         price = PRODUCT + GRAPH * anew
         return self._charging(product, lambda: self._charge(price))
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
         """r(θ), as a value."""
-        self._charge(RESIDUALS, RESIDUALS_TAKE)
+        self._charge_once(RESIDUALS, RESIDUALS_TAKE)
         return super().residuals(theta)
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -143,6 +161,8 @@ class Metered(Derived):
     def _charge_rows(self, count: int, dtype: torch.dtype | None) -> None:
         """A Jacobian of ``count`` rows; a row of a share passes through that share alone."""
         price, single = self.jacobian_price, dtype == torch.float32 != self.layout.dtype
+        if self._paid:
+            return
         if price is not None:
             self._charge(price, SINGLE_TAKES if single else 1.0)
             return
@@ -151,12 +171,13 @@ class Metered(Derived):
         self.meter.charge(whole * total, whole * longest)
 
     def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
-        """v ↦ J v and w ↦ Jᵀw; the graph is charged now, and every product when it is made."""
-        self._charge(GRAPH)
+        """v ↦ J v and w ↦ Jᵀw; r is charged now, and every product when it is made."""
+        self._charge_once(GRAPH)
         first, second = super().differential(theta)
+        price = DIFFERENTIAL + GRAPH * self.rows_anew
 
         def charge() -> None:
-            self._charge(DIFFERENTIAL)
+            self._charge(price)
 
         return self._charging(first, charge), self._charging(second, charge)
 

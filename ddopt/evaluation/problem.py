@@ -45,6 +45,7 @@ class Problem(ABC):
     tilt: torch.Tensor | None = None  # t (n,), where f = ‖r‖² + <t, θ − θ_0> for some θ_0
     convex: bool = False  # whether it is a convex loss of outputs, and has ``generalised``
     graph_anew: bool = False  # whether each product with ∇²f builds the graph of ∇f again
+    rows_anew: bool = False  # whether each product with J or Jᵀ builds the graph of r again
     jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
 
     @property
@@ -79,8 +80,11 @@ class Problem(ABC):
         return self
 
     @property
-    def uncharged(self) -> Problem:
-        """The same f without meters, for what has been charged before a checkpoint was written."""
+    def paid(self) -> Problem:
+        """The same f where what is made once at a point is made again, after a checkpoint.
+
+        Residuals, a Jacobian, or the graph of products have been charged then; products have not.
+        """
         return self
 
     def part(self, samples: Samples) -> Problem:
@@ -239,6 +243,11 @@ class Derived(Problem):
         return self.problem.graph_anew
 
     @property
+    def rows_anew(self) -> bool:  # type: ignore[override]
+        """The other's."""
+        return self.problem.rows_anew
+
+    @property
     def jacobian_price(self) -> float | None:  # type: ignore[override]
         """The other's, which the first Jacobian may find out."""
         return self.problem.jacobian_price
@@ -262,9 +271,9 @@ class Derived(Problem):
         return self._around(self.problem.alone)
 
     @property
-    def uncharged(self) -> Problem:
-        """The same around the other problem without meters."""
-        return self._around(self.problem.uncharged)
+    def paid(self) -> Problem:
+        """The same around the other problem where it is made again."""
+        return self._around(self.problem.paid)
 
     def part(self, samples: Samples) -> Problem:
         """The same around a part."""

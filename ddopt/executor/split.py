@@ -69,6 +69,8 @@ class Split(Derived):
         """Those of the shares."""
         return self._squares
 
+    rows_anew = True  # the graph of one share is in memory
+
     @property
     def graph_anew(self) -> bool:  # type: ignore[override]
         """Whether the largest share does: shares are smaller, and may fit where all of D does not.
@@ -113,7 +115,7 @@ class Split(Derived):
         return Point(theta, value, gradient, epsilon, next(iter(traces), None))
 
     @property
-    def uncharged(self) -> Problem:
+    def paid(self) -> Problem:
         """Itself: meters are around the shares, not in them."""
         return self
 

@@ -70,9 +70,8 @@ class Engine:
         """
         assert self.point is not None, "start() comes first"
         self._meet(problem, self.point.theta)
-        report, self.meter = StepReport(iteration=self.iteration), Meter()
-        if self.judge is not None:
-            self.judge.trials = report.trials
+        report = StepReport(iteration=self.iteration)
+        self.meter.reset()
         sent = (self.executor.bytes_sent, self.executor.collectives)
         judged, work = self._roles(problem)
 
@@ -99,7 +98,7 @@ class Engine:
             # Step 4: is it taken, and how long may the next one be?
             if recombined.predicted > 0.0:
                 found = corrections.found(recombined)
-                self._contained(corrections, found.length)
+                self.judge.contained(corrections, found.length)
                 found = self.judge.settled(judged, point, found, recombined.predicted, report)
             else:  # no subdomain has found anything better
                 self.judge.without_step(point, recombined.predicted, report, anew=anew)
@@ -142,13 +141,8 @@ class Engine:
     @cached_property
     def blind(self) -> bool:
         """Whether nobody asks for ∇f: all solvers walk on micro-batches."""
-        return self._walking and self.parts.global_pass is None
-
-    @property
-    def _walking(self) -> bool:
-        """Whether the local solvers walk on micro-batches, which no ball holds."""
         parts = self.parts.preconditioner
-        return parts is not None and bool(parts.solver.component.stochastic)
+        return parts is not None and parts.walking and self.parts.global_pass is None
 
     def _roles(self, problem: Problem) -> tuple[Metered, Metered]:
         """Where f is compared, and where the subdomains work; all of D for both, by default."""
@@ -198,13 +192,6 @@ class Engine:
             meeting.same_step(self.executor, recombination, recombined, corrections.problem)
         self._stepped = True
         return recombined
-
-    def _contained(self, corrections: Corrections, length: float) -> None:
-        """Whether the step stays in the radius, where balls have held its parts."""
-        if self.local is None or corrections.subdomains[0].whole or self._walking:
-            return
-        layout, theta = corrections.problem.layout, corrections.point.theta
-        contract.contained(self.local.parts.recombination, length, self.radius, layout, theta)
 
     def _taken(self, point: Point, found: Found) -> Point:
         """The next iterate, which the global solver learns from."""
@@ -297,7 +284,7 @@ class Engine:
 
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
-        self.meter = Meter()
+        self.meter.reset()
         self._meet(problem, theta)
         judged, _ = self._roles(problem)
         self.point = self._evaluated(judged, theta)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem
     from ddopt.executor import Executor
     from ddopt.method.parts import Preconditioner, StepReport
+    from ddopt.recombination import Corrections
 
 
 class Judge:
@@ -32,8 +33,14 @@ class Judge:
     ) -> None:
         self.parts, self.radius = parts, parts.first_radius
         self._executor, self._blind, self._improving = executor, blind, improving
-        self.trials: list[Trial] = []  # of this step, as they were judged
         self._credence = Credence()
+
+    def contained(self, corrections: Corrections, length: float) -> None:
+        """Whether a step of that length stays in Δ, where balls have held its parts."""
+        if corrections.subdomains[0].whole or self.parts.walking:
+            return
+        layout, theta = corrections.problem.layout, corrections.point.theta
+        contract.contained(self.parts.recombination, length, self.radius, layout, theta)
 
     def settled(
         self, problem: Problem, point: Point, found: Found, predicted: float, report: StepReport
@@ -62,18 +69,17 @@ class Judge:
         report.refuted += verdict.refuted
         report.non_finite += verdict.non_finite
         if not self._blind:  # walks on micro-batches have lengths of their own
-            self._follow(
-                Trial(
-                    radius=self.radius,
-                    step_norm=found.length,
-                    ratio=verdict.ratio,
-                    accepted=verdict.accepted,
-                    predicted=predicted,
-                    slope=found.slope,
-                    change=found.trial.value - point.value,
-                    first=self.parts.first_radius,
-                )
+            trial = Trial(
+                radius=self.radius,
+                step_norm=found.length,
+                ratio=verdict.ratio,
+                accepted=verdict.accepted,
+                predicted=predicted,
+                slope=found.slope,
+                change=found.trial.value - point.value,
+                first=self.parts.first_radius,
             )
+            self._follow(trial, report)
         report.ratio, report.accepted = verdict.ratio, verdict.accepted
         report.radius, report.step_norm = self.radius, found.length
 
@@ -122,15 +128,15 @@ class Judge:
         broken = math.isnan(predicted)
         report.non_finite += broken
         if broken:
-            self._follow(unusable(self.radius, 0.0, first=first))
+            self._follow(unusable(self.radius, 0.0, first=first), report)
         elif predicted < -noise and not anew:
-            self._follow(unusable(self.radius, predicted, -predicted, first=first))
+            self._follow(unusable(self.radius, predicted, -predicted, first=first), report)
         report.radius = self.radius
 
-    def _follow(self, trial: Trial) -> None:
+    def _follow(self, trial: Trial, report: StepReport) -> None:
         """The next radius."""
         rule = self.parts.radius
-        self.trials.append(trial)
+        report.trials.append(trial)
         with contract.blamed(rule, "update()"):
             found = rule.update(trial)
         self.radius = contract.radius(rule, found, self.radius)

@@ -188,7 +188,7 @@ class LocalSolves:
         report.local_accepted = int(sum(row[1] for row in rows))
         report.local_rejected = int(sum(row[2] for row in rows))
         report.non_finite += int(sum(row[3] for row in rows))
-        whole = subdomains[0].whole and not self.walking
+        whole = subdomains[0].whole and not self.parts.walking
         return Corrections(
             problem=problem,
             point=point,
@@ -202,11 +202,6 @@ class LocalSolves:
             norm=self.parts.norm,
             end=answers[0].end if whole else None,
         )
-
-    @property
-    def walking(self) -> bool:
-        """Whether the local solvers walk on micro-batches, which no ball holds."""
-        return bool(self.parts.solver.component.stochastic)
 
 
 def _unknown() -> torch.Tensor:

@@ -34,6 +34,11 @@ class Preconditioner:
     one_radius: bool = False  # local solves begin with Δ_d, the global pass with Δ, which it moves
     judged: float = 0.0  # the fraction of D set aside to judge by; 0: f is compared on all of D
 
+    @property
+    def walking(self) -> bool:
+        """Whether the local solvers walk on micro-batches, which no ball holds."""
+        return bool(self.solver.component.stochastic)
+
 
 @dataclass(frozen=True)
 class GlobalPass:

@@ -82,6 +82,7 @@ class LeastSquares(Solver):
         super().__init__(config, **options)
         self.quasi_newton: Any = self.config.quasi_newton.build()
         self.gauss_newton: Any = self.config.gauss_newton.build()
+        self._meter = Meter()  # of this solver alone
         self._rows = 0  # m; 0 where it is not known
         self._account = Account()  # of the method that is at work, since it took over
         self._wait = FIRST  # work of the quasi-Newton method until the next trial
@@ -102,13 +103,12 @@ class LeastSquares(Solver):
         self, problem: Problem, start: Point, ball: float, iterations: int
     ) -> Asking[Answer]:
         """Iterate from ``start``, each iteration by the method whose turn it is."""
-        meter = Meter()
-        problem, point, room = Metered(problem, meter), start, ball
+        problem, point, room = Metered(problem, self._meter), start, ball
         if self._rows == 0:
             self._rows = len((yield Residuals(problem, start.theta)))
         answers: list[Answer] = []
         for _ in range(iterations):
-            found = yield from self._iterate(problem, point, room, meter)
+            found = yield from self._iterate(problem, point, room)
             answers.append(found)
             point = found.end
             if not (found.accepted or found.rejected):
@@ -119,17 +119,17 @@ class LeastSquares(Solver):
                     break
         return _joined(answers, start, point)
 
-    def _iterate(self, problem: Problem, point: Point, room: float, meter: Meter) -> Asking[Answer]:
+    def _iterate(self, problem: Problem, point: Point, room: float) -> Asking[Answer]:
         """One iteration; where the quasi-Newton method finds nothing to gain, by the other."""
         linearised = self._linearises
         self._change_over(self._account.spent >= self._wait)
         if linearised and not self._linearises:
             point = yield Both(problem, point.theta)  # its gradient has not been asked for
-        found = yield from self._by_turn(problem, point, room, meter)
+        found = yield from self._by_turn(problem, point, room)
         if self._linearises or found.accepted or found.rejected:
             return found
         self._change_over(True)
-        return (yield from self._by_turn(problem, point, room, meter))
+        return (yield from self._by_turn(problem, point, room))
 
     def _change_over(self, due: bool) -> None:
         """Let Gauss-Newton begin where it is due, and end where it is behind."""
@@ -145,16 +145,16 @@ class LeastSquares(Solver):
             self._seen = account.rate
             self._bar, self._account = None, Account()
 
-    def _by_turn(self, problem: Problem, point: Point, room: float, meter: Meter) -> Asking[Answer]:
+    def _by_turn(self, problem: Problem, point: Point, room: float) -> Asking[Answer]:
         """One iteration of the method whose turn it is, entered into its account."""
-        before, n = meter.work, len(point.theta)
+        before, n = self._meter.work, len(point.theta)
         if self._linearises:
             method, algebra = self.gauss_newton, factorisation(self._rows, n)
         else:
             method, algebra = self.quasi_newton, matrix_update(self._rows, n)
         answer: Answer = yield from method.iterate(problem, point, room, 1)
         gained = min(answer.decrease / abs(point.value), ALL) if point.value else 0.0
-        work = (meter.work - before) / problem.cost + algebra
+        work = (self._meter.work - before) / problem.cost + algebra
         self._account.enter(-math.log1p(-gained), work)
         return answer
 

@@ -145,7 +145,7 @@ class LevenbergMarquardt(Solver):
         before, self._before = self._before, {}
         dtype = None
         if before and before["theta"] == fingerprint(theta):
-            problem, dtype = problem.uncharged, getattr(torch, before["dtype"])
+            problem, dtype = problem.paid, getattr(torch, before["dtype"])
         residuals = problem.residuals(theta).detach()
         return self._linear(problem, theta, residuals, dtype)
 

@@ -8,7 +8,7 @@ import torch
 from ddopt.evaluation.jacobian import Products
 from ddopt.evaluation.problem import Point
 from ddopt.hessian import conjugate_gradients
-from ddopt.hessian.conjugate_gradients import Iterated, IterativeEquations, SecantPairs
+from ddopt.hessian.conjugate_gradients import Iterated, IterativeEquations, RecycledPairs
 from ddopt.solver.levenberg_marquardt import LevenbergMarquardt
 from ddopt.testing.problems import CurvedLeastSquares
 
@@ -41,10 +41,10 @@ def exactly(monkeypatch):
 @pytest.mark.parametrize("damping", [1e-2, 10.0])
 def test_it_solves_the_damped_normal_equations(exactly, shape, damping):
     J, e = numbers(*shape), numbers(shape[0], seed=1)
-    x = Iterated(Counted(J), damping, SecantPairs()).fitted(e)
+    x = Iterated(Counted(J), damping, RecycledPairs()).fitted(e)
     torch.testing.assert_close(J.T @ (J @ x) + damping * x, J.T @ e)
     v = numbers(shape[1], seed=2)
-    y = Iterated(Counted(J), damping, SecantPairs()).inverse(v)
+    y = Iterated(Counted(J), damping, RecycledPairs()).inverse(v)
     torch.testing.assert_close(J.T @ (J @ y) + damping * y, v)
 
 
@@ -52,14 +52,14 @@ def test_it_takes_as_many_products_as_there_are_different_eigenvalues(exactly):
     Q, _ = torch.linalg.qr(numbers(15, 15))
     J = torch.diag(torch.tensor([1.0] * 5 + [3.0] * 5 + [7.0] * 5, dtype=torch.float64)) @ Q
     counted = Counted(J)
-    Iterated(counted, 0.5, SecantPairs()).fitted(numbers(15, seed=1))
+    Iterated(counted, 0.5, RecycledPairs()).fitted(numbers(15, seed=1))
     assert counted.calls == 3
 
 
 def test_the_pairs_of_a_solve_precondition_the_next(exactly):
     """All directions known, their L-BFGS matrix is the inverse: one product is enough."""
     J = numbers(40, 15)
-    pairs, counted = SecantPairs(), Counted(J)
+    pairs, counted = RecycledPairs(), Counted(J)
     Iterated(counted, 0.5, pairs).fitted(numbers(40, seed=1))
     first, counted.calls = counted.calls, 0
     x = Iterated(counted, 0.5, pairs).fitted(numbers(40, seed=2))
@@ -70,14 +70,14 @@ def test_the_pairs_of_a_solve_precondition_the_next(exactly):
 
 def test_a_solve_is_stopped_early():
     counted = Counted(numbers(400, 300))
-    Iterated(counted, 1e-8, SecantPairs()).fitted(numbers(400, seed=1))
+    Iterated(counted, 1e-8, RecycledPairs()).fitted(numbers(400, seed=1))
     assert counted.calls <= conjugate_gradients.MOST
 
 
 def test_pairs_are_saved_with_their_bits():
-    pairs = SecantPairs()
+    pairs = RecycledPairs()
     Iterated(Counted(numbers(40, 15)), 0.5, pairs).fitted(numbers(40, seed=1))
-    other = SecantPairs()
+    other = RecycledPairs()
     other.load_state_dict(pairs.state_dict())
     v = numbers(15, seed=3)
     assert torch.equal(other.apply(v), pairs.apply(v))
@@ -88,7 +88,7 @@ def test_products_that_are_not_finite_give_no_step():
     J = numbers(6, 15)
     J[0, 0] = math.nan
     with pytest.raises(ArithmeticError, match="along the gradient is nan"):
-        IterativeEquations(Counted(J), numbers(6), SecantPairs()).damped(1.0)
+        IterativeEquations(Counted(J), numbers(6), RecycledPairs()).damped(1.0)
 
 
 def test_levenberg_marquardt_without_a_matrix():

@@ -113,11 +113,9 @@ def _batch(group: list[Leaf]) -> list[Point]:
     ]
 
 
-def agree(leaf: Leaf, point: Point) -> bool:
-    """Whether value and gradient are those that an evaluation of its own gives."""
-    problem, theta = leaf
-    own = problem.at(theta)
-    close = CLOSE.get(theta.dtype, CLOSE[torch.float32])
+def agree(own: Point, point: Point) -> bool:
+    """Whether value and gradient are those that an evaluation of its ``own`` gave."""
+    close = CLOSE.get(own.theta.dtype, CLOSE[torch.float32])
     off = float((own.gradient - point.gradient).norm())
     near = abs(own.value - point.value) <= close * abs(own.value)
     return near and off <= close * float(own.gradient.norm())

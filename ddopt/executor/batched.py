@@ -69,6 +69,7 @@ class Batched(Serial):
                 self._warn_of(one.refusal)
         fitting = {d: one for d, one in opened.items() if not one.refusal}
         leaves = [leaf for one in fitting.values() for leaf in one.leaves]
+        whose = [d for d, one in fitting.items() for _ in one.leaves]
         if not leaves:
             return {}
         loss = leaves[0][0].origin
@@ -76,17 +77,19 @@ class Batched(Serial):
             return {}
         try:
             found, batched = evaluated(leaves)
+            points = iter(found)
+            told = {d: one.point(points) for d, one in fitting.items()}
             if batched and loss not in self._known:
-                self._known[loss] = agree(leaves[batched[0]], found[batched[0]])
-                if not self._known[loss]:
-                    self._warn_of("its loss has other values where several are evaluated at once")
-                    return {}
-        except (RuntimeError, ValueError, NotImplementedError) as error:
+                first = whose[batched[0]]
+                self._known[loss] = agree(asked[first].answer(), told[first])
+        except (RuntimeError, ValueError) as error:  # an error of the loss itself comes once more
             self._known[loss] = False
             self._warn_of(f"torch cannot batch its loss ({str(error).splitlines()[0]})")
             return {}
-        points = iter(found)
-        return {d: one.point(points) for d, one in fitting.items()}
+        if not self._known.get(loss, True):
+            self._warn_of("its loss has other values where several are evaluated at once")
+            return {}
+        return told
 
     def _warn_of(self, refusal: str) -> None:
         if refusal and refusal not in self._known:

@@ -26,7 +26,7 @@ MOST = 20  # products with J and Jᵀ of one solve
 ENOUGH = 0.05  # of the gradient's norm: what a solve may leave
 
 
-class SecantPairs:
+class RecycledPairs:
     """The last pairs (s, (JᵀJ + σI) s), and the inverse that they make."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class IterativeEquations:
 
     floor = 0.0  # a product squares nothing, so any damping is as good as its float64
 
-    def __init__(self, jacobian: Jacobian, residuals: torch.Tensor, pairs: SecantPairs) -> None:
+    def __init__(self, jacobian: Jacobian, residuals: torch.Tensor, pairs: RecycledPairs) -> None:
         self.jacobian, self._pairs = jacobian, pairs
         slope = jacobian.pullback(residuals)
         image, square = jacobian.product(slope), dot(slope, slope)
@@ -88,7 +88,7 @@ class Iterated:
 
     jacobian: Jacobian
     damping: float  # σ
-    pairs: SecantPairs
+    pairs: RecycledPairs
 
     def fitted(self, error: torch.Tensor) -> torch.Tensor:
         """(JᵀJ + σI)⁻¹ Jᵀe, from (m,) to (n,)."""

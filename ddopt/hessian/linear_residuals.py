@@ -18,7 +18,7 @@ from functools import cached_property
 import torch
 
 from ddopt.evaluation.jacobian import Gramian, Jacobian
-from ddopt.hessian.conjugate_gradients import Iterated, IterativeEquations, SecantPairs
+from ddopt.hessian.conjugate_gradients import Iterated, IterativeEquations, RecycledPairs
 from ddopt.hessian.hessian import Regularised
 from ddopt.hessian.normal_equations import Damped, NormalEquations
 from ddopt.numerics.vectors import dot, norm
@@ -55,10 +55,10 @@ class LinearResiduals(Regularised):
         residuals: torch.Tensor,
         tilt: torch.Tensor | None = None,
         guess: float = 0.0,
-        pairs: SecantPairs | None = None,
+        pairs: RecycledPairs | None = None,
     ) -> None:
         self.jacobian, self.residuals, self.tilt = jacobian, residuals, tilt
-        self._pairs = pairs or SecantPairs()  # where J is known by products alone
+        self._pairs = pairs or RecycledPairs()  # where J is known by products alone
         self.guess = guess  # a damping that may be near that of the first ball
         self.last: DampedStep | None = None  # the minimiser that was found last
 

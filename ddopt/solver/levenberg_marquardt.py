@@ -19,7 +19,7 @@ from ddopt.evaluation.problem import Point
 from ddopt.evaluation.question import Work
 from ddopt.executor import Serial, shared
 from ddopt.hessian.bend import Bent, bend
-from ddopt.hessian.conjugate_gradients import SecantPairs
+from ddopt.hessian.conjugate_gradients import RecycledPairs
 from ddopt.hessian.linear_residuals import DampedStep, LinearResiduals
 from ddopt.numerics.vectors import dot, fingerprint, norm
 from ddopt.setup.component import Settings
@@ -74,7 +74,7 @@ class LevenbergMarquardt(Solver):
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         self._damping = Nielsen(self.config.damping, self.config.single)
-        self._pairs = SecantPairs()  # the preconditioner, where J is known by its products
+        self._pairs = RecycledPairs()  # the preconditioner, where J is known by its products
         self._blind = 0  # steps in a row that promised less than f can show
         self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
         self._before: dict[str, str] = {}  # where a checkpoint had one, and in which precision

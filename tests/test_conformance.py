@@ -1,5 +1,7 @@
 """The conformance kit passes what is right, and names what is wrong."""
 
+import traceback
+
 import pytest
 import torch
 
@@ -102,6 +104,27 @@ class Stern(Monotone):
 
     def ratio(self, value, trial, predicted):
         return 0.0
+
+
+class Stumbling(Monotone):
+    """Falls over."""
+
+    name = "stumbling"
+
+    def ratio(self, value, trial, predicted):
+        return 1.0 / 0.0
+
+
+@pytest.mark.parametrize(("policy", "whose"), [(Blind, []), (Stumbling, ["ratio"])])
+def test_what_pytest_shows_is_the_call_of_the_check_and_the_author_s_own_lines(policy, whose):
+    with pytest.raises(AssertionError) as error:
+        check_acceptance(policy())
+    shown = [entry.name for entry in error.traceback.filter(error)]
+    assert shown == ["test_what_pytest_shows_is_the_call_of_the_check_and_the_author_s_own_lines"]
+    cause = error.value.__cause__
+    frames = traceback.extract_tb(cause.__traceback__) if cause is not None else []
+    assert [one.name for one in frames if "testing" in one.filename] == []
+    assert [one.name for one in frames if one.filename == __file__] == whose
 
 
 @pytest.mark.parametrize(
@@ -245,11 +268,8 @@ class Given(Decomposition):
 @pytest.mark.parametrize(
     ("subdomains", "message"),
     [
-        (
-            [],
-            r"must (give|return) a list of .*numbered 0..N-1; it (gave \[\]|returned a list of 0)",
-        ),
-        (None, "it (gave|returned) None"),
+        ([], "must return a list of .*numbered 0..N-1; it returned a list of 0"),
+        (None, "it returned None"),
         ([Subdomain(1), Subdomain(0)], r"the numbers \[1, 0\]"),
         ([Subdomain(0, torch.arange(10**6))], "subdomain 0: its indices must be"),
         ([Subdomain(0), Subdomain(1, torch.tensor([3, 3]))], "subdomain 1: .*distinct integers"),

@@ -44,22 +44,33 @@ def told(check: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(check)
     def checked(component: Any, *given: Any, **options: Any) -> None:
+        __tracebackhide__ = True  # pytest shows the line that called the check, and the sentence
         before = chance.state()
         try:
             check(component, *given, **options)
-        except AssertionError:
-            raise
-        except ValueError as error:  # of the contract, which names the component itself
-            text = str(error)
-            raise AssertionError(
-                text if who(component) in text else _raised(component, error)
-            ) from (error)
+        except AssertionError as error:
+            cause = error.__cause__
+            raise _outside(error, check) from (cause and _outside(cause, check))
         except Exception as error:
-            raise AssertionError(_raised(component, error)) from error
+            text = str(error)
+            if isinstance(error, ValueError) and who(component) in text:  # of the contract
+                raise AssertionError(text) from None
+            raise AssertionError(_raised(component, error)) from _outside(error, check)
         finally:
             chance.restore(before)
 
     return checked
+
+
+def _outside(error: BaseException, check: Callable[..., None]) -> BaseException:
+    """The error without its first frames, as far as they are the kit's or the check's module's."""
+    frames = error.__traceback__
+    while frames is not None and (
+        frames.tb_frame.f_globals is check.__globals__  # type: ignore[attr-defined]
+        or frames.tb_frame.f_globals.get("__package__") == __package__
+    ):
+        frames = frames.tb_next
+    return error.with_traceback(frames)
 
 
 def who(component: Any) -> str:
@@ -233,11 +244,7 @@ def _check_ranks(component: Component, advance: Advance, method: str, kept: list
         random.seed(executor.rank)
         return _run(component, advance)
 
-    try:
-        found = run_ranks(outcome, 2)
-    except RankFailedError as error:
-        last = str(error).strip().splitlines()[-1]
-        raise AssertionError(f"{who(component)}: it fails on two processes: {last}") from error
+    found = on_two_processes(component, outcome)
     differing = [r for r, one in enumerate(found) if one != kept]
     require(
         not differing,
@@ -246,3 +253,17 @@ def _check_ranks(component: Component, advance: Advance, method: str, kept: list
         "every process must compute the same: ask for no rank, and for no random numbers that "
         "differ from process to process",
     )
+
+
+def on_two_processes(
+    component: Any, outcome: Callable[[Executor], Any], timeout: float = 600.0
+) -> list[Any]:
+    """What ``outcome(executor)`` returns on each; an ``AssertionError`` where it fails on one.
+
+    ``timeout`` is in seconds.
+    """
+    try:
+        return run_ranks(outcome, 2, timeout=timeout)
+    except RankFailedError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise AssertionError(f"{who(component)}: it fails on two processes: {last}") from error

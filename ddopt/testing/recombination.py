@@ -10,8 +10,7 @@ from ddopt.decomposition.layers import Layers
 from ddopt.executor import Serial
 from ddopt.method import contract
 from ddopt.recombination import Corrections
-from ddopt.testing.conduct import bits, check_conduct, fresh, require, told, who
-from ddopt.testing.ranks import RankFailedError, run_ranks
+from ddopt.testing.conduct import bits, check_conduct, fresh, on_two_processes, require, told
 from ddopt.testing.start import begin, normal
 
 if TYPE_CHECKING:
@@ -134,11 +133,7 @@ def _check_processes(recombination: Recombination, case: Case, kept: Any) -> Non
     def outcome(executor: Executor) -> Any:
         return bits(case.combined(fresh(recombination), executor, 0))
 
-    try:
-        found = run_ranks(outcome, 2, timeout=60.0)
-    except RankFailedError as error:
-        last = str(error).strip().splitlines()[-1]
-        raise AssertionError(f"{who(recombination)}: it fails on two processes: {last}") from error
+    found = on_two_processes(recombination, outcome, timeout=60.0)
     require(
         all(one == kept for one in found),
         recombination,

@@ -9,8 +9,7 @@ from ddopt.executor import Serial
 from ddopt.method import contract
 from ddopt.method.engine import Engine
 from ddopt.solver.trust_region import TrustRegion
-from ddopt.testing.conduct import bits, fresh, require, saved, told, who
-from ddopt.testing.ranks import RankFailedError, run_ranks
+from ddopt.testing.conduct import bits, fresh, on_two_processes, require, saved, told
 from ddopt.testing.start import begin
 
 if TYPE_CHECKING:
@@ -98,11 +97,7 @@ def _check_processes(strategy: Strategy, problem: Any, theta: Any, kept: Any) ->
             engine.step(problem)
         return bits(engine.point.theta)  # type: ignore[union-attr]
 
-    try:
-        found = run_ranks(outcome, 2, timeout=120.0)
-    except RankFailedError as error:
-        last = str(error).strip().splitlines()[-1]
-        raise AssertionError(f"{who(strategy)}: it fails on two processes: {last}") from error
+    found = on_two_processes(strategy, outcome, timeout=120.0)
     require(
         all(one == kept for one in found),
         strategy,

@@ -11,8 +11,15 @@ from ddopt.evaluation.problem import Samples
 from ddopt.numerics.vectors import norm
 from ddopt.run import chance
 from ddopt.task import Setting, prepare
-from ddopt.testing.conduct import bits, fresh, require, saved, told, untouched, who
-from ddopt.testing.ranks import RankFailedError, run_ranks
+from ddopt.testing.conduct import (
+    bits,
+    fresh,
+    on_two_processes,
+    require,
+    saved,
+    told,
+    untouched,
+)
 from ddopt.testing.start import normal
 
 if TYPE_CHECKING:
@@ -183,11 +190,7 @@ def _check_processes(task: Task) -> None:
         point = twin.problem.at(twin.initial)
         return bits([twin.initial, point.value, point.gradient])
 
-    try:
-        found = run_ranks(outcome, 2, timeout=120.0)
-    except RankFailedError as error:
-        last = str(error).strip().splitlines()[-1]
-        raise AssertionError(f"{who(task)}: it fails on two processes: {last}") from error
+    found = on_two_processes(task, outcome, timeout=120.0)
     require(
         found[0] == found[1],
         task,

@@ -107,7 +107,7 @@ def cut(nodes, features, inside, boundary, exact, source):
 
     def system(weight):
         if weight is None:
-            return System(patches, [equation, *balanced(equation, conditions, start)])
+            return System(patches, [equation, *balanced([equation], conditions, start)])
         return System(patches, [equation, *(rows.scaled(weight) for rows in conditions)])
 
     points = mesh((-1, 1, 201), (-1, 1, 201))

@@ -3,7 +3,7 @@ solved."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ddopt_patches.slabs import InTime, Slabs, cut
 
 if TYPE_CHECKING:
     from ddopt_patches.statement import Statement
+    from ddopt_patches.system import System
 
 
 class InSlabs(FBPINN):
@@ -92,13 +93,18 @@ def in_slabs(patches: Patches, slabs: int) -> InSlabs:
 class OneAfterTheOther:
     """What an optimizer minimises: f of the slab whose turn it is, and the next one when that ends.
 
-    A slab ends where the optimizer says that no step brings anything any more.
+    A slab ends where the optimizer says that no step brings anything any more. ``system`` makes the
+    rows of a statement on patches.
     """
 
     def __init__(
-        self, net: InSlabs, whole: Statement, optimizer: Any, rows: float, weight: float | None
+        self,
+        net: InSlabs,
+        whole: Statement,
+        optimizer: Any,
+        system: Callable[[Statement, Patches], System],
     ) -> None:
-        self._net, self._rows, self._weight = net, rows, weight
+        self._net, self._system = net, system
         self._optimizer, self._blank = optimizer, deepcopy(optimizer.state_dict())
         nodes = torch.cat([net.times[0], *(one[1:] for one in net.times[1:])])
         self._slabs = Slabs(
@@ -138,5 +144,4 @@ class OneAfterTheOther:
         net, turn = self._net, int(self._net.turn)
         self._slabs.finished[:] = [net.slab(k) for k in range(turn)]
         self._stated = self._slabs.statement(net.patches)
-        system = self._stated.system(net.patches, self._rows, self._weight)
-        self._problem, self._posed = PatchProblem(system), turn
+        self._problem, self._posed = PatchProblem(self._system(self._stated, net.patches)), turn

@@ -23,7 +23,7 @@ from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.options import PatchSettings
 from ddopt_patches.refine import Refine, finer
 from ddopt_patches.statement import Statement, box
-from ddopt_patches.system import FEWEST
+from ddopt_patches.system import FEWEST, System
 from ddopt_patches.weights import FACTOR
 from ddopt_pinn.library import dde
 from ddopt_pinn.model import data_in_parts
@@ -110,15 +110,19 @@ def compile(
             f"{len(variables)} unknown numbers belong to all time slabs at once, and slabs are "
             "solved one after the other; make the network without slabs="
         )
+
+    def system(some: Statement, patches: Patches) -> System:
+        return some.system(patches, rows, condition_weight, observed)
+
     optimizer = SAPTS([*net.parameters(), *variables], "patches", solver=solver)
     model.compile(optimizer, **options)
     if isinstance(net, InSlabs):
-        turns = OneAfterTheOther(net, stated, optimizer, rows, condition_weight)
+        turns = OneAfterTheOther(net, stated, optimizer, system)
         turns()
         optimizer.minimise(turns)
         return
     unknown = {f"unknown.{i}": one for i, one in enumerate(variables)}
-    problem = InverseProblem(stated.system(net.patches, rows, condition_weight, observed), unknown)
+    problem = InverseProblem(system(stated, net.patches), unknown)
     if not bool(net.weights.any()):
         with torch.no_grad():
             net.weights.copy_(stated.start(net.patches))

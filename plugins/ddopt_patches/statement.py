@@ -81,9 +81,10 @@ class Statement:
         points, count = self._points(patches, equation.equations, rows, cut)
         inside = [Rows(patches, some, equation) for some in points]
         edge = self._edge(grid, count) if cut and self.conditions else None
+        given = 1.0 if weight is None else weight
         found: list[Rows] = []
         for condition in self.conditions:
-            found += rows_of(patches, condition, count, weight or 1.0, self.transform, edge)
+            found += rows_of(patches, condition, count, given, self.transform, edge)
         if weight is None:
             found = balanced(inside, found, self.start(patches), observed)
         return System(patches, [*inside, *found])

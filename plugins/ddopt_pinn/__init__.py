@@ -17,10 +17,10 @@ from ddopt.setup.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from ddopt_pinn.callbacks import Converged as Converged
+    from ddopt_pinn.compiling import compile as compile
     from ddopt_pinn.differential import DifferentialTask as DifferentialTask
     from ddopt_pinn.library import dde as dde
     from ddopt_pinn.model import ModelProblem as ModelProblem
-    from ddopt_pinn.model import compile as compile
     from ddopt_pinn.task import PDETask as PDETask
 
 PROBLEMS = {
@@ -50,7 +50,7 @@ LAZY = {
     "DifferentialTask": "ddopt_pinn.differential",
     "ModelProblem": "ddopt_pinn.model",
     "PDETask": "ddopt_pinn.task",
-    "compile": "ddopt_pinn.model",
+    "compile": "ddopt_pinn.compiling",
     "dde": "ddopt_pinn.library",
 }
 

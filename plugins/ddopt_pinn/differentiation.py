@@ -83,6 +83,11 @@ class Differentiation:
         self._selections: list[Selection] | None = None
         self.way: str | None = None  # "propagated", "per point", "per residual"; None: not chosen
 
+    @property
+    def price(self) -> float | None:
+        """Of a Jacobian in the way that is chosen, in evaluations; None: it goes by its rows."""
+        return PRICES.get(self.way or "")
+
     def jacobian(
         self, problem: Differentiable, theta: torch.Tensor, dtype: torch.dtype
     ) -> torch.Tensor:

@@ -12,7 +12,7 @@ from ddopt.evaluation.autograd import AutogradProblem, Named
 from ddopt.evaluation.problem import Samples
 from ddopt.numerics.space import Layout
 from ddopt_pinn.collocation import Collocation, network_at
-from ddopt_pinn.differentiation import PRICES, Block, Differentiation
+from ddopt_pinn.differentiation import Block, Differentiation
 from ddopt_pinn.stages import Ends
 
 UNKNOWN = "unknowns."  # prefix of the names of coefficients that are sought
@@ -75,7 +75,7 @@ class PDEProblem(AutogradProblem):
     @property
     def jacobian_price(self) -> float | None:  # type: ignore[override]
         """That of the way in which it is made."""
-        return PRICES.get(self.differentiation.way or "")
+        return self.differentiation.price
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), in the way that suits the network and the equation best."""

@@ -14,6 +14,7 @@ from ddopt.run.trained import trained
 from ddopt.task import Setting
 from ddopt.testing import check_task
 from ddopt_patches.equation import Equation
+from ddopt_patches.observations import Observed
 from ddopt_patches.slabs import InTime, cut
 from ddopt_patches.task import PatchTask
 from ddopt_pinn.library import dde
@@ -192,8 +193,8 @@ def test_slabs_need_time():
         PatchTask(of="multiscale", along=[4, 4], features=9, slabs=2).prepare(Setting())
 
 
-def script(slabs):
-    """A DeepXDE model of heat that spreads, in slabs."""
+def script(slabs, points=None, **options):
+    """A DeepXDE model of heat that spreads, in slabs; its values are known at some points."""
     dde.config.set_default_float("float64")
     space = dde.geometry.Interval(0, 1)
     geometry = dde.geometry.GeometryXTime(space, dde.geometry.TimeDomain(0, 1))
@@ -203,10 +204,11 @@ def script(slabs):
 
     ends = dde.icbc.DirichletBC(geometry, lambda x: np.zeros((len(x), 1)), lambda _, on: on)
     first = dde.icbc.IC(geometry, lambda x: np.sin(np.pi * x[:, :1]), lambda _, on: on)
-    data = dde.data.TimePDE(geometry, heat, [ends, first], 50, 10, 10)
+    known = [] if points is None else [dde.icbc.PointSetBC(points, spread(points))]
+    data = dde.data.TimePDE(geometry, heat, [ends, first, *known], 50, 10, 10)
     net = ddopt_patches.fbpinn(geometry, along=[3, 6], features=49, slabs=slabs)
     model = dde.Model(data, net)
-    ddopt_patches.compile(model)
+    ddopt_patches.compile(model, **options)
     return model
 
 
@@ -233,6 +235,19 @@ def test_a_deepxde_model_is_solved_slab_by_slab(tmp_path):
         assert np.array_equal(other.predict(x), whole.predict(x))
     finally:
         dde.config.set_default_float("float32")
+
+
+def test_values_at_points_weigh_in_a_slab_what_they_are_told_to():
+    def weights(**options):
+        try:
+            model = script(2, np.array([[0.2, 0.1], [0.7, 0.4]]), **options)
+            rows = model.opt._source(None).system.rows
+        finally:
+            dde.config.set_default_float("float32")
+        return [one.weight for one in rows if isinstance(one.equation.function, Observed)]
+
+    (heavy,), (light,) = weights(), weights(observed=0.03)
+    assert light == pytest.approx(0.01 * heavy)
 
 
 def test_slabs_in_a_script_need_time():

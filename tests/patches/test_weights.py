@@ -64,6 +64,7 @@ def test_one_may_be_given():
     stated, patches = poisson(4)
     with building(0, torch.float64):
         assert [rows.weight for rows in stated.system(patches, weight=7.0).rows[1:]] == [7.0] * 4
+        assert [rows.weight for rows in stated.system(patches, weight=0.0).rows[1:]] == [0.0] * 4
 
 
 def test_where_the_equation_has_no_slope_there_still_is_a_weight():

@@ -3,7 +3,8 @@
 Subdomain d sees the samples of the d-th cluster of k-means (Lloyd, IEEE Trans. Inf. Theory 28,
 1982) on the problem's coordinates: points of an equation by their place, images by their pixels,
 texts by their characters. Each term of the loss is clustered by itself. Where a cluster would have
-no sample of a term, it takes those that are nearest to its centre.
+no sample of a term, it takes the one that is nearest to its centre of those that leave no other
+cluster empty.
 """
 
 from __future__ import annotations

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from contourpy import contour_generator
 
 from ddopt import figures
-from ddopt.palette import BLUE, BRICK, FAINT, INK, MUTED, OCHRE, OLIVE, SKY
+from ddopt.palette import BLUE, BRICK, DASHED, FAINT, INK, MUTED, OCHRE, OLIVE, SKY, SOLID
 
 HERE = Path(__file__).parent / "images"
 PARTS = (BLUE, BRICK, OCHRE, OLIVE)
-START = np.array([-0.55, 0.55])  # θ_k, but of the balls:
-STEEP = np.array([-0.2, 0.8])
+MARKS = ("o", "^", "s", "x")  # of parts, also in grey
+PAPER = {"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none"}  # under a label
+START = np.array([-0.55, 0.55])  # θ_k of the recombinations,
+BESIDE = np.array([-0.1, -0.3])  # and of the balls: in the valley, ahead of its bend
 
 
 def f(x, y):
@@ -37,11 +40,36 @@ def solved(g, b, radius):
     return s[np.argmin(s @ g + 0.5 * np.einsum("ij,jk,ik->i", s, b, s))]
 
 
-def plane(axes, title):
-    """Level lines of f, without numbers."""
-    x, y = np.meshgrid(np.linspace(-1.25, 1.25, 240), np.linspace(-0.85, 1.15, 200))
-    axes.contour(x, y, f(x, y), levels=np.geomspace(0.01, 4, 12), colors=FAINT, linewidths=1.1)
-    axes.set(aspect="equal", xticks=[], yticks=[], xlim=(-1.25, 1.25), ylim=(-0.85, 1.15))
+def corners(line, tolerance=2e-3):
+    """The corners of a line (m, 2) that stays within the tolerance: Ramer, Douglas and Peucker."""
+    chord, ways = line[-1] - line[0], line - line[0]
+    length = np.hypot(*chord)
+    away = (
+        abs(chord[0] * ways[:, 1] - chord[1] * ways[:, 0]) / length if length else np.hypot(*ways.T)
+    )
+    k = int(away.argmax())
+    if away[k] <= tolerance:
+        return line[[0, -1]]
+    return np.concatenate([corners(line[: k + 1], tolerance)[:-1], corners(line[k:], tolerance)])
+
+
+def level_lines(axes, mesh, values, levels, colour):
+    """Level lines; a contour of matplotlib's would keep every point where they cross the mesh."""
+    made = contour_generator(*mesh, values)
+    for line in (line for level in levels for line in made.lines(level)):
+        axes.plot(*corners(line).T, color=colour, lw=1.1)
+
+
+def meshed(box):
+    """x and y of a box ((x0, x1), (y0, y1))."""
+    return np.meshgrid(*(np.linspace(*side, 200) for side in box))
+
+
+def plane(axes, title, box):
+    """Level lines of f in a box, without numbers."""
+    mesh = meshed(box)
+    level_lines(axes, mesh, f(*mesh), np.geomspace(0.01, 4, 12), FAINT)
+    axes.set(aspect="equal", xticks=[], yticks=[], xlim=box[0], ylim=box[1])
     axes.set_title(title, loc="left", fontsize=10.5, color=INK)
     for side in axes.spines.values():
         side.set_color(FAINT)
@@ -49,8 +77,19 @@ def plane(axes, title):
 
 def point(axes, at, text, colour=INK, shift=(6, 6)):
     axes.plot(*at, "o", color=colour, ms=6, zorder=5)
+    label(axes, at, text, colour, shift)
+
+
+def label(axes, at, text, colour, shift):
     axes.annotate(
-        text, at, xytext=shift, textcoords="offset points", color=colour, fontsize=10.5, zorder=6
+        text,
+        at,
+        xytext=shift,
+        textcoords="offset points",
+        color=colour,
+        fontsize=11,
+        zorder=6,
+        bbox=PAPER,
     )
 
 
@@ -63,15 +102,8 @@ def arrow(axes, begin, end, colour, style="-"):
     )
 
 
-def circle(axes, centre, radius, colour, style="--"):
-    phi = np.linspace(0, 2 * np.pi, 200)
-    axes.plot(
-        centre[0] + radius * np.cos(phi),
-        centre[1] + radius * np.sin(phi),
-        style,
-        color=colour,
-        lw=1.4,
-    )
+def circle(axes, centre, radius, colour):
+    axes.add_patch(mpl.patches.Circle(centre, radius, fill=False, ec=colour, ls="--", lw=1.4))
 
 
 def network(axes, colours):
@@ -82,9 +114,10 @@ def network(axes, colours):
         for k, n in enumerate(sizes)
     ]
     for k, colour in enumerate(colours):
+        style = SOLID if colour == colours[0] else DASHED
         for p in places[k]:
             for q in places[k + 1]:
-                axes.plot(*np.stack([p, q]).T, color=colour, lw=1.1, alpha=0.8, zorder=1)
+                axes.plot(*np.stack([p, q]).T, ls=style, color=colour, lw=1.1, alpha=0.8, zorder=1)
     for layer in places:
         axes.plot(*layer.T, "o", color="white", mec=INK, ms=8, zorder=3)
     axes.set(xlim=(-0.4, 4.8), ylim=(-2.4, 2.4), xticks=[], yticks=[])
@@ -98,13 +131,13 @@ def subdomains():
     x = rng.random((160, 2))
     part = rng.integers(0, 4, 160)
     for k in range(4):
-        left.plot(*x[part == k].T, ".", color=PARTS[k], ms=7)
+        left.plot(*x[part == k].T, MARKS[k], color=PARTS[k], ms=4)
     left.set_title("Parts of the samples", loc="left", fontsize=10.5, color=INK)
     box = rng.random((160, 2))
     for k in range(4):
         i, j = divmod(k, 2)
         inside = (box[:, 0] // 0.5 == i) & (box[:, 1] // 0.5 == j)
-        middle.plot(*box[inside].T, ".", color=PARTS[k], ms=7)
+        middle.plot(*box[inside].T, MARKS[k], color=PARTS[k], ms=4)
         middle.add_patch(
             mpl.patches.Rectangle((i / 2, j / 2), 0.5, 0.5, fill=False, ec=PARTS[k], lw=1.6)
         )
@@ -118,57 +151,47 @@ def subdomains():
 
 
 def ball():
-    made = figures.figure(9.6, 3.6)
-    start = STEEP
-    g, b = gradient(start), hessian(start)
+    made = figures.figure(9.6, 3.8)
+    box = ((-1.0, 1.2), (-1.1, 0.55))
+    mesh = meshed(box)
+    g, b = gradient(BESIDE), hessian(BESIDE)
+    s = np.stack(mesh, -1) - BESIDE
+    model = f(*BESIDE) + s @ g + 0.5 * np.einsum("abi,ij,abj->ab", s, b, s)
     for axes, radius, title in zip(
         made.subplots(1, 2),
-        (1.1, 0.42),
+        (0.75, 0.3),
         ("A ball too large for the model", "A smaller ball"),
         strict=True,
     ):
-        plane(axes, title)
-        x, y = np.meshgrid(np.linspace(-1.25, 1.25, 200), np.linspace(-0.85, 1.15, 200))
-        s = np.stack([x, y], -1) - start
-        model = f(*start) + s @ g + 0.5 * np.einsum("abi,ij,abj->ab", s, b, s)
-        inside = np.where(np.linalg.norm(s, axis=-1) <= radius, model, np.nan)
-        axes.contour(x, y, inside, levels=10, colors=SKY, linewidths=1.2)
-        circle(axes, start, radius, BLUE)
+        plane(axes, title, box)
+        inside = np.where(np.hypot(*np.moveaxis(s, -1, 0)) <= radius, model, np.nan)
+        level_lines(axes, mesh, inside, np.linspace(model.min(), np.nanmax(inside), 12), SKY)
+        circle(axes, BESIDE, radius, BLUE)
         step = solved(g, b, radius)
-        arrow(axes, start, start + step, BLUE)
-        actual = f(*start) - f(*(start + step))
+        arrow(axes, BESIDE, BESIDE + step, INK)
+        actual = f(*BESIDE) - f(*(BESIDE + step))
         promised = -(step @ g + 0.5 * step @ b @ step)
-        point(axes, start, r"$\theta_k$", shift=(-6, 8))
-        point(axes, start + step, rf"$\rho = {actual / promised:.2f}$", BLUE, (8, -4))
+        point(axes, BESIDE, r"$\theta_k$", shift=(-16, 6))
+        point(axes, BESIDE + step, rf"$\rho = {actual / promised:.2f}$", shift=(9, -4))
     return made
 
 
 def recombination():
     made = figures.figure(11, 3.2)
+    box = ((-1.45, 0.45), (-0.25, 1.2))
     radius = 0.62
     ends = [np.array([0.52, 0.10]), np.array([0.16, -0.55])]
-    for axes, kind in zip(made.subplots(1, 3), ("sum", "mean", "best"), strict=True):
-        plane(
-            axes,
-            {"sum": "sum, local balls Δ/N", "mean": "mean, local balls Δ", "best": "best end"}[
-                kind
-            ],
-        )
+    titles = {"sum": "sum, local balls Δ/N", "mean": "mean, local balls Δ", "best": "best end"}
+    for axes, (kind, title) in zip(made.subplots(1, 3), titles.items(), strict=True):
+        plane(axes, title, box)
         scale = 0.55 if kind == "sum" else 1.0
         local = [START + scale * end for end in ends]
         circle(axes, START, radius, MUTED)
         if kind == "sum":
-            circle(axes, START, radius / 2, FAINT)
+            circle(axes, START, radius / 2, MUTED)
         for k, end in enumerate(local):
             arrow(axes, START, end, PARTS[k])
-            axes.annotate(
-                f"$s_{k + 1}$",
-                end,
-                xytext=(5, -3),
-                textcoords="offset points",
-                color=PARTS[k],
-                fontsize=11,
-            )
+            label(axes, (START + end) / 2, f"$s_{k + 1}$", PARTS[k], ((-4, 8), (-18, -8))[k])
         together = {
             "sum": START + sum(end - START for end in local),
             "mean": sum(local) / 2,
@@ -180,8 +203,8 @@ def recombination():
         if kind == "mean":
             axes.plot(*np.stack(local).T, ":", color=MUTED, lw=1.4)
         arrow(axes, START, together, INK)
-        point(axes, START, r"$\theta_k$", shift=(-16, 6))
-        point(axes, together, r"$\theta_k + s$", INK, (8, 6))
+        point(axes, START, r"$\theta_k$", shift=(-18, 6))
+        point(axes, together, r"$\theta_k + s$", INK, (9, -5))
     return made
 
 

@@ -1,5 +1,6 @@
 """Pages of the documentation that code writes: nothing public is left out."""
 
+import importlib
 import re
 import sys
 from types import SimpleNamespace
@@ -17,12 +18,16 @@ pytest.importorskip("latex2mathml")
 
 @pytest.fixture(scope="module")
 def pages():
+    return module("pages")
+
+
+def module(name):
+    """A module beside the pages."""
     sys.path.insert(0, str(ROOT / "docs"))
     try:
-        import pages
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(ROOT / "docs"))
-    return pages
 
 
 def test_every_public_name_has_its_place(pages):
@@ -59,3 +64,17 @@ def test_formulas_become_mathml_and_links_to_source_their_names(pages):
 def test_headings_have_the_anchors_of_github(pages):
     assert pages.slug("In a DeepXDE script", "-") == "in-a-deepxde-script"
     assert pages.slug("A model of one's own", "-") == "a-model-of-ones-own"
+
+
+def test_lines_of_a_picture_keep_their_shape_with_few_points():
+    pytest.importorskip("matplotlib")
+    np = pytest.importorskip("numpy")
+    corners = module("draw").corners
+    angle = np.linspace(0, 2 * np.pi, 2001)
+    circle = np.stack([np.cos(angle), np.sin(angle)], -1)
+    few = corners(circle, 2e-3)  # sagitta 1 − cos(π/k) for k chords
+    assert np.array_equal(few[[0, -1]], circle[[0, -1]])
+    middles = (few[1:] + few[:-1]) / 2
+    assert np.hypot(*middles.T).min() >= 1 - 2e-3
+    assert np.pi / np.arccos(1 - 2e-3) <= len(few) - 1 <= 128
+    assert len(corners(np.stack([angle, 3 * angle], -1))) == 2

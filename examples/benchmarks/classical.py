@@ -141,18 +141,21 @@ def draw(table, path: Path) -> None:
     """The profile of every solver, as steps over log τ."""
     from ddopt import figures, palette
 
-    colors = dict(zip(SOLVERS, palette.COLOURS, strict=False))
+    styles = (
+        *(palette.SOLID, palette.DASHED, palette.DOTTED),
+        *(palette.LONG_DASHED, palette.DOT_DASHED),
+    )
+    looks = zip(palette.COLOURS[: len(styles)], styles, strict=True)
     taus = np.geomspace(1.0, 16.0, 400)
     made = figures.figure(7.0, 3.8)
     axes = made.subplots()
-    for name in SOLVERS:
+    for name, (colour, style) in zip(SOLVERS, looks, strict=True):
         own = name.startswith("ddopt")
-        style = "dashed" if name == BOUND else "solid"
         axes.step(
             taus,
             profile(table, name, taus),
             where="post",
-            color=colors[name],
+            color=colour,
             linewidth=2.4 if own else 1.4,
             linestyle=style,
             zorder=3 if own else 2,

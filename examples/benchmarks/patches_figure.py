@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from PIL import Image
 
 from ddopt.figures import INK, MUTED, figure, plain, save
@@ -18,8 +19,8 @@ from ddopt.run.record import read
 from ddopt.run.trained import trained
 
 LINES = {"color": "white", "lw": 0.5, "alpha": 0.75}
-COLOURS = 128  # of the file; a quarter of its size
-FLOOR = 1e-12  # of errors on a logarithmic scale
+LEVELS = 4  # colours for a decade of the error; the solution has ten times as many
+FLOOR = -11  # the smallest exponent of an error that is shown
 
 
 def plane(task, theta):
@@ -36,7 +37,7 @@ def plane(task, theta):
 
 def field(made, axes, place, values, **options):
     names, ticks = place
-    image = axes.pcolormesh(*ticks, values, shading="gouraud", rasterized=True, **options)
+    image = axes.pcolormesh(*ticks, values, shading="nearest", rasterized=True, **options)
     bar = made.colorbar(image, ax=axes, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, colors=MUTED, labelcolor=INK)
@@ -46,7 +47,7 @@ def field(made, axes, place, values, **options):
 
 
 def steps(axes, metrics):
-    """The error after each step; the free ones are hollow."""
+    """The error after each step; a last point at the same height is a step that was rejected."""
     rows = [(row["iteration"], row["error"]) for row in metrics if row.get("error")]
     x, y = zip(*rows, strict=True)
     axes.semilogy(x, y, color=INK, lw=1.4, marker="o", markersize=6)
@@ -62,14 +63,16 @@ def draw(task, theta, metrics):
     names, ticks, u, error = plane(task, theta)
     made = figure(13.2, 3.7)
     left, middle, right = made.subplots(1, 3, width_ratios=(1.15, 1.15, 0.9))
-    field(made, left, (names, ticks), u, cmap="viridis")
+    field(made, left, (names, ticks), u, cmap=colormaps["viridis"].resampled(10 * LEVELS))
     task.decorate(left, names)
     for lines in left.collections[1:]:
         lines.set(**LINES)
     grid = task.config
     left.set_title(f"solution and cells; {grid.features} features in each patch", fontsize=10.5)
-    shown = np.log10(np.maximum(error, FLOOR))
-    field(made, middle, (names, ticks), shown, cmap="magma_r")
+    shown = np.log10(np.maximum(error, 10.0**FLOOR))
+    top = int(np.ceil(shown.max()))
+    decades = colormaps["magma_r"].resampled(LEVELS * (top - FLOOR))
+    field(made, middle, (names, ticks), shown, cmap=decades, vmin=FLOOR, vmax=top)
     middle.set_title(r"$\log_{10}$ of the error", fontsize=10.5)
     steps(right, metrics)
     right.set_title("error after each step", fontsize=10.5)
@@ -85,7 +88,7 @@ def main():
     task, theta = trained(options.run)
     save(draw(task, theta, read(options.run)), options.figure)
     with Image.open(options.figure) as drawn:
-        small = drawn.convert("RGB").quantize(COLOURS)
+        small = drawn.convert("RGB").quantize(256)
     small.save(options.figure, optimize=True)
 
 

@@ -1,4 +1,4 @@
-"""Networks on patches: digits and processor seconds, for the table in docs/benchmarks.md.
+"""Networks on patches: digits and processor seconds, for the table in docs/results/patches.md.
 
     OMP_NUM_THREADS=1 python examples/benchmarks/patches.py [name ...] [--seeds 3]
 

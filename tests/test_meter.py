@@ -1,7 +1,7 @@
 """Charged is computed: every strategy, solver, curvature, recombination and sampling there is.
 
 A counting problem adds up what is evaluated, in full gradients over D, by whoever asks it; the
-report must say the same, in all and on the longest path.
+report must say the same, total and per process.
 """
 
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ Y = X.prod(1).sin()
 
 
 class Tally:
-    """What has been evaluated: in all, on the longest path, and by subdomains on their own."""
+    """What has been evaluated: total, per process, and by subdomains on their own."""
 
     def __init__(self):
         self.total = 0.0
@@ -42,7 +42,7 @@ class Tally:
         self.begin()
 
     def begin(self):
-        """Another longest path."""
+        """Another number per process."""
         self.path, self.own = 0.0, {}
         self._pending = []
 
@@ -79,7 +79,7 @@ class Tally:
                 self._pending = []
 
     def longest(self):
-        """The longest path."""
+        """Evaluations per process."""
         assert not self._pending
         return self.path + max(self.own.values(), default=0.0)
 

@@ -2,6 +2,6 @@
 
 How it counts: one evaluation is one loss with its gradient, on all samples; a trial of a line
 search counts whole, whether or not its gradient is used, and so does a product with the Hessian.
-Evaluations of a decomposed strategy are those on the longest path, one process for each subdomain;
+Evaluations of a decomposed strategy are those per process, one process for each subdomain;
 what all processes did together stands beside them.
 """

@@ -37,7 +37,7 @@ class Strategy:
 
     @property
     def subdomains(self) -> int:
-        """N; a process for each of them is what parallel evaluations stand for."""
+        """N; evaluations per process mean a process for each of them."""
         return cast("Method", self.config.strategy.build()).subdomains
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 COUNTING = (
     "An evaluation is one loss with its gradient on all samples; a trial of a line search counts "
     "whole, a product with the Hessian twice, the Jacobian of a physics-informed loss three times. "
-    "Evaluations are those on the longest path, one process for each of the N subdomains; *in all* "
-    "is what the N processes did together. All processes run here one after the other, so seconds "
-    "are those of one process, measuring included."
+    "Evaluations are per process, as if each of the N subdomains had its own; *total* is what the "
+    "N processes did together. All processes run here one after the other, so seconds are those of "
+    "one process, measuring included."
 )
 
 
@@ -41,7 +41,7 @@ def ranked(rows: Sequence[Row], merit: Merit) -> list[Row]:
 
 def cells(rows: Sequence[Row], merit: Merit) -> tuple[list[str], list[list[str]]]:
     """Head and body of the table."""
-    head = ["method", merit.label, "mean ± std", "training loss", "evaluations", "in all", "s"]
+    head = ["method", merit.label, "mean ± std", "training loss", "evaluations", "total", "s"]
     if merit.key == "loss":
         head[3] = "best seed"
     body = []

@@ -36,7 +36,7 @@ SINGLE_TAKES = 0.6  # of the price, a Jacobian in float32
 
 
 class Meter:
-    """Evaluations since the last ``reset``: in all, and on the longest path, a process a subdomain.
+    """Evaluations since the last ``reset``: total, and per process, one for each subdomain.
 
     A meter lives as long as who owns it: products with a Jacobian that was made in an earlier step
     are charged to the meter of then.

@@ -55,7 +55,7 @@ class Problem(ABC):
 
     @property
     def path(self) -> float:
-        """The longest path of one evaluation: ``cost``, unless several processes share it."""
+        """One evaluation per process: ``cost``, unless several processes share it."""
         return self.cost
 
     @abstractmethod

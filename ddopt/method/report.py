@@ -26,7 +26,7 @@ class StepReport:
     global_radius: float | None = None
     global_accepted: int = 0
     global_rejected: int = 0
-    parallel: float = 0.0  # evaluations on the longest path, one process for each subdomain
+    parallel: float = 0.0  # evaluations per process, one process for each subdomain
     total: float = 0.0  # evaluations over all processes
     bytes_sent: int = 0  # by this process
     collectives: int = 0

@@ -59,8 +59,8 @@ class EngineOptimizer(torch.optim.Optimizer):
             around trial evaluations, as the random state is.
         stochastic: whether the closure may be another function at the next step (mini-batches).
             ``False`` reuses the accepted trial's gradient as the next step's first one, ``True``
-            evaluates anew, ``None`` looks twice where something asks for it. The curvature is kept
-            where f changes (docs/design/resampling.md); ``reset`` forgets it.
+            evaluates anew, ``None`` does so only where something asks for it. The curvature is
+            kept where f changes (docs/design/resampling.md); ``reset`` forgets it.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ class Tally:
     iterations: int = 0
     accepted: int = 0
     rejected: int = 0
-    parallel: float = 0.0  # full gradients on the longest path
+    parallel: float = 0.0  # full gradients per process
     total: float = 0.0  # full gradients over all processes
     bytes_sent: int = 0  # by all processes together
     collectives: int = 0

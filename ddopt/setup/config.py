@@ -34,7 +34,7 @@ class Stop(Settings):
     evaluations: float | None = Field(
         default=None,
         gt=0.0,
-        description="full gradients on the longest path, as if each subdomain had its own process",
+        description="full gradients per process, as if each subdomain had its own",
     )
     seconds: float | None = Field(
         default=None, gt=0.0, allow_inf_nan=True, description="seconds of training"

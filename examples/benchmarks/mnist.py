@@ -55,7 +55,7 @@ class Row:
     test_loss: float
     loss: float  # on the last samples it saw
     total: float  # full gradients over all processes
-    parallel: float  # on the longest path, one process for each subdomain
+    parallel: float  # per process, one for each subdomain
     synchronisations: int  # reductions of a full vector
     seconds: float
 
@@ -159,7 +159,7 @@ def main() -> None:
     print(f"{task.title}, {given.samples:,} images, {regime}, {given.budget:g} full gradients")
     print(
         f"{'method':<28} {'accuracy':>8} {'test loss':>10} {'loss':>10} "
-        f"{'total':>8} {'parallel':>9} {'syncs':>6} {'seconds':>8}"
+        f"{'total':>8} {'process':>9} {'syncs':>6} {'seconds':>8}"
     )
     own = given.adam_batch
     rows = []

@@ -1,4 +1,4 @@
-"""Networks on patches, beyond rectangles and one equation: for the table in docs/results/patches.md.
+"""Networks on patches, beyond rectangles and one equation: the table in docs/results/patches.md.
 
     OMP_NUM_THREADS=1 python examples/benchmarks/patches_geometry.py [name ...] [--seeds 3]
 

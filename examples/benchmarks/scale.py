@@ -6,7 +6,7 @@
 Every row runs the same number of outer iterations from the same parameters. SAPTS_D holds half of
 the samples in each subdomain (its default), or 1/N of them ("disjoint"). SAPTS_P cannot have more
 subdomains than the network has layers: it trains another network, of 64 narrow layers (Poisson-2D).
-Evaluations are full gradients: on the longest path with a process for each subdomain, and in all.
+Evaluations are full gradients: per process, with a process for each subdomain, and total.
 """
 
 import argparse
@@ -63,7 +63,9 @@ def main():
     with connect() as executor:
         if executor.rank == 0:
             print(f"{problem}, {options.iterations} outer iterations, {executor.size} processes")
-            print("| method | N | loss | merit | accepted | parallel | in all | MB per iteration |")
+            print(
+                "| method | N | loss | merit | accepted | per process | total | MB per iteration |"
+            )
             print("|---|---|---|---|---|---|---|---|")
         for network, name, more, count in rows(problem, options.subdomains):
             task = lookup("problem", problem)(**network[problem])

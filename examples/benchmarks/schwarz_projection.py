@@ -145,7 +145,7 @@ def main():
         "| patches | processes | iterations | own work, s | alike, s | bytes, s | messages, s |",
         end="",
     )
-    print(" in all, s | efficiency |")
+    print(" time, s | efficiency |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for nodes in options.nodes:
         fast, alone = speeds(nodes, options.degree), None

@@ -6,7 +6,7 @@
 Both start from the same parameters on the same samples. The rival evaluates f and its gradient in N
 shares and needs one synchronisation (a reduction of full vectors) per evaluation. SAPTS_D with the
 recombination "best" needs one per outer iteration: the best end travels, with its gradient. Prints,
-for each target, synchronisations and compute (full gradients on the longest path) of both, and
+for each target, synchronisations and compute (full gradients per process) of both, and
 their ratios; Poisson-2D by the relative L2 error, MNIST-FC (10,000 images) by the training loss.
 """
 

@@ -73,7 +73,7 @@ class Row:
     method: str
     validation: float
     total: float  # sample-gradients over all processes
-    parallel: float  # on the longest path
+    parallel: float  # per process
     iterations: int
     seconds: float
 
@@ -159,7 +159,7 @@ def main() -> None:
     setting = Setting(given.seed, torch.float32, torch.device("cpu"))
     task = Shakespeare(root=given.root)
     task.prepare(setting)
-    print(f"{'method':<28} {'val.loss':>8} {'total':>9} {'parallel':>9} {'iter.':>6} {'cpu s':>8}")
+    print(f"{'method':<28} {'val.loss':>8} {'total':>9} {'process':>9} {'iter.':>6} {'cpu s':>8}")
     for name in given.methods:
         if name == "adamw":
             everywhere = Shakespeare(root=given.root, stride=1, tied=True)  # as nanoGPT has it

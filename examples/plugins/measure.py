@@ -3,7 +3,7 @@
     python examples/plugins/measure.py overlap
     python examples/plugins/measure.py clusters
 
-Prints the last values, and writes losses.png, the loss over evaluations on the longest path, into
+Prints the last values, and writes losses.png, the loss over evaluations per process, into
 the plugin's folder. It belongs to none of the distributions.
 """
 
@@ -59,7 +59,7 @@ def main():
             ends.append(losses[-1])
             plt.semilogy(spent, losses, color=f"C{number}", label=label if seed == 0 else None)
         print(f"{label:28}", *(f"{end:.2e}" for end in ends), flush=True)
-    plt.xlabel("evaluations on the longest path")
+    plt.xlabel("evaluations per process")
     plt.ylabel("loss")
     plt.legend()
     plt.savefig(folder / "losses.png", dpi=120)

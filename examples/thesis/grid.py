@@ -212,7 +212,7 @@ def table(grid: Grid, rows: list[Row], missing: list[str]) -> str:
     """The table of a problem, in markdown."""
     merit = merit_of(rows)
     head = [
-        *("method", "loss", merit.label, "evaluations, longest path", "in all"),
+        *("method", "loss", merit.label, "evaluations per process", "total"),
         *("steps taken", "refused", "W", "collectives", "MB sent", "s"),
     ]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]

@@ -25,7 +25,7 @@ class Drawn:
 
     now: int
     first: int  # at the start of the run
-    at: float  # the parallel evaluations when they last changed
+    at: float  # the evaluations per process when they last changed
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Resampling(Component):
         """How often, and among how many."""
 
         period: float = Field(
-            500.0, gt=0.0, description="parallel evaluations between two resamplings"
+            500.0, gt=0.0, description="evaluations per process between two resamplings"
         )
         candidates: float = Field(
             10.0,

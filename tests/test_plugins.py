@@ -94,6 +94,26 @@ def test_a_broken_plugin_stops_nothing_else(install, monkeypatch, source, reason
         manager.find("acceptance", "strange")
 
 
+COMMIT = {"vcs": "git", "commit_id": "abc123", "requested_revision": "main"}
+ORIGINS = (  # direct_url.json (PEP 610), and what pip takes
+    ({"url": "file:///a%20b", "dir_info": {"editable": True}}, "--editable '/a b[space]'"),
+    ({"url": "file:///a%20b", "dir_info": {}}, "'/a b[space]'"),
+    ({"url": "file:///a/needy-1.2.whl", "archive_info": {}}, "'/a/needy-1.2.whl[space]'"),
+    (
+        {"url": "https://host/needy-1.2.whl", "archive_info": {}},
+        "'needy[space] @ https://host/needy-1.2.whl'",
+    ),
+    (
+        {"url": "https://host/needy.git", "vcs_info": COMMIT},
+        "'needy[space] @ git+https://host/needy.git@abc123'",
+    ),
+    (
+        {"url": "file:///a/needy", "vcs_info": COMMIT},
+        "'needy[space] @ git+file:///a/needy@abc123'",
+    ),
+)
+
+
 def test_a_missing_extra_is_told_with_its_command(install, monkeypatch):
     place = install("needy", GOOD.replace("register(Tidy)", "register(*LAZY[:1], **LAZY[1])"))
     (place / "needy_part.py").write_text("import rocket_science")
@@ -107,10 +127,9 @@ def test_a_missing_extra_is_told_with_its_command(install, monkeypatch):
     manager = load(monkeypatch, "needy")
     with pytest.raises(ValueError, match=r"Install it with: pip install 'needy\[space\]'"):
         manager.find("acceptance", "needy")
-    for editable, option in ((True, "--editable "), (False, "")):  # where no registry has it
-        origin = {"url": "file:///somewhere/a%20b", "dir_info": {"editable": editable}}
+    for origin, where in ORIGINS:  # where no registry has it
         (place / "needy-1.2.dist-info" / "direct_url.json").write_text(json.dumps(origin))
-        assert installing("space", "needy") == f"pip install {option}'/somewhere/a b[space]'"
+        assert installing("space", "needy") == f"pip install {where}"
 
 
 @pytest.mark.parametrize("where", ["math:pi", "ddopt.acceptance.window:Window"])

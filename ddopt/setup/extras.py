@@ -41,8 +41,8 @@ class Extra:
 def installing(extra: str, distribution: str = "ddopt") -> str:
     """The command that installs an extra, as it works here.
 
-    A distribution that was installed from a folder is installed from there again: no registry
-    may have it.
+    A distribution that came from a folder, a file or a repository is installed from there again: no
+    registry may have it. Its origin is recorded in direct_url.json (PEP 610).
     """
     try:
         told = metadata.distribution(distribution).read_text("direct_url.json")
@@ -50,10 +50,16 @@ def installing(extra: str, distribution: str = "ddopt") -> str:
         told = None
     origin = json.loads(told) if told else {}
     place = urlsplit(origin.get("url", ""))
-    if place.scheme != "file" or "dir_info" not in origin:
-        return f"pip install '{distribution}[{extra}]'"
-    editable = "--editable " if origin["dir_info"].get("editable") else ""
-    return f"pip install {editable}'{unquote(place.path)}[{extra}]'"
+    wanted = f"{distribution}[{extra}]"
+    if place.scheme == "file" and "vcs_info" not in origin:
+        wanted = f"{unquote(place.path)}[{extra}]"
+    elif "vcs_info" in origin:
+        source = origin["vcs_info"]
+        wanted += f" @ {source['vcs']}+{origin['url']}@{source['commit_id']}"
+    elif origin:
+        wanted += f" @ {origin['url']}"
+    editable = "--editable " if origin.get("dir_info", {}).get("editable") else ""
+    return f"pip install {editable}'{wanted}'"
 
 
 def canonical(name: str) -> str:

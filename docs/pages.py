@@ -17,6 +17,7 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).parent.parent
 UPWARDS = re.compile(r"\[([^\]]*)\]\(((?:\.\./)+[^)#]*)(?:#[^)]*)?\)")
 ROOTED = re.compile(r"\[([^\]]*)\]\([A-Z_]+(?:\.md)?\)")  # links to files beside the README
+NUMBER = re.compile(r"(?<![\w.-])(\d+(?:\.\d+)?e-\d+)(?![^<]*>)")  # no attribute of a tag
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 API = {
     "Train, and look at what came of it": (
@@ -95,14 +96,14 @@ def on_page_markdown(text, page, config, files):
 
 
 def on_page_content(text, page, config, files):
-    """Formulas as MathML."""
+    """Formulas as MathML, and numbers such as 1e-3 that no line ends in."""
 
     def written(found):
         block = found[2] == "["
         shown = convert(html.unescape(found[3]), display="block" if block else "inline")
         return f'<{found[1]} class="arithmatex">{shown}</{found[1]}>'
 
-    return FORMULA.sub(written, text)
+    return FORMULA.sub(written, NUMBER.sub(r'<span class="number">\1</span>', text))
 
 
 def copied():

@@ -55,6 +55,9 @@ def test_formulas_become_mathml_and_links_to_source_their_names(pages):
     )
     assert "<math" in shown
     assert "<mo>&#x0003C;</mo>" in shown
+    shown = pages.on_page_content('<td id="a-1e-3">1.5e-03, 2e-4</td>', None, None, None)
+    number = '<span class="number">{}</span>'
+    assert shown == f'<td id="a-1e-3">{number.format("1.5e-03")}, {number.format("2e-4")}</td>'
     text = "see [`ddopt/task.py`](../../ddopt/task.py) and [prices](../running.md#what)"
     page = SimpleNamespace(file=SimpleNamespace(src_uri="design/prices.md"))
     kept = pages.on_page_markdown(text, page, None, None)

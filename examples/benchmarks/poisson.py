@@ -61,7 +61,7 @@ def lbfgs(task, budgets):
 
 
 def ddopt_errors(task, budgets, name, options, solver):
-    """A strategy with default options, stopped at each budget of evaluations per process."""
+    """A strategy with default options, stopped at each budget of parallel evaluations."""
     strategy = lookup("strategy", name)(**options)
     chosen = strategy.settled(TrustRegion.Config(**solver))
     engine = Engine(strategy.parts(chosen), Serial(), strategy.subdomains)

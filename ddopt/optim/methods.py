@@ -16,10 +16,10 @@ from ddopt.sampling.batches import Batches
 from ddopt.setup.component import Chosen, Settings, lookup
 from ddopt.setup.limits import brief
 from ddopt.setup.options import explain
+from ddopt.setup.resolved import resolve
 
 if TYPE_CHECKING:
     from ddopt.executor import Executor
-    from ddopt.method.strategy import Strategy
 
 
 class TrustRegion(EngineOptimizer):
@@ -50,8 +50,7 @@ class TrustRegion(EngineOptimizer):
                 "at least 1"
             )
         chosen: Any = _options("solver", "trust_region", options)
-        solver = chosen.with_curvature("quasi_newton").build()
-        parts = Parts(None, GlobalPass(solver, iterations))
+        parts = Parts(None, GlobalPass(chosen.build(), iterations))
         super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
 
 
@@ -143,12 +142,11 @@ class SAPTS(EngineOptimizer):
         short = len(variant) <= 2 or variant.upper() == "PINN"  # of sapts_d, sapts_p, ...
         name = f"sapts_{variant.lower()}" if short else variant
         chosen = _options("strategy", name, {**_counted(name, subdomains, options), **options})
-        strategy = cast("Strategy", chosen.build())
-        if stochastic:
-            strategy = cast("Strategy", strategy.suited(Batches.Config()).build())
+        sampling = Batches.Config() if stochastic else None
+        strategy, settled = resolve(chosen, _options("solver", solver), sampling)
         super().__init__(
             params,
-            contract.parts(strategy, strategy.parts(strategy.settled(_options("solver", solver)))),
+            contract.parts(strategy, strategy.parts(settled)),
             lr=lr,
             shares=strategy.shares,
             executor=_executor(executor),

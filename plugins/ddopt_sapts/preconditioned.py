@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ddopt.method.parts import GlobalPass, Parts, Preconditioner
 from ddopt.recombination.best import Best
@@ -68,15 +68,6 @@ class PreconditionedSettings(Settings):
         description="fraction of the samples set aside, anew in every iteration, on which f is "
         "compared; for local solvers that walk on micro-batches. 0: f is compared on all samples",
     )
-
-    @model_validator(mode="after")
-    def _settle(self) -> PreconditionedSettings:
-        """Write down the curvature that the strategy chooses."""
-        strategy: Any = self.build()
-        for key in ("local_solver", "global_solver"):
-            if getattr(self, key) is not None:
-                object.__setattr__(self, key, strategy.settled(getattr(self, key)))
-        return self
 
 
 def assemble(

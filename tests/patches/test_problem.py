@@ -10,6 +10,7 @@ from ddopt.evaluation.problem import Point
 from ddopt.executor import Serial
 from ddopt.method.engine import Engine
 from ddopt.setup.component import chosen
+from ddopt.setup.resolved import resolve
 from ddopt.testing import check_acceptance, check_decomposition
 from ddopt.testing.problems import rotated_quadratic
 from ddopt.testing.ranks import run_ranks
@@ -149,8 +150,8 @@ def test_free_steps_are_taken_and_later_ones_must_decrease():
 
 def test_one_step_solves_a_linear_problem_and_the_next_ends_the_run():
     f = problem()
-    strategy = OnPatches()
-    engine = Engine(strategy.parts(strategy.settled(chosen("solver", "trust_region"))), Serial())
+    strategy, solver = resolve(OnPatches(), chosen("solver", "trust_region"))
+    engine = Engine(strategy.parts(solver), Serial())
     theta = torch.zeros(f.layout.size, dtype=torch.float64)
     engine.start(f, theta)
     first = engine.step(f)

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ddopt.decomposition.data import deal
-from ddopt.evaluation.closure import ClosureProblem, Stillness
+from ddopt.evaluation.closure import ClosureProblem
 from ddopt.evaluation.derived import held
-from ddopt.evaluation.problem import Samples
+from ddopt.evaluation.stillness import Stillness
 from ddopt.executor import Serial, Split, shared
 from ddopt.numerics.space import Parameters
 from ddopt.optim import SAPTS, TrustRegion
@@ -52,7 +52,7 @@ def split(layer, count=3):
         loss.backward()
         return loss
 
-    f = ClosureProblem(parameters, closure, still, (x, y), Samples.all(COUNT))
+    f = ClosureProblem(parameters, closure, still, (x, y))
     return shared(f, count, Serial())[0], parameters.read()
 
 
@@ -117,7 +117,7 @@ def test_every_recombination_compares_values_of_one_function(
         loss.backward()
         return loss
 
-    f, _ = shared(ClosureProblem(parameters, again, still, (x, y), Samples.all(COUNT)), 2, Serial())
+    f, _ = shared(ClosureProblem(parameters, again, still, (x, y)), 2, Serial())
     assert len(seen) == 2
     for theta, value in seen:
         assert f.at(theta).value == value

@@ -54,7 +54,25 @@ class TrustRegion(EngineOptimizer):
         super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
 
 
-class LevenbergMarquardt(EngineOptimizer):
+class _OfResiduals(EngineOptimizer):
+    """One solver that works on residuals, under the name that scripts use."""
+
+    _solver: str
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        buffers: Iterable[torch.Tensor] = (),
+        stochastic: bool | None = None,
+        **options: Any,
+    ) -> None:
+        chosen: Any = _options("solver", self._solver, options)
+        parts = Parts(None, GlobalPass(chosen.build()))
+        super().__init__(params, parts, buffers=buffers, stochastic=stochastic)
+
+
+class LevenbergMarquardt(_OfResiduals):
     """Nonlinear least squares: f is the mean of the squares of what the closure returns.
 
     The closure returns the residuals, a tensor of any shape, and calls no backward::
@@ -69,20 +87,10 @@ class LevenbergMarquardt(EngineOptimizer):
     example ``corrections=0``; the others are :class:`EngineOptimizer`'s.
     """
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        *,
-        buffers: Iterable[torch.Tensor] = (),
-        stochastic: bool | None = None,
-        **options: Any,
-    ) -> None:
-        chosen: Any = _options("solver", "levenberg_marquardt", options)
-        parts = Parts(None, GlobalPass(chosen.build()))
-        super().__init__(params, parts, buffers=buffers, stochastic=stochastic)
+    _solver = "levenberg_marquardt"
 
 
-class LeastSquares(EngineOptimizer):
+class LeastSquares(_OfResiduals):
     """Nonlinear least squares, quasi-Newton first and Gauss-Newton from where it gains more.
 
     The closure returns the residuals and calls no backward, as for :class:`LevenbergMarquardt`; f
@@ -91,17 +99,7 @@ class LeastSquares(EngineOptimizer):
     example ``gauss_newton={"name": "levenberg_marquardt", "corrections": 0}``.
     """
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        *,
-        buffers: Iterable[torch.Tensor] = (),
-        stochastic: bool | None = None,
-        **options: Any,
-    ) -> None:
-        chosen: Any = _options("solver", "least_squares", options)
-        parts = Parts(None, GlobalPass(chosen.build()))
-        super().__init__(params, parts, buffers=buffers, stochastic=stochastic)
+    _solver = "least_squares"
 
 
 class SAPTS(EngineOptimizer):

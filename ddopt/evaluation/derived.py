@@ -44,22 +44,22 @@ class Derived(Problem):
 
     @property
     def path(self) -> float:
-        """The other's."""
+        """The longest path of one evaluation of the other problem."""
         return self.problem.path
 
     @property
     def squares(self) -> tuple[float, float]:
-        """The other's."""
+        """What the rows of the other problem's shares cost."""
         return self.problem.squares
 
     @property
     def graph_anew(self) -> bool:  # type: ignore[override]
-        """The other's."""
+        """Whether the other problem builds its graph for each product with ∇²f."""
         return self.problem.graph_anew
 
     @property
     def rows_anew(self) -> bool:  # type: ignore[override]
-        """The other's."""
+        """Whether the other problem builds its graph for each product with J."""
         return self.problem.rows_anew
 
     @property
@@ -103,20 +103,20 @@ class Derived(Problem):
         return self._around(self.problem.drawn(number))
 
     def coordinates(self, term: int) -> torch.Tensor:
-        """The other's."""
+        """Where the samples of the other problem lie."""
         return self.problem.coordinates(term)
 
     def stages(self) -> list[slice]:
-        """Where the stages lie."""
+        """Where the stages of the other problem lie."""
         return self.problem.stages()
 
     def facts(self, theta: torch.Tensor) -> dict[str, str]:
-        """What all must agree on."""
+        """What all processes must agree on, of the other problem."""
         return self.problem.facts(self._theirs(theta))
 
     @property
     def called(self) -> str:
-        """The other's."""
+        """The name of the other problem, for messages."""
         return self.problem.called
 
     def own_share(self, d: int, count: int) -> Problem | None:
@@ -129,23 +129,23 @@ class Derived(Problem):
         return self.problem.sources()
 
     def curvature(self, theta: torch.Tensor) -> Operator:
-        """The other's products."""
+        """v ↦ ∇²f(θ) v of the other problem, at its θ."""
         return self.problem.curvature(self._theirs(theta))
 
     def generalised(self, theta: torch.Tensor) -> Operator:
-        """The other's products."""
+        """v ↦ G v of the other problem, at its θ."""
         return self.problem.generalised(self._theirs(theta))
 
     def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """The other's residuals."""
+        """r of the other problem, at its θ."""
         return self.problem.residuals(self._theirs(theta))
 
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The other's Jacobian."""
+        """J of the other problem, at its θ."""
         return self.problem.jacobian(self._theirs(theta), dtype)
 
     def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
-        """The other's products with J and its transpose."""
+        """Products with J and Jᵀ of the other problem, at its θ."""
         return self.problem.differential(self._theirs(theta))
 
 

@@ -62,7 +62,9 @@ def _direction(theta: torch.Tensor) -> tuple[torch.Tensor, float]:
 
 def check_value(owner: Any, problem: Problem, theta: torch.Tensor) -> None:
     """f depends on θ alone, and is a number; ``owner`` is who is told."""
-    with untouched(owner, "evaluating the loss", theta=theta):
+    terms = problem.samples.terms if problem.samples is not None else ()
+    given = {f"samples.terms[{i}]": term for i, term in enumerate(terms)}
+    with untouched(owner, "evaluating the loss", theta=theta, **given):
         point = problem.at(theta)
         gradient = point.gradient
     require(

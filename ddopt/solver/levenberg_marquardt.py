@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.evaluation.jacobian import Products
+from ddopt.evaluation.jacobian import Gramian, Products
 from ddopt.evaluation.problem import Point
 from ddopt.evaluation.question import Work
 from ddopt.executor import Serial, shared
@@ -214,7 +214,8 @@ class LevenbergMarquardt(Solver):
         """The best of a step and its corrections, and what they were made from.
 
         Where it keeps its promise and still gains little the damping is what holds it back. It is
-        then made smaller at once, with the Gram matrix at hand, for as long as f falls further.
+        then made smaller at once, with the Gram matrix at hand, for as long as f falls further;
+        without a matrix that would be the price of another iteration.
         """
 
         def bent(plain: DampedStep) -> Bent:
@@ -228,9 +229,8 @@ class LevenbergMarquardt(Solver):
 
         best = bent(plain)
         floor = model.equations.floor
-        while self._damping.trusted and CLOSE * best.predicted < best.decrease < LITTLE * abs(
-            point.value
-        ):
+        at_hand = isinstance(model.jacobian, Gramian) and self._damping.trusted
+        while at_hand and CLOSE * best.predicted < best.decrease < LITTLE * abs(point.value):
             lower = plain.damping / BOLDER
             if lower < floor:
                 break

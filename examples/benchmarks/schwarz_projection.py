@@ -23,6 +23,7 @@ from schwarz import system
 
 from ddopt.executor import Serial
 from ddopt_patches.block import Block
+from ddopt_patches.coarse import Polynomials
 from ddopt_patches.problem import PatchProblem
 from ddopt_patches.regions import Border
 from ddopt_patches.schwarz import Options, Schwarz
@@ -98,7 +99,7 @@ def measured(nodes, regions, degree, seed=0):
         residuals, blocks = piece.by_cells(theta)
         rows[d.index] = residuals, [Block(d.local(b.patches), b.by_corner) for b in blocks]
         cells[d.index] = [one.points.cells for one in piece.system.rows]
-    step = Counted(made.patches, border, rows, cells, Options(degree=degree))
+    step = Counted(made.patches, border, rows, cells, Options(coarse=Polynomials(degree=degree)))
     made_in = time.process_time() - start
     start = time.process_time()
     step.solve(TOLERANCE)

@@ -44,6 +44,12 @@ class InverseProblem(PatchProblem):
         )
 
         sought = list(self.unknown.values())
+        if sought and any(one.everywhere for one in system.rows):
+            raise ValueError(
+                f"the numbers {', '.join(self.unknown)} are looked for beside an equation that "
+                "needs u at other points than its own, which is not supported; give their values, "
+                "or train the network by model.compile(ddopt.LevenbergMarquardt(..))"
+            )
         read = [
             sensitivities(one.equation, *one.equation.probe(), sought)
             for one in (system.rows if sought else [])

@@ -102,7 +102,8 @@ def compile(
             f"a PeriodicBC joins the ends of axis {min(open_ends)}, and the patches do not: make "
             f"the network with periodic=({', '.join(str(a) for a in sorted(open_ends))},)"
         )
-    stated = Statement(data.geom, data.pde, data.bcs, net._output_transform)
+    asked = None if isinstance(net, InSlabs) else net
+    stated = Statement(data.geom, data.pde, data.bcs, net._output_transform, asked)
     given = options.get("external_trainable_variables") or []
     variables = list(given) if isinstance(given, (list, tuple)) else [given]
     if variables and isinstance(net, InSlabs):

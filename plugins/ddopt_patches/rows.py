@@ -51,6 +51,8 @@ class Rows:
         weight: factor of every residual, beside the roots of the quadrature weights.
     """
 
+    everywhere = False  # a row touches the patches of its cell alone
+
     def __init__(
         self, patches: Patches, points: Points, equation: Equation, weight: float = 1.0
     ) -> None:

@@ -68,7 +68,9 @@ class System:
 
     @cached_property
     def levels(self) -> list[torch.Tensor]:
-        """The patches that some row touches, level by level."""
+        """The patches that some row touches, level by level; one where a row may touch all."""
+        if any(one.everywhere for one in self.rows):
+            return [self.active.nonzero().flatten()]
         return levels(self.patches.grid, self.active)
 
     @property

@@ -16,6 +16,7 @@ The files, in the order in which data flows:
 - ``conditions``: conditions of DeepXDE as rows
 - ``block``: rows of a Jacobian by cells
 - ``rows``: an equation at points: jets of u, residuals, Jacobian
+- ``moving_rows``: the same where the hidden layers train, too
 - ``dense_rows``: an equation that needs u elsewhere, with autograd's Jacobian
 - ``weights``: how much conditions weigh against the equation
 - ``system``: all rows of a problem: f(c) = Σ ‖r‖²

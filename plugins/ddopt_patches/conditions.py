@@ -17,6 +17,7 @@ import torch
 
 from ddopt_patches.dense_rows import instead
 from ddopt_patches.equation import ElsewhereError, Equation
+from ddopt_patches.moving_rows import rows_at
 from ddopt_patches.observations import Observed
 from ddopt_patches.quadrature import Points, face, scattered
 from ddopt_patches.rows import Rows
@@ -149,5 +150,5 @@ def rows_of(
         except ElsewhereError as error:
             found.append(instead(error, stated.net, patches, points, residual, weight))
             continue
-        found.append(Rows(patches, points, equation, weight))
+        found.append(rows_at(patches, points, equation, weight))
     return found

@@ -103,8 +103,10 @@ class InverseProblem(PatchProblem):
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), dense: for few patches."""
         whole = super().jacobian(theta, dtype)
+        if not self.unknown:
+            return whole
         tail = [one.flatten(0, 1) for one in self._columns(self._weights(theta))]
-        return torch.cat([whole, torch.cat(tail).to(whole)], 1) if self.unknown else whole
+        return torch.cat([whole, torch.cat(tail).to(whole)], 1)
 
     def factorised(
         self, theta: torch.Tensor, drop: float, damping: float

@@ -17,6 +17,7 @@ from ddopt_patches.cut import enough, points_inside
 from ddopt_patches.dense_rows import instead
 from ddopt_patches.equation import ElsewhereError, Equation, Function, Transform
 from ddopt_patches.fit import fit
+from ddopt_patches.moving_rows import rows_at
 from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.quadrature import Points
 from ddopt_patches.rows import Rows
@@ -101,7 +102,7 @@ class Statement:
             points, count = self._points(patches, whole.equation.equations, rows, cut)
             return [whole.at(one) for one in points], count
         points, count = self._points(patches, equation.equations, rows, cut)
-        return [Rows(patches, one, equation) for one in points], count
+        return [rows_at(patches, one, equation) for one in points], count
 
     @property
     def _space(self) -> Any:
@@ -146,11 +147,14 @@ class Statement:
         return boundary(grid, curves(self._space), self.inside, count)
 
     def start(self, patches: Patches) -> torch.Tensor:
-        """Output weights to begin with: the initial condition at all times; zero without one."""
+        """Unknowns to begin with: the initial condition at all times; zero without one."""
         initial = [c for c in self.conditions if isinstance(c, dde.icbc.IC)]
         if not initial or self.transform is not None:
-            return fit(patches, lambda x: x.new_zeros(len(x), patches.outputs))
-        return fit(patches, _at_the_beginning(initial, patches.outputs, self.bounds[-1, 0]))
+            found = fit(patches, lambda x: x.new_zeros(len(x), patches.outputs))
+        else:
+            values = _at_the_beginning(initial, patches.outputs, self.bounds[-1, 0])
+            found = fit(patches, values)
+        return patches.joined(found)
 
 
 def box(geometry: Any) -> np.ndarray:

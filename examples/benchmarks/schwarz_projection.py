@@ -80,10 +80,10 @@ def traffic(step, border, d):
     triangles = 2 * shared * B * B * 8
     grams = 2 * shared * 2 * (C // 2 * B) ** 2 * 8 / 2  # of the cells along a border, at most
     coarse = grid.cells * (C * p) ** 2 * 8 if everyone > 1 else 0
-    vectors = 2 * shared * B * (8 + 4)
+    vectors = 2 * shared * B * (6 + 4)
     residual = grid.patches * p * 4 if everyone > 1 else 0
     before = (triangles + grams + coarse, 2 * len(region.meeting) + hops)
-    return before, (vectors + residual, 2 * len(region.meeting) + 3 * hops)
+    return before, (vectors + residual, 3 * len(region.meeting) + 3 * hops)
 
 
 def measured(nodes, regions, degree, seed=0):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ddopt.setup.config import Stop
     from ddopt.task import Task
 
+LIMITS = ("evaluations", "seconds", "processor_seconds")  # the budgets that runs are compared at
 REMEMBERED = 32  # points whose value is known: what one line search may visit
 
 
@@ -49,7 +50,7 @@ class Objective:
         self._latest = task.initial
         self._known: deque[Point] = deque(maxlen=REMEMBERED)
         self._problem = self._sampled()
-        self._began = perf_counter()
+        self._began, self._clock = perf_counter(), process_time()
 
     def at(self, theta: torch.Tensor, *, known: bool = False) -> tuple[float, torch.Tensor]:
         """f(θ) and ∇f(θ), shape (n,).
@@ -88,6 +89,8 @@ class Objective:
             raise Spent("evaluations")
         if stop.seconds is not None and perf_counter() - self._began >= stop.seconds:
             raise Spent("seconds")
+        if stop.processor_seconds is not None and self._worked() >= stop.processor_seconds:
+            raise Spent("processor_seconds")
         self._spent += evaluations
 
     def iterate(self, theta: torch.Tensor, value: float) -> bool:
@@ -124,7 +127,12 @@ class Objective:
             "evaluations": self._spent,
             "evaluations_total": self._spent,
             "seconds": round(perf_counter() - self._began, 4),
+            "processor_seconds": round(self._worked(), 4),
         }
+
+    def _worked(self) -> float:
+        """Processor seconds since the start, of this process."""
+        return process_time() - self._clock
 
     def _sampled(self) -> Problem:
         whole = self.task.problem

@@ -8,6 +8,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ddopt.compare.objective import LIMITS
 from ddopt.run import record
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Outcome:
 
 def read(folder: Path, stop: Stop) -> Outcome:
     """A run's lines within the budget; the last iterate that is beyond it does not count."""
-    limits = [(key, getattr(stop, key)) for key in ("evaluations", "seconds")]
+    limits = [(key, getattr(stop, key)) for key in LIMITS]
     lines = record.read(folder)
     inside = [
         line

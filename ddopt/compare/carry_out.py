@@ -82,6 +82,7 @@ def other(opponent: Opponent, folder: Path, every: float, ticker: Ticker) -> Non
     task = cast("Task", config.problem.build())
     prepare(task, setting(config))
     baseline = cast("Baseline", opponent.settings.build())
+    baseline.check()
     sampling = cast("Sampling", config.sampling.build()) if baseline.mini else None
     if sampling is not None:
         sampling.prepare(config.seed)

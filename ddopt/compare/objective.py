@@ -31,7 +31,8 @@ class Objective:
     """f of a task, with the budget of a ``Stop``.
 
     ``at`` and ``loss`` evaluate, ``iterate`` says which point a baseline would hand out now; only
-    those are recorded and measured. Measuring is not counted, but takes time, as in a run.
+    those are recorded and measured. Measuring is not counted, but takes time, as in a run. Each
+    step of a baseline ends with ``iterate``, or with ``skip`` where it has nothing to hand out.
     """
 
     def __init__(
@@ -79,6 +80,18 @@ class Objective:
         found: torch.Tensor = expression(theta)
         return found
 
+    @property
+    def share(self) -> float:
+        """How much of the budget is spent, from 0 to 1: for learning rates that follow it."""
+        spent = {
+            "evaluations": self._spent,
+            "seconds": perf_counter() - self._began,
+            "processor_seconds": self._worked(),
+        }
+        limits = {key: getattr(self.stop, key) for key in LIMITS}
+        found = [spent[key] / limit for key, limit in limits.items() if limit is not None]
+        return min(1.0, max(found, default=0.0))
+
     def count(self, evaluations: float) -> None:
         """Pay for something; raises ``Spent`` if that is too much. The first evaluation is not."""
         stop = self.stop
@@ -93,17 +106,30 @@ class Objective:
             raise Spent("processor_seconds")
         self._spent += evaluations
 
+    @property
+    def due(self) -> bool:
+        """Whether the next iterate is measured."""
+        return self._spent - self._measured >= self._every
+
+    def look(self, theta: torch.Tensor) -> float:
+        """f(θ) for the record alone: a measurement, which is not counted and decides nothing."""
+        return self._problem.at(theta.detach().clone()).value
+
     def iterate(self, theta: torch.Tensor, value: float) -> bool:
         """Record an iterate and f there; True if f is another function from now on."""
         self._latest = theta.detach().clone()
         line = self._line(value)
-        if self._spent - self._measured >= self._every:
+        if self.due:
             self._measured = self._spent
             line |= self.task.measure(self._latest)
         self.lines.append(line)
         self._show(line)
         if not math.isfinite(value):
             raise Spent("non_finite")
+        return self.skip(value)
+
+    def skip(self, value: float) -> bool:
+        """Go on without an iterate, of a step at whose point f was ``value``; as ``iterate``."""
         self._iterations += 1
         cost = self.task.renew(self._latest, Status(self._spent, value))
         draw = self._problem.draw

@@ -1,0 +1,182 @@
+"""Figures of a study, from its tidy table alone. They need matplotlib."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ddopt import figures
+from ddopt.compare import figure as comparison
+from ddopt.compare.score import geometric, mean, merit_of
+from ddopt.palette import BLUE, FAINT, INK, MUTED, looks
+from ddopt.study import tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ddopt.compare.score import Merit, Row
+    from ddopt.study.settings import Picture
+
+SIDE = 3.1  # inches of a panel
+TABLE = dict[str, "list[Row]"]
+
+
+def draw(folder: Path, pictures: Sequence[Picture], title: str) -> list[Path]:
+    """Draw every figure that the study asks for; returns the files."""
+    found = {
+        problem: [row for row in rows if row.outcomes]
+        for problem, rows in tidy.rows(tidy.read(folder)).items()
+    }
+    found = {problem: rows for problem, rows in found.items() if rows}
+    if not found:
+        return []
+    paths = []
+    for one in pictures:
+        kinds = {"sensitivity": sensitivity, "scaling": scaling}
+        if one.kind == "curves":
+            paths += curves(folder, found, title)
+        elif one.kind == "heatmap":
+            paths.append(heatmap(folder, found, title, one))
+        else:
+            paths.append(kinds[one.kind](folder, found, title))
+    return paths
+
+
+def curves(folder: Path, found: TABLE, title: str) -> list[Path]:
+    """The merit against what was paid, a figure for each problem."""
+    paths = []
+    for problem, rows in found.items():
+        place = folder if len(found) == 1 else folder / "figures" / problem
+        seeds = sorted({seed for row in rows for seed in row.seeds})
+        name = title if len(found) == 1 else f"{title}: {problem}"
+        paths += comparison.draw(place, rows, name, seeds)
+    return paths
+
+
+def central(row: Row, merit: Merit) -> float:
+    """The mean of the seeds: arithmetic of what is higher, geometric of errors and losses."""
+    values = row.values(merit.key)
+    return mean(values) if merit.higher else geometric(values)
+
+
+def _panels(found: TABLE, across: int, title: str, detail: str) -> tuple[Any, Any]:
+    made = figures.figure(SIDE * across + 1.2, 2.6 * len(found) + 0.8)
+    figures.heading(made, title, detail)
+    return made, made.subplots(len(found), across, squeeze=False)
+
+
+def _range(axes: Any, x: list[Any], rows: Sequence[Row], merit: Merit, **style: Any) -> None:
+    """Means over a key with the range of the seeds."""
+    axes.plot(x, [central(row, merit) for row in rows], "o", ls="-", ms=4, lw=1.8, **style)
+    several = [row.values(merit.key) for row in rows]
+    if any(len(values) > 1 for values in several):
+        colour = style.get("color", BLUE)
+        low, high = [min(v) for v in several], [max(v) for v in several]
+        axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
+
+
+def _finish(axes: Any, x: Sequence[Any], merit: Merit) -> None:
+    figures.plain(axes)
+    numbers = [value for value in x if isinstance(value, (int, float)) and value > 0]
+    if len(numbers) == len(x) and max(numbers) > 20 * min(numbers):
+        axes.set_xscale("log")
+    if not merit.higher:
+        axes.set_yscale("log")
+
+
+def sensitivity(folder: Path, found: TABLE, title: str) -> Path:
+    """The merit against each key that varies: a row for each problem, a column for each key."""
+    columns: dict[tuple[str, str], None] = {}
+    for rows in found.values():
+        for row in rows:
+            for key in row.where:
+                if key != "method":
+                    columns[row.where["method"], key] = None
+    seeds = "range of the seeds shaded"
+    made, grid = _panels(found, len(columns), title, f"mean over the seeds, {seeds}")
+    for line, (problem, rows) in zip(grid, found.items(), strict=True):
+        merit = merit_of(rows)
+        values = [v for row in rows for v in row.values(merit.key) if 0.0 < v < math.inf]
+        for axes, (method, key) in zip(line, columns, strict=True):
+            chosen = [r for r in rows if r.where["method"] == method and key in r.where]
+            chosen.sort(key=lambda row: (isinstance(row.where[key], str), row.where[key]))
+            x = [row.where[key] for row in chosen]
+            if chosen:
+                _range(axes, x, chosen, merit, color=BLUE)
+                _finish(axes, x, merit)
+            if values and not merit.higher:
+                axes.set_ylim(0.7 * min(values), 1.4 * max(values))
+            axes.set_xlabel(tidy.short(key), fontsize=9.5, color=MUTED)
+            axes.set_title(method, loc="left", fontsize=10, color=INK)
+        line[0].set_ylabel(f"{problem}\n{merit.label}", fontsize=9.5, color=MUTED)
+    return figures.save(made, folder / "sensitivity.png")
+
+
+def heatmap(folder: Path, found: TABLE, title: str, picture: Picture) -> Path:
+    """The merit over two keys: a row of panels for each problem, a panel for each method."""
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+
+    if not picture.x or not picture.y:
+        raise ValueError("a figure of the kind heatmap needs x and y, two keys that vary")
+    methods = list(dict.fromkeys(r.where["method"] for rows in found.values() for r in rows))
+    made, grid = _panels(found, len(methods), title, "mean over the seeds; darker is better")
+    for line, (problem, rows) in zip(grid, found.items(), strict=True):
+        merit = merit_of(rows)
+        both = [row for row in rows if {picture.x, picture.y} <= row.where.keys()]
+        if not both:
+            raise ValueError(f"no run of {problem} varies both {picture.x} and {picture.y}")
+        xs, ys = (sorted({row.where[key] for row in both}) for key in (picture.x, picture.y))
+        values = [v for row in both if math.isfinite(v := central(row, merit))]
+        norm = (Normalize if merit.higher else LogNorm)(min(values), max(values))
+        order = 1 if merit.higher else -1
+        colours = LinearSegmentedColormap.from_list("merit", figures.SEQUENTIAL[::order])
+        for axes, method in zip(line, methods, strict=True):
+            cells = [[math.nan] * len(xs) for _ in ys]
+            for row in both:
+                if row.where["method"] == method:
+                    i, j = ys.index(row.where[picture.y]), xs.index(row.where[picture.x])
+                    cells[i][j] = central(row, merit)
+            drawn = axes.imshow(cells, norm=norm, cmap=colours, origin="lower", aspect="auto")
+            _numbers(axes, cells, drawn, merit)
+            axes.set_xticks(range(len(xs)), [tidy.show(x) for x in xs], fontsize=9)
+            axes.set_yticks(range(len(ys)), [tidy.show(y) for y in ys], fontsize=9)
+            axes.set_xlabel(tidy.short(picture.x), fontsize=9.5, color=MUTED)
+            axes.set_title(method, loc="left", fontsize=10, color=INK)
+        line[0].set_ylabel(f"{problem}\n{tidy.short(picture.y)}", fontsize=9.5, color=MUTED)
+    return figures.save(made, folder / "heatmap.png")
+
+
+def _numbers(axes: Any, cells: list[list[float]], drawn: Any, merit: Merit) -> None:
+    """Write each value into its cell, in the ink that can be read there."""
+    for i, line in enumerate(cells):
+        for j, value in enumerate(line):
+            if math.isfinite(value):
+                red, green, blue, _ = drawn.cmap(drawn.norm(value))
+                ink = INK if 0.3 * red + 0.6 * green + 0.1 * blue > 0.55 else FAINT
+                text = f"{value:.1%}" if merit.higher else f"{value:.0e}"
+                axes.text(j, i, text, ha="center", va="center", fontsize=8.5, color=ink)
+
+
+def scaling(folder: Path, found: TABLE, title: str) -> Path:
+    """The merit and the time against the number of subdomains N, a line for each method."""
+    made, grid = _panels(found, 2, title, "mean over the seeds, range shaded")
+    for line, (problem, rows) in zip(grid, found.items(), strict=True):
+        merit = merit_of(rows)
+        methods: dict[str, list[Row]] = {}
+        for row in sorted(rows, key=lambda row: row.subdomains):
+            methods.setdefault(str(row.where["method"]).partition(",")[0], []).append(row)
+        given = looks((name, some[0].look) for name, some in methods.items())
+        for look, (name, some) in zip(given, methods.items(), strict=True):
+            x = [row.subdomains for row in some]
+            _range(line[0], x, some, merit, color=look.colour, label=name)
+            work = [mean(row.values("processor_seconds")) for row in some]
+            line[1].plot(x, work, "o-", ms=4, lw=1.8, color=look.colour, label=name)
+        for axes in line:
+            _finish(axes, [1, 2], merit)
+            axes.set_xlabel("subdomains N", fontsize=9.5, color=MUTED)
+        line[1].set_yscale("log")
+        line[0].set_ylabel(f"{problem}\n{merit.label}", fontsize=9.5, color=MUTED)
+        line[1].set_ylabel("processor seconds, all processes", fontsize=9.5, color=MUTED)
+        line[0].legend(frameon=False, fontsize=8.5, labelcolor=INK)
+    return figures.save(made, folder / "scaling.png")

@@ -52,7 +52,6 @@ def command(
     """
     with courteous():
         from ddopt.study import settings, single
-        from ddopt.study.hold import hold
 
         arguments.listed(plugin_files)
         study = settings.load(file)
@@ -68,13 +67,30 @@ def command(
             click.echo(single.tables(study, file, folder))
             return
         if only:
-            finished = single.one(study, file, folder, only)
-        else:
-            try:
-                finished = hold(study, file, folder, click.echo, workers=workers, retry=retry)
-            except KeyboardInterrupt:
-                finished = False
+            if not single.one(study, file, folder, only):
+                interrupted(folder)
+            click.echo(folder)
+            return
+    carry_out(file, folder, workers=workers, retry=retry)
+
+
+def carry_out(file: Path, folder: Path, *, workers: int, retry: bool) -> None:
+    """Hold the study of a file, and tell where its results are."""
+    with courteous():
+        from ddopt.study import settings
+        from ddopt.study.hold import hold
+
+        study = settings.load(file)
+        try:
+            finished = hold(study, file, folder, click.echo, workers=workers, retry=retry)
+        except KeyboardInterrupt:
+            finished = False
         if not finished:
-            click.echo(f"interrupted; the same command goes on from here, with what is in {folder}")
-            sys.exit(INTERRUPTED)
+            interrupted(folder)
     click.echo(folder)
+
+
+def interrupted(folder: Path) -> None:
+    """Say how it goes on, and end."""
+    click.echo(f"interrupted; the same command goes on from here, with what is in {folder}")
+    sys.exit(INTERRUPTED)

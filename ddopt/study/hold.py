@@ -52,8 +52,7 @@ def write(study: Study, found: list[Cell], folder: Path, title: str) -> str:
     if not lines:
         raise ValueError(f"no run in {folder} is over yet")
     tidy.write(folder, lines)
-    text = report.write(folder, study, title)
     from ddopt.study.pictures import draw
 
-    draw(folder, study.figures, title)
-    return text
+    pictures = draw(folder, study.figures, title)
+    return report.write(folder, study, title, pictures)

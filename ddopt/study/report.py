@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddopt.compare import table as comparison
@@ -12,7 +13,6 @@ from ddopt.study import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from ddopt.compare.score import Merit, Outcome, Row
     from ddopt.study.settings import Study
@@ -71,10 +71,10 @@ def notes(rows: Sequence[Row], published: str) -> list[str]:
     return said + [f"Without a result: {reason}." for reason in failed]
 
 
-def write(folder: Path, study: Study, title: str) -> str:
-    """Write ``table.md`` and ``table.tex`` from ``table.csv``; returns the former."""
+def write(folder: Path, study: Study, title: str, pictures: Sequence[Path] = ()) -> str:
+    """Write ``table.md``, with pictures, and ``table.tex``; returns the former."""
     found = tidy.rows(tidy.read(folder))
-    published = {problem.name or "": problem.published for problem in study.problems}
+    published = {p.name or Path(p.run).stem: p.published for p in study.problems}
     text = [f"# {title}", *([study.about] if study.about else [])]
     latex = []
     for problem, rows in found.items():
@@ -85,12 +85,19 @@ def write(folder: Path, study: Study, title: str) -> str:
             text.append(_markdown(head, body))
             latex.append(_latex(head, body, f"{title}: {problem}" if len(found) > 1 else title))
         text += notes(rows, published.get(problem, ""))
+        own = [path for path in pictures if path.parent.name == problem and path.parent != folder]
+        text += [_image(folder, path, problem) for path in own]
+    text += [_image(folder, path, title) for path in pictures if path.parent == folder]
     budgets = "Mean ± std over the seeds; the first column is geometric where it is an error."
     text += [budgets, comparison.COUNTING]
     whole = "\n\n".join(text) + "\n"
     files.write_text(folder / MARKDOWN, whole)
     files.write_text(folder / LATEX, "\n".join(latex))
     return whole
+
+
+def _image(folder: Path, path: Path, title: str) -> str:
+    return f"![{title}](<{path.relative_to(folder).as_posix()}>)"
 
 
 def _markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:

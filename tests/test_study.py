@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from ddopt.commands.bench import STUDIES
 from ddopt.compare.score import Outcome, merit_of
 from ddopt.study import plan, settings, tidy
 from ddopt.study.report import reached
@@ -201,3 +202,39 @@ def test_a_target_is_reached_at_the_first_measurement_that_meets_it():
     assert reached(outcome, merit, 0.1, "evaluations") == 3.0
     assert reached(outcome, merit, 0.05, "evaluations") == 5.0
     assert reached(outcome, merit, 1e-3, "evaluations") == float("inf")
+
+
+def test_what_comes_with_ddopt_can_be_planned(tmp_path):
+    """Every study is read, and its run files are, with all that it changes in them."""
+    pytest.importorskip("deepxde")
+    pytest.importorskip("pytorch_optimizer")
+    pytest.importorskip("torchvision")
+    for path in sorted(STUDIES.glob("*.toml")):
+        made = settings.load(path)
+        found = plan.cells(made, path, tmp_path)
+        assert len({cell.where["problem"] for cell in found}) == max(1, len(made.problems))
+        assert len(found) >= 2 * len(made.problems)
+        assert len({job.folder for cell in found for job in cell.sweep()}) == sum(
+            len(cell.rates) for cell in found
+        )
+
+
+def test_a_bench_is_a_study_by_its_name(tmp_path, monkeypatch):
+    files(tmp_path, ONE)
+    (tmp_path / "sizes_reduced.toml").write_text(ONE.replace("[4]", "[5]"))
+    monkeypatch.setattr("ddopt.commands.bench.STUDIES", tmp_path)
+    (tmp_path / "bowl.toml").rename(tmp_path / "run.bowl")
+    for name in ("sizes", "sizes_reduced"):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(
+            "# As small as can be.\n" + path.read_text().replace("bowl.toml", "run.bowl")
+        )
+    assert invoke("bench").output == "sizes  As small as can be.\n"
+    done = invoke("bench", "sizes", "--reduced", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "lbfgs" / "seed-5" / "summary.json").exists()
+    wrong = invoke("bench", "sise")
+    assert wrong.exit_code == 2
+    assert "Did you mean 'sizes'?" in wrong.output
+    (tmp_path / "sizes_reduced.toml").unlink()
+    assert "has no reduced form" in invoke("bench", "sizes", "--reduced").output

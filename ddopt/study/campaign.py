@@ -73,6 +73,7 @@ class Campaign:
             known = [job for cell in self.cells for job in [*cell.sweep(), *cell.runs()]]
             once = {job.folder: job for job in known}  # the best rate's first run is in both
             jobs = [job for folder, job in once.items() if folder not in told]
+            jobs.sort(key=lambda job: job.config.seed)  # so that half a campaign has all its rows
             if not jobs:
                 return True
             told |= {job.folder for job in jobs}

@@ -10,6 +10,7 @@ from ddopt.setup.component import chosen
 from ddopt.setup.config import load_given
 from ddopt.study.cell import Cell
 from ddopt.study.settings import BASELINE, MOST, Method, Problem
+from ddopt.study.tidy import short, show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,10 +80,11 @@ class _Maker:
         name = problem.name or self._file.stem
         place = self._folder / slug(name) if study.problems else self._folder
         parts = [slug(label), *(slug(f"{key} {value}") for key, value in choice.items())]
+        said = ", ".join([label, *(f"{short(key)} {show(choice[key])}" for key in choice)])
         budget = config.stop
         return Cell(
             place / "_".join(parts),
-            label if study.run else f"{name}: {label}",
+            said if study.run else f"{name}: {said}",
             entry,
             budget,
             study.seeds,

@@ -229,7 +229,7 @@ def test_a_bench_is_a_study_by_its_name(tmp_path, monkeypatch):
         path.write_text(
             "# As small as can be.\n" + path.read_text().replace("bowl.toml", "run.bowl")
         )
-    assert invoke("bench").output == "sizes  As small as can be.\n"
+    assert invoke("bench").output == "sizes  As small as can be\n"
     done = invoke("bench", "sizes", "--reduced", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out" / "lbfgs" / "seed-5" / "summary.json").exists()
@@ -238,3 +238,26 @@ def test_a_bench_is_a_study_by_its_name(tmp_path, monkeypatch):
     assert "Did you mean 'sizes'?" in wrong.output
     (tmp_path / "sizes_reduced.toml").unlink()
     assert "has no reduced form" in invoke("bench", "sizes", "--reduced").output
+
+
+def test_the_columnar_table_is_the_tidy_one(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    lines = [
+        {
+            "problem": "p",
+            "method": "m",
+            "a.b": 1,
+            "rate": None,
+            "chosen": True,
+            "seed": 0,
+            "loss": 2.0,
+        },
+        {"problem": "p", "method": "m", "a.b": "[1, 2]", "rate": 0.1, "chosen": False, "seed": 1},
+    ]
+    tidy.write(tmp_path, lines)
+    found = parquet.read_table(tmp_path / "table.parquet").to_pylist()
+    assert [{k: v for k, v in row.items() if v is not None} for row in found] == [
+        {"problem": "p", "method": "m", "a.b": "1", "chosen": True, "seed": 0, "loss": 2.0},
+        {"problem": "p", "method": "m", "a.b": "[1, 2]", "rate": 0.1, "chosen": False, "seed": 1},
+    ]
+    assert tidy.read(tmp_path).varied == ["a.b"]

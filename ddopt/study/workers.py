@@ -9,6 +9,7 @@ from multiprocessing.connection import wait
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from ddopt.compare.carry_out import warm
 from ddopt.study.job import heard
 
 if TYPE_CHECKING:
@@ -36,9 +37,13 @@ def serve(connection: Connection) -> None:
 
     Runs in the process of a worker.
     """
+    warmed = False
     while (told := connection.recv()) is not None:
         job = heard(told)
         try:
+            if not warmed:
+                warm(job.config)
+            warmed = True
             job.perform(Quiet())  # type: ignore[arg-type]
             connection.send(None)
         except KeyboardInterrupt:

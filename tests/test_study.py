@@ -161,7 +161,7 @@ def test_slurm_gets_a_command_for_each_run_that_is_missing(tmp_path):
     ("text", "message"),
     [
         ("seeds = 2", "give run, the run file of one problem, or problems"),
-        (ONE.replace("seeds", "sedes"), "did you mean 'seeds'"),
+        (ONE.replace("seeds", "sedes"), "Did you mean 'seeds'"),
         (ONE + '[grid]\n"problem.sise" = [1]', "problem.sise"),
         (ONE + '[grid]\n"problem size" = [1]', 'a dotted key like "solver.radius" is expected'),
         (ONE.replace("lbfgs", "lbfsg"), "no baseline named 'lbfsg'. Did you mean 'lbfgs'?"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddopt import figures
 from ddopt.compare import figure as comparison
-from ddopt.compare.score import geometric, mean, merit_of
+from ddopt.compare.score import MERITS, geometric, mean, merit_of
 from ddopt.palette import BLUE, FAINT, INK, MUTED, looks
 from ddopt.study import tidy
 
@@ -33,14 +33,26 @@ def draw(folder: Path, pictures: Sequence[Picture], title: str) -> list[Path]:
         return []
     paths = []
     for one in pictures:
-        kinds = {"sensitivity": sensitivity, "scaling": scaling}
+        merits = {problem: _merit(rows, one.merit) for problem, rows in found.items()}
         if one.kind == "curves":
             paths += curves(folder, found, title)
-        elif one.kind == "heatmap":
-            paths.append(heatmap(folder, found, title, one))
-        else:
-            paths.append(kinds[one.kind](folder, found, title))
+            continue
+        drawn = DRAWN[one.kind](found, title, merits, one)
+        name = f"{one.kind}-{one.merit}" if one.merit else one.kind
+        paths.append(figures.save(drawn, folder / f"{name}.png"))
     return paths
+
+
+def _merit(rows: Sequence[Row], key: str) -> Merit:
+    """The figure of merit that is asked for; raises ``ValueError`` for one that nobody measured."""
+    if not key:
+        return merit_of(rows)
+    chosen = next((merit for merit in MERITS if merit.key == key), None)
+    if chosen is None:
+        raise ValueError(
+            f"merit of a figure is one of {', '.join(m.key for m in MERITS)}, not {key!r}"
+        )
+    return chosen
 
 
 def curves(folder: Path, found: TABLE, title: str) -> list[Path]:
@@ -66,6 +78,18 @@ def _panels(found: TABLE, across: int, title: str, detail: str) -> tuple[Any, An
     return made, made.subplots(len(found), across, squeeze=False)
 
 
+def _decades(axes: Any, low: float, high: float) -> None:
+    """A logarithmic axis from ``low`` to ``high``, with few and plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    axes.set_ylim(0.7 * low, 1.4 * high)
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if high < 300.0 * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def _range(axes: Any, x: list[Any], rows: Sequence[Row], merit: Merit, **style: Any) -> None:
     """Means over a key with the range of the seeds."""
     axes.plot(x, [central(row, merit) for row in rows], "o", ls="-", ms=4, lw=1.8, **style)
@@ -76,16 +100,19 @@ def _range(axes: Any, x: list[Any], rows: Sequence[Row], merit: Merit, **style: 
         axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
 
 
-def _finish(axes: Any, x: Sequence[Any], merit: Merit) -> None:
+def _along(axes: Any, x: Sequence[Any]) -> None:
+    """The values that were taken, and no others, along x; logarithmic over decades."""
+    from matplotlib.ticker import NullLocator
+
     figures.plain(axes)
-    numbers = [value for value in x if isinstance(value, (int, float)) and value > 0]
-    if len(numbers) == len(x) and max(numbers) > 20 * min(numbers):
-        axes.set_xscale("log")
-    if not merit.higher:
-        axes.set_yscale("log")
+    if all(isinstance(value, (int, float)) and value > 0 for value in x):
+        if max(x) > 8 * min(x):
+            axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(x, [tidy.show(value) for value in x])
 
 
-def sensitivity(folder: Path, found: TABLE, title: str) -> Path:
+def sensitivity(found: TABLE, title: str, merits: dict[str, Merit], picture: Picture) -> Any:
     """The merit against each key that varies: a row for each problem, a column for each key."""
     columns: dict[tuple[str, str], None] = {}
     for rows in found.values():
@@ -96,7 +123,7 @@ def sensitivity(folder: Path, found: TABLE, title: str) -> Path:
     seeds = "range of the seeds shaded"
     made, grid = _panels(found, len(columns), title, f"mean over the seeds, {seeds}")
     for line, (problem, rows) in zip(grid, found.items(), strict=True):
-        merit = merit_of(rows)
+        merit = merits[problem]
         values = [v for row in rows for v in row.values(merit.key) if 0.0 < v < math.inf]
         for axes, (method, key) in zip(line, columns, strict=True):
             chosen = [r for r in rows if r.where["method"] == method and key in r.where]
@@ -104,16 +131,16 @@ def sensitivity(folder: Path, found: TABLE, title: str) -> Path:
             x = [row.where[key] for row in chosen]
             if chosen:
                 _range(axes, x, chosen, merit, color=BLUE)
-                _finish(axes, x, merit)
+                _along(axes, x)
             if values and not merit.higher:
-                axes.set_ylim(0.7 * min(values), 1.4 * max(values))
+                _decades(axes, min(values), max(values))
             axes.set_xlabel(tidy.short(key), fontsize=9.5, color=MUTED)
             axes.set_title(method, loc="left", fontsize=10, color=INK)
         line[0].set_ylabel(f"{problem}\n{merit.label}", fontsize=9.5, color=MUTED)
-    return figures.save(made, folder / "sensitivity.png")
+    return made
 
 
-def heatmap(folder: Path, found: TABLE, title: str, picture: Picture) -> Path:
+def heatmap(found: TABLE, title: str, merits: dict[str, Merit], picture: Picture) -> Any:
     """The merit over two keys: a row of panels for each problem, a panel for each method."""
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
@@ -122,7 +149,7 @@ def heatmap(folder: Path, found: TABLE, title: str, picture: Picture) -> Path:
     methods = list(dict.fromkeys(r.where["method"] for rows in found.values() for r in rows))
     made, grid = _panels(found, len(methods), title, "mean over the seeds; darker is better")
     for line, (problem, rows) in zip(grid, found.items(), strict=True):
-        merit = merit_of(rows)
+        merit = merits[problem]
         both = [row for row in rows if {picture.x, picture.y} <= row.where.keys()]
         if not both:
             raise ValueError(f"no run of {problem} varies both {picture.x} and {picture.y}")
@@ -144,7 +171,7 @@ def heatmap(folder: Path, found: TABLE, title: str, picture: Picture) -> Path:
             axes.set_xlabel(tidy.short(picture.x), fontsize=9.5, color=MUTED)
             axes.set_title(method, loc="left", fontsize=10, color=INK)
         line[0].set_ylabel(f"{problem}\n{tidy.short(picture.y)}", fontsize=9.5, color=MUTED)
-    return figures.save(made, folder / "heatmap.png")
+    return made
 
 
 def _numbers(axes: Any, cells: list[list[float]], drawn: Any, merit: Merit) -> None:
@@ -158,11 +185,11 @@ def _numbers(axes: Any, cells: list[list[float]], drawn: Any, merit: Merit) -> N
                 axes.text(j, i, text, ha="center", va="center", fontsize=8.5, color=ink)
 
 
-def scaling(folder: Path, found: TABLE, title: str) -> Path:
+def scaling(found: TABLE, title: str, merits: dict[str, Merit], picture: Picture) -> Any:
     """The merit and the time against the number of subdomains N, a line for each method."""
     made, grid = _panels(found, 2, title, "mean over the seeds, range shaded")
     for line, (problem, rows) in zip(grid, found.items(), strict=True):
-        merit = merit_of(rows)
+        merit = merits[problem]
         methods: dict[str, list[Row]] = {}
         for row in sorted(rows, key=lambda row: row.subdomains):
             methods.setdefault(str(row.where["method"]).partition(",")[0], []).append(row)
@@ -173,10 +200,15 @@ def scaling(folder: Path, found: TABLE, title: str) -> Path:
             work = [mean(row.values("processor_seconds")) for row in some]
             line[1].plot(x, work, "o-", ms=4, lw=1.8, color=look.colour, label=name)
         for axes in line:
-            _finish(axes, [1, 2], merit)
+            _along(axes, sorted({row.subdomains for row in rows}))
             axes.set_xlabel("subdomains N", fontsize=9.5, color=MUTED)
+        if not merit.higher:
+            line[0].set_yscale("log")
         line[1].set_yscale("log")
         line[0].set_ylabel(f"{problem}\n{merit.label}", fontsize=9.5, color=MUTED)
         line[1].set_ylabel("processor seconds, all processes", fontsize=9.5, color=MUTED)
         line[0].legend(frameon=False, fontsize=8.5, labelcolor=INK)
-    return figures.save(made, folder / "scaling.png")
+    return made
+
+
+DRAWN = {"sensitivity": sensitivity, "heatmap": heatmap, "scaling": scaling}

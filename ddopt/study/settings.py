@@ -86,6 +86,9 @@ class Picture(Settings):
         description="merit against what was paid; against each key that varies; over two keys; "
         "against the number of subdomains",
     )
+    merit: str = Field(
+        "", description="what is drawn: loss, error, ...; by default the figure of merit"
+    )
     x: str = Field("", description="heatmap: the key along x")
     y: str = Field("", description="heatmap: the key along y")
 

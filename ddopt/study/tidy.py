@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 TABLE, COLUMNAR = "table.csv", "table.parquet"
 ABOUT = ("problem", "method", "rate", "chosen", "seed", "subdomains", "look", "reason", "failure")
 PAID = ("iteration", "evaluations", "evaluations_total", "seconds", "processor_seconds", "loss")
+RATE = "baseline.rate"
 MOST = 200  # rows of a run where nothing but the loss is measured
 
 
@@ -184,7 +185,7 @@ def _row(method: str, where: dict[str, Any], lines: Sequence[dict[str, Any]]) ->
         label,
         outcomes,
         int(first.get("subdomains", 1)),
-        rate,
+        None if RATE in where else rate,  # then the label says it
         tried=tried,
         look=first.get("look"),
         seeds=seeds,

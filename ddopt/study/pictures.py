@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddopt import figures
 from ddopt.compare import figure as comparison
-from ddopt.compare.score import MERITS, geometric, mean, merit_of
+from ddopt.compare.score import MERITS, WORK, geometric, mean, merit_of
 from ddopt.palette import BLUE, FAINT, INK, MUTED, looks
 from ddopt.study import tidy
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ddopt.compare.score import Merit, Row
+    from ddopt.compare.score import Merit, Outcome, Row
     from ddopt.study.settings import Picture
 
 SIDE = 3.1  # inches of a panel
+ACROSS = 4  # panels side by side in an overview
 TABLE = dict[str, "list[Row]"]
 
 
@@ -110,6 +111,36 @@ def _along(axes: Any, x: Sequence[Any]) -> None:
             axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(x, [tidy.show(value) for value in x])
+
+
+def overview(found: TABLE, title: str, merits: dict[str, Merit], picture: Picture) -> Any:
+    """The merit against processor seconds: a panel for each problem, a line for each method."""
+    across = min(ACROSS, len(found))
+    lines = math.ceil(len(found) / across)
+    made = figures.figure(SIDE * across + 1.8, 2.5 * lines + 0.8)
+    figures.heading(made, title, "against processor seconds; median and range of the seeds")
+    grid = made.subplots(lines, across, squeeze=False).ravel()
+    named = {row.label: row.look for rows in found.values() for row in rows}
+    given = dict(zip(named, looks(named.items()), strict=True))
+    handles: dict[str, Any] = {}
+    for axes, (problem, rows) in zip(grid, found.items(), strict=False):
+        merit, chosen = merits[problem], [given[row.label] for row in rows]
+        comparison.panel(axes, rows, WORK, merit, chosen)
+        handles |= dict(zip([row.label for row in rows], axes.lines, strict=False))
+        axes.set_title(problem, loc="left", fontsize=10, color=INK)
+        values = [v for r in rows for o in r.outcomes for v in _seen(o, merit.key)]
+        if values and not merit.higher:
+            _decades(axes, min(values), max(values))
+        axes.set_ylabel(merit.label if axes in grid[::across] else "", fontsize=9, color=MUTED)
+    for axes in grid[len(found) :]:
+        axes.set_axis_off()
+    made.legend(handles.values(), handles, loc="outside right center", frameon=False, fontsize=9)
+    return made
+
+
+def _seen(outcome: Outcome, key: str) -> list[float]:
+    """The positive values that a run has measured."""
+    return [v for line in outcome.lines if (v := line.get(key)) is not None and 0 < v < math.inf]
 
 
 def sensitivity(found: TABLE, title: str, merits: dict[str, Merit], picture: Picture) -> Any:
@@ -211,4 +242,4 @@ def scaling(found: TABLE, title: str, merits: dict[str, Merit], picture: Picture
     return made
 
 
-DRAWN = {"sensitivity": sensitivity, "heatmap": heatmap, "scaling": scaling}
+DRAWN = {"overview": overview, "sensitivity": sensitivity, "heatmap": heatmap, "scaling": scaling}

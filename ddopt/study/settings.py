@@ -81,10 +81,10 @@ class Method(Varied):
 class Picture(Settings):
     """A figure that is made of the table."""
 
-    kind: Literal["curves", "sensitivity", "heatmap", "scaling"] = Field(
+    kind: Literal["curves", "overview", "sensitivity", "heatmap", "scaling"] = Field(
         "curves",
-        description="merit against what was paid; against each key that varies; over two keys; "
-        "against the number of subdomains",
+        description="merit against what was paid; against processor seconds, a panel for each "
+        "problem; against each key that varies; over two keys; against the number of subdomains",
     )
     merit: str = Field(
         "", description="what is drawn: loss, error, ...; by default the figure of merit"

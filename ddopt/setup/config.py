@@ -40,6 +40,9 @@ class Stop(Settings):
     seconds: float | None = Field(
         default=None, gt=0.0, allow_inf_nan=True, description="seconds of training"
     )
+    processor_seconds: float | None = Field(
+        default=None, gt=0.0, description="seconds of work, of all processes together"
+    )
     loss: float | None = Field(default=None, description="the loss falls to this")
     error: float | None = Field(
         default=None,

@@ -97,7 +97,7 @@ def ring(cells, features):
     return run
 
 
-def cube(cells, features, scale=0.5):
+def cube(cells, features, scale=0.3, weight=None):
     def exact(x):
         return torch.sin(PI * x).prod(1, keepdim=True)
 
@@ -110,7 +110,7 @@ def cube(cells, features, scale=0.5):
 
         nodes = [Along(cells=cells).between(0.0, 1.0)] * 3
         stated = Statement(geometry, equation, [value])
-        net, n, seconds = solved(stated, nodes, features, seed, scale=scale)
+        net, n, seconds = solved(stated, nodes, features, seed, scale=scale, weight=weight)
         return measured(n, seconds, against(net, exact, geometry))
 
     return run

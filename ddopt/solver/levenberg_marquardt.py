@@ -205,7 +205,7 @@ class LevenbergMarquardt(Solver):
     def _plain(self, model: LinearResiduals, room: float) -> DampedStep:
         """The damped step, or a shorter one that stays in the ball."""
         wanted = max(self._damping.share * model.equations.scale, model.equations.floor)
-        found = model.at(wanted)
+        found = model.sound(wanted)
         if found.damping > wanted:
             self._damping.drowned()
         length = norm(found.step)

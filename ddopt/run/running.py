@@ -169,29 +169,29 @@ class Run:
             self.engine.renew()
         else:
             self.engine.reset()
-        self.engine.start(self.problem, self.theta)
-        tally.parallel += cost + self.engine.meter.parallel
-        tally.total += cost + self.engine.meter.total
-        tally.loss, tally.idle, tally.stalled = self.theta_value, 0, 0
-        self.best = {}
-        self._note_best()
+        self._begin_anew(self.theta, cost)
 
     def _proceed(self) -> bool:
         """Let the task set its next problem, which is solved by the method as if it were new."""
         start = self.task.proceed(self.theta)
         if start is None:
             return False
-        before, tally = self.engine, self.tally
+        before = self.engine
         self.engine = self._method(before.shares)
         self.engine.iteration = before.iteration
         self._take(self.task.problem)
-        self.engine.start(self.problem, start)
-        tally.parallel += self.engine.meter.parallel
-        tally.total += self.engine.meter.total
+        self._begin_anew(start)
+        return True
+
+    def _begin_anew(self, theta: torch.Tensor, cost: float = 0.0) -> None:
+        """Evaluate another f where the run goes on with it; ``cost``: what the change has taken."""
+        tally, spent = self.tally, self.engine.meter
+        self.engine.start(self.problem, theta)
+        tally.parallel += cost + spent.parallel
+        tally.total += cost + spent.total
         tally.loss, tally.idle, tally.stalled = self.theta_value, 0, 0
         self.best = {}
         self._note_best()
-        return True
 
     def _take(self, whole: Problem) -> None:
         """Go on with another problem."""

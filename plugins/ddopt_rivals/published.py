@@ -79,6 +79,7 @@ class SOAP(Stepping):
     """Adam in the eigenbasis of Shampoo's preconditioner, which is renewed every few steps."""
 
     name = "soap"
+    look = 13
 
     class Config(Stepping.Config):
         """The authors' defaults."""

@@ -32,6 +32,7 @@ class SSBroyden(Baseline):
     """A dense inverse Hessian, updated by the best scaled member of Broyden's class."""
 
     name = "ssbroyden"
+    look = 10
 
     class Config(Settings):
         """Which member of the family."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from ddopt.compare.terms import RATES, learning_rates
 from ddopt.setup.component import Settings
@@ -113,11 +120,15 @@ class Study(Varied):
     columns: list[str] = Field([], description="more columns, by their keys in metrics.jsonl")
     figures: list[Picture] = Field([Picture()], description="what is drawn")
 
+    @field_validator("methods", mode="after")
+    @classmethod
+    def _some(cls, methods: list[Method]) -> list[Method]:
+        return methods or [Method()]
+
     @model_validator(mode="after")
     def _whole(self) -> Study:
         if (self.run is None) == (not self.problems):
             raise ValueError("give run, the run file of one problem, or problems, several of them")
-        object.__setattr__(self, "methods", self.methods or [Method()])  # frozen
         return self
 
 

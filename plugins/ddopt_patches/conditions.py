@@ -10,7 +10,7 @@ need no code.
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ from ddopt_pinn.library import dde
 
 if TYPE_CHECKING:
     from ddopt_patches.boundary import Boundary
-    from ddopt_patches.network import Patches
-    from ddopt_patches.statement import Statement
+    from ddopt_patches.equation import Transform
+    from ddopt_patches.network import FBPINN, Patches
 
 
 class Residual:
@@ -110,12 +110,24 @@ def with_normals(condition: Any, edge: Boundary) -> Any:
     return other
 
 
+class Stated(Protocol):
+    """What a condition must know of the statement that it belongs to."""
+
+    @property
+    def transform(self) -> Transform:
+        """(x, N) -> u, where conditions are built into u."""
+
+    @property
+    def net(self) -> FBPINN | None:
+        """Who is asked for u at other points than a residual's own."""
+
+
 def rows_of(
     patches: Patches,
     condition: Any,
     count: int,
     weight: float,
-    stated: Statement,
+    stated: Stated,
     edge: Boundary | None = None,
 ) -> list[Rows]:
     """The rows of one condition of ``stated``; none where the grid fulfils it by itself.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.evaluation.derived import Frozen
 from ddopt.evaluation.problem import Point, Problem
 from ddopt.numerics.space import Layout
 from ddopt_patches.bordered import Bordered, columns, sensitivities
@@ -118,8 +117,6 @@ class InverseProblem(PatchProblem):
         assert isinstance(inner, LeastSquares)
         return residuals, Bordered(inner, self._columns(self._weights(theta)))
 
-    def frozen(self, point: Point, indices: Indices) -> Problem:
-        """f as a function of some parameters: by the whole f, where there are numbers."""
-        if indices is None or not self.unknown:
-            return super().frozen(point, indices)
-        return Frozen(self, point.theta, indices)
+    def frozen(self, point: Point, indices: Indices) -> Problem | None:
+        """Some patches alone; no cheaper way where there are numbers, of which all rows know."""
+        return None if self.unknown else super().frozen(point, indices)

@@ -222,7 +222,8 @@ class Engine:
         if self.parts.preconditioner is None:
             report.ratio, report.radius = answer.ratio, report.global_radius or math.nan
             report.accepted = answer.accepted > 0
-            report.step_norm = problem.geometry.norm(answer.step)
+            known = answer.length
+            report.step_norm = problem.geometry.norm(answer.step) if known is None else known()
         return answer.end
 
     def _finished(self, point: Point, report: StepReport, sent: tuple[int, int]) -> StepReport:

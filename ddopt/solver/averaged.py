@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ddopt.evaluation.problem import Point, Problem
     from ddopt.evaluation.question import Asking
+    from ddopt.numerics.reading import Number
     from ddopt.numerics.space import Layout
 
 
@@ -77,20 +78,22 @@ class AveragedWalk(Solver):
     ) -> Asking[Answer]:
         """Walk; length, momentum and fast iterate are kept for the next call."""
         x = start.theta if self.ahead is None else start.theta + self.ahead
-        theta, promised, taken = start.theta, 0.0, 0
+        theta = start.theta
+        promises: list[tuple[float, Number]] = []  # d and <g, O(g)> of every step
         self.lost = False
         for f in self._functions(problem, iterations):
             point: Point = yield Both(f, x)
-            if not math.isfinite(point.value):
-                self.lost = True
-                break
-            g, layout = point.gradient, f.layout
-            if not self.distance.update(x, g, f.geometry.dot, partial(self.steepest, layout)):
+            g, layout, geometry = point.gradient, f.layout, f.geometry
+            reach = self.distance.reach(x, g, geometry)  # read with the value
+            steepest = partial(self.steepest, layout)
+            if not math.isfinite(point.value) or not self.distance.update(
+                g, reach(), geometry, steepest
+            ):
                 self.lost = True
                 break
             along = self.direction(layout, g)
-            promised += self.distance.d * f.geometry.dot(g, along)
-            x, taken = torch.sub(x, along, alpha=self.distance.d), taken + 1
+            promises.append((self.distance.d, geometry.dot_later(g, along)))
+            x = torch.sub(x, along, alpha=self.distance.d)
             self.steps += 1
             weight = (self.config.averaging + 1.0) / (self.steps + self.config.averaging)
             theta = torch.lerp(theta, x, weight)
@@ -99,8 +102,10 @@ class AveragedWalk(Solver):
         if math.isfinite(ball) and (length := problem.geometry.norm(step)) > ball:
             step = step * (ball / length)
         # Nobody has evaluated the end; the judge will.
-        least = math.ulp(0.0)
-        return Answer(step, max(promised, least), start, taken)
+        promised, least = 0.0, math.ulp(0.0)
+        for d, promise in promises:
+            promised += d * promise()
+        return Answer(step, max(promised, least), start, len(promises))
 
     def _functions(self, problem: Problem, iterations: int) -> Iterator[Problem]:
         for _ in range(iterations):

@@ -66,7 +66,7 @@ def _outside(error: BaseException, check: Callable[..., None]) -> BaseException:
     """The error without its first frames, as far as they are the kit's or the check's module's."""
     frames = error.__traceback__
     while frames is not None and (
-        frames.tb_frame.f_globals is check.__globals__  # type: ignore[attr-defined]
+        frames.tb_frame.f_globals is check.__globals__
         or frames.tb_frame.f_globals.get("__package__") == __package__
     ):
         frames = frames.tb_next

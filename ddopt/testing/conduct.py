@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ddopt.evaluation.problem import Problem
 from ddopt.method.contract import called
 from ddopt.numerics.vectors import fingerprint
 from ddopt.run import chance
@@ -74,8 +75,10 @@ def _outside(error: BaseException, check: Callable[..., None]) -> BaseException:
 
 
 def who(component: Any) -> str:
-    """How messages call what is checked: a component, or a module of hooks."""
+    """How messages call what is checked: a component, a problem, or a module of hooks."""
     seam = getattr(type(component), "seam", None)
+    if isinstance(component, Problem):
+        return f"problem {type(component).__name__!r}"
     return called(component) if seam else f"plugin {getattr(component, '__name__', component)!r}"
 
 

@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ddopt.evaluation.outputs import Outputs, generalised
 from ddopt.evaluation.problem import Operator, Point, Problem, Samples
+from ddopt.numerics.reading import Later
 from ddopt.numerics.space import Indices, Layout
 from ddopt.numerics.vectors import total
 
@@ -138,7 +139,7 @@ class AutogradProblem(Problem):
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()
             loss = self.loss(leaf)
-        value, epsilon = float(loss.detach()), torch.finfo(loss.dtype).eps
+        value, epsilon = Later(loss), torch.finfo(loss.dtype).eps
         return Point(theta, value, lambda: torch.autograd.grad(loss, leaf)[0], epsilon)
 
     def _accumulated(self, theta: torch.Tensor) -> Point:

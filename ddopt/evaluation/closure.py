@@ -11,9 +11,10 @@ import torch
 from ddopt.evaluation.batch import BatchProblem
 from ddopt.evaluation.graphs import built_inside
 from ddopt.evaluation.problem import Point
+from ddopt.numerics.reading import Later, Number
 
 
-def _number(loss: Any, parameters: torch.dtype) -> tuple[float, float]:
+def _number(loss: Any, parameters: torch.dtype) -> tuple[Number, float]:
     """The loss that a closure returned, a number or a tensor of one element, and its round-off.
 
     A number tells nothing about the type that it was computed in: it is that of the parameters.
@@ -21,10 +22,12 @@ def _number(loss: Any, parameters: torch.dtype) -> tuple[float, float]:
     if isinstance(loss, torch.Tensor):
         if loss.numel() == 1 and loss.dtype != torch.bool:
             kind = loss.dtype if loss.is_floating_point() else parameters
-            return float(loss.detach()), torch.finfo(kind).eps
+            # A copy: a closure may return the same tensor each time, and write to it.
+            return Later(loss.detach().clone()), torch.finfo(kind).eps
         given = f"a tensor of shape {tuple(loss.shape)} and {loss.dtype}"
     elif isinstance(loss, Real) and not isinstance(loss, bool):  # NumPy's numbers are, too
-        return float(loss), torch.finfo(parameters).eps
+        number = float(loss)
+        return lambda: number, torch.finfo(parameters).eps
     else:
         given = "None" if loss is None else type(loss).__name__
     raise ValueError(
@@ -68,8 +71,13 @@ class ClosureProblem(BatchProblem):
         if any(gradient is not None and gradient.is_sparse for gradient in gradients):
             raise ValueError("a gradient is sparse; expected dense ones: Embedding(sparse=False)")
         gradient = self._parameters.flatten(gradients)
-        if not bool(gradient.isfinite().all()):
-            value = math.nan  # no step leads away from here: a trial must not be accepted
         if self._weight != 1.0:
-            value, gradient = self._weight * value, gradient.mul_(self._weight)
-        return Point(theta, value, gradient, epsilon, trace)
+            gradient.mul_(self._weight)
+
+        def finite() -> float:
+            # Where ∇f is not, no step leads away from here: a trial must not be accepted.
+            return self._weight * value() if math.isfinite(point.largest()) else math.nan
+
+        point = Point(theta, finite, gradient, epsilon, trace)
+        point.foresee()
+        return point

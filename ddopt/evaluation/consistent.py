@@ -45,5 +45,7 @@ class Consistent(Derived):
         return self._around(self.problem.share(samples), len(samples) / len(self.samples))
 
     def _seen(self, theta: torch.Tensor, point: Point) -> Point:
-        tilt = self.geometry.dot(self.residual, theta - self.origin.theta)
-        return point.seen(theta, point.value + tilt, lambda: point.gradient + self.residual)
+        tilt = self.geometry.dot_later(self.residual, theta - self.origin.theta)
+        return point.seen(
+            theta, lambda: point.value + tilt(), lambda: point.gradient + self.residual
+        )

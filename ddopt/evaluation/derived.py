@@ -167,7 +167,9 @@ class Frozen(Derived):
         return full
 
     def _seen(self, theta: torch.Tensor, point: Point) -> Point:
-        return point.seen(theta, point.value, lambda: restrict(point.gradient, self.indices))
+        return point.seen(
+            theta, lambda: point.value, lambda: restrict(point.gradient, self.indices)
+        )
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ R ∇²f Rᵀ v."""

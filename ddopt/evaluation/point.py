@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ddopt.numerics.reading import Number
 from ddopt.numerics.vectors import LOCAL, Geometry
 
 
@@ -21,7 +22,7 @@ class Point:
 
     Args:
         theta: θ, shape (n,).
-        value: f(θ).
+        value: f(θ), or what reads it when it is asked for.
         gradient: ∇f(θ), shape (n,), or what computes it.
         epsilon: relative round-off of the value, that of the number type in which the loss came;
             where it is not given, that of ``theta``.
@@ -32,17 +33,29 @@ class Point:
     def __init__(
         self,
         theta: torch.Tensor,
-        value: float,
+        value: float | Number,
         gradient: torch.Tensor | Callable[[], torch.Tensor],
         epsilon: float | None = None,
         trace: list[torch.Tensor] | None = None,
     ) -> None:
         self.theta = theta  # shape: (n,)
-        self.value = value
+        self._value = value
         self._gradient = gradient
         self.epsilon = torch.finfo(theta.dtype).eps if epsilon is None else epsilon
         self.trace = trace
         self._sound: bool | None = None  # once it has been asked for
+        self._largest: Number | None = None  # once it is on its way
+
+    @property
+    def value(self) -> float:
+        """f(θ)."""
+        if callable(self._value):
+            self._value = self._value()
+        return self._value
+
+    @value.setter
+    def value(self, value: float) -> None:
+        self._value = value
 
     @property
     def gradient(self) -> torch.Tensor:
@@ -65,13 +78,30 @@ class Point:
         In stages or pieces it is a collective, with one answer for all processes.
         """
         if self._sound is None:
-            self._sound = math.isfinite(self.value) and geometry.finite(self.gradient)
+            self._sound = math.isfinite(self.value) and self._finite(geometry)
         return self._sound
+
+    def _finite(self, geometry: Geometry) -> bool:
+        """Whether all entries of ∇f are; of whole vectors the largest one tells."""
+        if geometry.sharded:
+            return geometry.finite(self.gradient)
+        return math.isfinite(self.largest(geometry))
+
+    def foresee(self, geometry: Geometry = LOCAL) -> None:
+        """Compute ∇f and its size now, which will be asked for: it is read with other numbers."""
+        if self._largest is None:
+            self._largest = geometry.length_later(self.gradient, "inf")
+
+    def largest(self, geometry: Geometry = LOCAL) -> float:
+        """‖∇f‖_∞; asks for the gradient. In stages or pieces it is a collective."""
+        self.foresee(geometry)
+        assert self._largest is not None
+        return self._largest()
 
     def seen(
         self,
         theta: torch.Tensor,
-        value: float,
+        value: float | Number,
         gradient: torch.Tensor | Callable[[], torch.Tensor],
     ) -> Point:
         """The same evaluation as a wrapper sees it: other vectors, another value, one round-off."""

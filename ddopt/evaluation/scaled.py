@@ -25,7 +25,9 @@ class Scaled(Derived):
         return Scaled(problem, self.factor)
 
     def _seen(self, theta: torch.Tensor, point: Point) -> Point:
-        return point.seen(theta, self.factor * point.value, lambda: self.factor * point.gradient)
+        return point.seen(
+            theta, lambda: self.factor * point.value, lambda: self.factor * point.gradient
+        )
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """c f of the parameters in ``indices`` alone, as f has it."""

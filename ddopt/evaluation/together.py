@@ -17,6 +17,7 @@ import torch
 
 from ddopt.evaluation.autograd import AutogradProblem
 from ddopt.evaluation.problem import Point, Problem, Samples
+from ddopt.numerics.reading import Later
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,10 +107,10 @@ def _batch(group: list[Leaf]) -> list[Point]:
         return gradients()[i].clone()
 
     epsilon = torch.finfo(losses.dtype).eps
-    values = losses.detach().tolist()
+    values = Later(losses, list)
     return [
-        Point(theta, value, partial(row, i), epsilon)
-        for i, ((_, theta), value) in enumerate(zip(group, values, strict=True))
+        Point(theta, lambda i=i: values()[i], partial(row, i), epsilon)  # type: ignore[misc]
+        for i, (_, theta) in enumerate(group)
     ]
 
 

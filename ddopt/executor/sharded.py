@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ddopt.executor.executor import Executor
+    from ddopt.numerics.reading import Number
 
 
 ALIGNMENT = 32  # elements: two registers of 16 floats, the step of a vectorised loop
@@ -53,6 +55,14 @@ class Sharded(Geometry):
         """<a, b>, in one collective."""
         own = {d: [dot(a[block], b[block])] for d, block in self.owned.items()}
         return sum(value for (value,) in self._executor.numbers(own, self.count))
+
+    def dot_later(self, a: torch.Tensor, b: torch.Tensor) -> Number:
+        """<a, b>; the collective is that of the call."""
+        return partial(self.dot, a, b)
+
+    def length_later(self, a: torch.Tensor, norm: str = "2") -> Number:
+        """The length; the collective is that of the call."""
+        return partial(self.length, a, norm)
 
     def finite(self, a: torch.Tensor) -> bool:
         """Whether every entry is finite, whoever holds it; in one collective."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ddopt.executor.executor import Executor
+    from ddopt.numerics.reading import Number
     from ddopt.numerics.space import Indices
 
 T = TypeVar("T")
@@ -103,9 +104,7 @@ class Split(Derived):
         return places, lambda points: self._added(theta, dict(zip(own, points, strict=True)))
 
     def _added(self, theta: torch.Tensor, points: dict[int, Point]) -> Point:
-        own = {d: [p.value, p.epsilon] for d, p in points.items()}
-        rows = self.executor.numbers(own, self.count)
-        value, epsilon = sum(value for value, _ in rows), max(epsilon for _, epsilon in rows)
+        value, epsilon = self._values(points)
 
         def gradient() -> torch.Tensor:
             gradients = {d: point.gradient for d, point in points.items()}
@@ -113,6 +112,15 @@ class Split(Derived):
 
         traces = [point.trace for point in points.values()]
         return Point(theta, value, gradient, epsilon, next(iter(traces), None))
+
+    def _values(self, points: dict[int, Point]) -> tuple[float | Number, float]:
+        """The sum of all shares' values, and the largest round-off of one; a collective."""
+        if self.executor.size == 1:  # nothing has to travel before it is needed
+            every = [points[d] for d in range(self.count)]
+            return lambda: sum(p.value for p in every), max(p.epsilon for p in every)
+        own = {d: [p.value, p.epsilon] for d, p in points.items()}
+        rows = self.executor.numbers(own, self.count)
+        return sum(value for value, _ in rows), max(epsilon for _, epsilon in rows)
 
     @property
     def paid(self) -> Problem:

@@ -13,7 +13,6 @@ whose rows are the steps s and the gradient differences y, oldest first.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -22,9 +21,9 @@ from torch import Tensor
 
 from ddopt.numerics.vectors import LOCAL, Geometry
 
-# float64 numbers a chunk of converted vectors may hold: about the second-level cache of a CPU core,
-# and on an accelerator enough work to hide a launch.
-CHUNK = {"cpu": 1 << 18, "other": 1 << 22}
+# float64 numbers a chunk of converted vectors may hold: about half the second-level cache of a CPU
+# core, and on an accelerator enough work to hide a launch.
+CHUNK = {"cpu": 1 << 17, "other": 1 << 22}
 
 
 class Products(NamedTuple):
@@ -35,9 +34,9 @@ class Products(NamedTuple):
     gg: float  # gᵀg
 
 
-def length(v: Tensor) -> float:
-    """‖v‖, without a copy of v; infinite or NaN where an entry is."""
-    return float(torch.linalg.vector_norm(v, dtype=torch.float64))
+def length(v: Tensor) -> Tensor:
+    """‖v‖, shape (), without a copy of v; infinite or NaN where an entry is."""
+    return torch.linalg.vector_norm(v, dtype=torch.float64)
 
 
 class SecantPairs:
@@ -93,23 +92,16 @@ class SecantPairs:
         Returns:
             Whether the pair was stored. The answer is the same on all ranks.
         """
-        if not self.geometry.sharded and not (0.0 < length(s) < math.inf > length(y)):
-            self._known = None
-            return False
         if self._pairs is None or self._gram is None:
             self.prepare(s)
         assert self._pairs is not None
         assert self._gram is not None
         full = self._count == self.capacity
         slot, count = (self._oldest if full else self._count), self._count + (not full)
-        # Only together can the ranks tell, after the pass, that one of them has a useless piece.
-        before = self._pairs[slot].clone() if self.geometry.sharded else None
-        self._pairs[slot, 0], self._pairs[slot, 1] = s, y
         vectors = [s, y] if upcoming is None else [s, y, upcoming]
-        block = self._inner(vectors, count)
-        useless = not bool(torch.isfinite(block[:2]).all()) or float(block[0, 2 * slot]) <= 0.0
-        if before is not None and useless:
-            self._pairs[slot], self._known = before, None
+        block = self._stored(slot, vectors, count)
+        if block is None:
+            self._known = None
             return False
         cross = block[:2, : 2 * count].view(2, count, 2)
         self._gram[slot, :, :count, :] = cross
@@ -122,6 +114,31 @@ class SecantPairs:
             self._oldest = (self._oldest + 1) % self.capacity
         return True
 
+    def _stored(self, slot: int, vectors: list[Tensor], count: int) -> Tensor | None:
+        """The products of the vectors with a memory that has the first two in ``slot``.
+
+        None where that pair is useless; the memory is then as it was. It is told from the lengths,
+        in the same reading as the products. Only together can ranks tell, from the products, that
+        one of them has a useless piece.
+        """
+        assert self._pairs is not None
+        pair, (s, y) = self._pairs[slot], vectors[:2]
+        if self.geometry.sharded:
+            before = pair.clone()
+            pair[0], pair[1] = s, y
+            block = self._inner(vectors, count).cpu()
+            if not bool(torch.isfinite(block[:2]).all()) or float(block[0, 2 * slot]) <= 0.0:
+                pair.copy_(before)
+                return None
+            return block
+        lengths = torch.stack([length(s), length(y)])
+        fit = lengths.isfinite().all() & (lengths[0] > 0.0)
+        for row, vector in zip(pair, (s, y), strict=True):
+            torch.where(fit, vector, row, out=row)
+        block = self._inner(vectors, count)
+        found = torch.cat([block.flatten(), fit.double()[None]]).cpu()
+        return found[:-1].view(block.shape) if found[-1] else None
+
     @torch.no_grad()
     def products(self, g: Tensor) -> Products:
         """S g, Y g and gᵀg in one pass and one reduction, or for nothing after ``push``.
@@ -132,7 +149,7 @@ class SecantPairs:
         if self._known is not None and self._known[0] is g:
             block = self._known[1]
         else:
-            block = self._inner([g], self._count)[0]
+            block = self._inner([g], self._count)[0].cpu()
         ordered = block[:-2].view(self._count, 2)[self._order()]
         return Products(ordered[:, 0], ordered[:, 1], float(block[-2]))
 
@@ -238,7 +255,7 @@ class SecantPairs:
                     total[-2] += torch.dot(v, v)
             return sums
 
-        return self.geometry.total(piece).cpu()
+        return self.geometry.total(piece)
 
     @staticmethod
     def _chunks(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:

@@ -23,8 +23,10 @@ import torch
 from pydantic import Field
 
 from ddopt.executor.sharded import Sharded
+from ddopt.hessian import panels
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
 from ddopt.hessian.none import Linear
+from ddopt.numerics.reading import Later, Number
 from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
@@ -49,8 +51,14 @@ class NewtonDirection(Ellipsoidal):
     ) -> None:
         self.gradient, self.direction = gradient, direction
         self._inverse = inverse
-        self.slope = float(gradient.double() @ direction)  # −gᵀHg
+        self._slope = Later(gradient.double() @ direction)
+        self._length = Later(torch.linalg.vector_norm(direction))
         self.step, self.fraction = direction, 1.0
+
+    @property
+    def slope(self) -> float:
+        """−gᵀHg; read with the length of −Hg."""
+        return self._slope()
 
     def mv(self, vector: torch.Tensor) -> torch.Tensor:
         """H⁻¹ v, by a solution with the whole matrix: O(n³)."""
@@ -58,7 +66,7 @@ class NewtonDirection(Ellipsoidal):
 
     def minimise(self, radius: float) -> tuple[torch.Tensor, float, float]:
         """Along −Hg, as far as the ball allows."""
-        length = float(torch.linalg.vector_norm(self.direction))
+        length = self._length()
         self.fraction = tau = min(1.0, radius / length) if length > 0.0 else 1.0
         self.step = (tau * self.direction).to(self.gradient.dtype)
         return self.step, -self.slope * (tau - 0.5 * tau * tau), tau * length
@@ -68,7 +76,7 @@ class NewtonDirection(Ellipsoidal):
 class _Tensors:
     """What is allocated once n is known."""
 
-    dense: torch.Tensor  # D, shape (n, n)
+    dense: torch.Tensor  # D, shape (n, n); see panels.py
     rows: torch.Tensor  # R, shape (LATE, n); as many of them count as there are weights
     gradient: torch.Tensor  # g, shape (n,)
     product: torch.Tensor  # Hg, shape (n,)
@@ -98,6 +106,7 @@ class SSBroyden(Hessian):
         self._known = False  # whether the product of H with a gradient is
         self._last: NewtonDirection | None = None
         self._expected: torch.Tensor | None = None  # gradient of the next model
+        self._seen: torch.Tensor | None = None  # the vector that ``gradient`` is a copy of
 
     def prepare(self, like: torch.Tensor) -> None:
         """Allocate H, and make it the identity.
@@ -128,7 +137,7 @@ class SSBroyden(Hessian):
 
     def _product(self, vector: torch.Tensor) -> torch.Tensor:
         """H v."""
-        return self._scale * (self._at(vector).dense @ vector) + self._late(vector)
+        return self._scale * panels.product(self._at(vector).dense, vector) + self._late(vector)
 
     def _late(self, vector: torch.Tensor, first: int = 0) -> torch.Tensor:
         """What the terms from ``first`` on, which are not in D yet, add to H v."""
@@ -140,12 +149,12 @@ class SSBroyden(Hessian):
         assert self._tensors is not None
         rows = self._tensors.rows[: len(self._weights)]
         weighted = rows.T * rows.new_tensor(self._weights)
-        return dense.addmm_(weighted, rows, beta=self._scale)
+        return panels.add(dense, weighted, rows, self._scale)
 
     def inverse(self) -> torch.Tensor:
         """H, shape (n, n), in new memory."""
         assert self._tensors is not None, "no vector has been seen"
-        return self._gather(self._tensors.dense.clone())
+        return panels.whole(self._gather(self._tensors.dense.clone()))
 
     def measure(self, geometry: Geometry) -> None:
         """Vectors must be whole.
@@ -169,8 +178,9 @@ class SSBroyden(Hessian):
         if not self._updates:
             self._last = None
             return Linear(g)
-        if not (self._known and torch.equal(of.gradient, g)):
+        if not (self._known and (g is self._seen or torch.equal(of.gradient, g))):
             self._know(g, self._product(g.double()))
+        self._seen = g
         self._last = NewtonDirection(g, self.inverse, -of.product)
         if not self._last.slope < 0.0 and bool(g.any()):
             self.reset()
@@ -179,7 +189,7 @@ class SSBroyden(Hessian):
 
     def _know(self, gradient: torch.Tensor, product: torch.Tensor) -> None:
         """Keep Hg."""
-        of, self._known = self._at(gradient), True
+        of, self._known, self._seen = self._at(gradient), True, gradient
         of.gradient.copy_(gradient)
         of.product.copy_(product)
 
@@ -190,29 +200,42 @@ class SSBroyden(Hessian):
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Learn a pair; one of no or negative curvature is left out, H stays positive definite."""
         expected, self._expected = self._expected, None
-        proposed = self._last is not None and torch.equal(s, self._last.step)
+        proposed = _same(s, None if self._last is None else self._last.step)
+        stays = _same(expected, self._at(s).gradient, self._seen)
         s, y = s.double(), y.double()
-        sy, ss, yy = float(s @ y), float(s @ s), float(y @ y)
+        sums, first = Later(torch.stack([s @ y, s @ s, y @ y]), list), self._updates == 0
+        if not first:  # before they are read: a pair is seldom left out
+            Hy = self._product(y)
+            along = Later(y @ Hy)
+        sy, ss, yy = sums()
         if not (0.0 < yy < math.inf and sy > PARALLEL * math.sqrt(ss * yy)):
+            if expected is not None and not stays():
+                self._known = False  # of the last gradient, and there is another one now
             return
-        if self._updates == 0:
+        if first:
             self._scale, self._known = sy / yy, False  # Nocedal and Wright, equation 6.20
-        Hy = self._product(y)
-        yHy = float(y @ Hy)
-        phi, tau = self._factors(s, sy, yHy) if proposed and self._updates else (1.0, 1.0)
+            Hy = self._product(y)
+            along = Later(y @ Hy)
+        yHy = along()
+        phi, tau = self._factors(s, sy, yHy) if not first and proposed() else (1.0, 1.0)
         late = len(self._weights)
         self._at(s).rows[late : late + 3] = torch.stack([Hy, s / sy - Hy / yHy, s])
         self._scale /= tau
         self._weights = [w / tau for w in self._weights]
         self._weights += [-1.0 / (tau * yHy), phi * yHy / tau, 1.0 / sy]
         self._updates += 1
-        self._foresee(expected, Hy, tau, late)
+        self._foresee(expected, stays, Hy, tau, late)
         self._merge()
 
     def _foresee(
-        self, expected: torch.Tensor | None, Hy: torch.Tensor, tau: float, late: int
+        self,
+        expected: torch.Tensor | None,
+        stays: Number,
+        Hy: torch.Tensor,
+        tau: float,
+        late: int,
     ) -> None:
-        """Know Hg for the expected g = g' + y, since Hg' is known from the last model.
+        """Know Hg for the expected g = g' + y, or g' where it ``stays``: Hg' is known already.
 
         Only in float64: what rounds off in g' + y is not to be carried from step to step otherwise.
         """
@@ -220,7 +243,7 @@ class SSBroyden(Hessian):
         if not known or expected is None or expected.dtype != torch.float64:
             return
         of = self._at(expected)
-        before = of.product if torch.equal(expected, of.gradient) else of.product + Hy
+        before = of.product if stays() else of.product + Hy
         self._know(expected, before / tau + self._late(expected, late))
 
     def _merge(self) -> None:
@@ -230,8 +253,8 @@ class SSBroyden(Hessian):
             self._gather(self._tensors.dense)
             self._scale, self._weights = 1.0, []
         if self._updates % SYMMETRISE == 0:
-            dense, self._known = self._tensors.dense, False
-            dense.copy_(0.5 * (dense + dense.T))
+            self._known = False
+            panels.symmetrise(self._tensors.dense)
 
     def _factors(self, s: torch.Tensor, sy: float, yHy: float) -> tuple[float, float]:
         """φ and τ for the step that was proposed last, as sᵀBs is known along it alone."""
@@ -248,7 +271,7 @@ class SSBroyden(Hessian):
         if self._tensors is not None:
             self._tensors.dense.zero_().fill_diagonal_(1.0)
         self._scale, self._weights, self._updates = 1.0, [], 0
-        self._known, self._last = False, None
+        self._known, self._last, self._seen = False, None, None
 
     def state_dict(self) -> dict[str, Any]:
         """H in its parts, and the product that the next step needs. The tensors are live ones."""
@@ -264,9 +287,23 @@ class SSBroyden(Hessian):
         """Restore what ``state_dict`` gave."""
         self._weights, self._scale = list(state["weights"]), float(state["scale"])
         self._updates, self._known = int(state["updates"]), bool(state["known"])
-        self._last, self._tensors = None, None
+        self._last, self._tensors, self._seen = None, None, None
         if "dense" in state:
             self._tensors = _Tensors(*(state[each.name].clone() for each in fields(_Tensors)))
+
+
+def _same(
+    a: torch.Tensor | None, b: torch.Tensor | None, original: torch.Tensor | None = None
+) -> Number:
+    """Whether two vectors (n,) are equal, to be read with other numbers; 0 where one is missing.
+
+    ``original`` is what ``b`` is a copy of, where that is known: nothing is compared then.
+    """
+    if a is None or b is None:
+        return lambda: 0.0
+    if a is b or a is original:
+        return lambda: 1.0
+    return Later((a == b).all())
 
 
 def factors(b: float, h: float, n: int) -> tuple[float, float]:

@@ -226,7 +226,8 @@ def answer(solver: Component, found: Any, problem: Problem, ball: float, norm: s
     if not isinstance(found.end, Point):
         raise broken(solver, "iterate()", "a ddopt.Point as Answer.end", found.end)
     if math.isfinite(ball) and not problem.geometry.sharded:
-        length = problem.geometry.length(found.step, norm)
+        known = found.length if norm == "2" else None
+        length = problem.geometry.length(found.step, norm) if known is None else known()
         reach = (1.0 + SLACK) * ball
         if not length <= reach and not length <= reach + rounding(problem.layout, found.end.theta):
             wanted = f"a step that is at most {ball:g} long, the ball that it was given"

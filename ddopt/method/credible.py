@@ -45,5 +45,5 @@ class Credence:
 
     def _at(self, point: Point, geometry: Geometry) -> float:
         if point is not self._last:
-            self._last, self._largest = point, geometry.length(point.gradient, "inf")
+            self._last, self._largest = point, point.largest(geometry)
         return self._largest

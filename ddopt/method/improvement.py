@@ -67,7 +67,8 @@ class Improvement:
         if self._alone:
             report.ratio, report.radius = answer.ratio, self.radius or math.nan
             report.accepted = answer.accepted > 0
-            report.step_norm = problem.geometry.norm(answer.step)
+            known = answer.length
+            report.step_norm = problem.geometry.norm(answer.step) if known is None else known()
         return answer.end
 
     def radius_after(self, radius: float) -> float:

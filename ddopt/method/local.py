@@ -157,6 +157,7 @@ class LocalSolves:
         parts, wanted = self.parts, subdomain.restrict(point.gradient)
         local = subdomain.objective(problem, point)
         start: Point = yield Both(local, subdomain.restrict(point.theta))
+        start.foresee(local.geometry)
         if not start.sound(local.geometry):  # the others may find a step without this one
             return Answer(torch.zeros_like(start.theta), 0.0, start, non_finite=1)
         if parts.consistency:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ddopt.numerics.reading import Later, Number
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -24,12 +26,26 @@ CHUNK = 1 << 16  # float64 copies of float32 vectors stay in cache, and need no 
 
 def dot(a: torch.Tensor, b: torch.Tensor) -> float:
     """<a, b> of two vectors (n,), accumulated in float64."""
+    found = _products(a, b)
+    return float(found) if found.ndim == 0 else total(found.tolist())
+
+
+def dot_later(a: torch.Tensor, b: torch.Tensor) -> Later:
+    """The same number, on its way."""
+    found = _products(a, b)
+    return Later(found) if found.ndim == 0 else Later(found, total)
+
+
+def _products(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """<a, b> of two vectors (n,) in float64, shape (); or of their chunks, shape (c,)."""
     if a.dtype == torch.float64:
-        return float(torch.dot(a, b))
+        return torch.dot(a, b)
     if a.device.type != "cpu":
-        return float(torch.sum(a * b, dtype=torch.float64))
+        return torch.sum(a * b, dtype=torch.float64)
+    if len(a) <= CHUNK:
+        return torch.dot(a.double(), b.double())
     parts = zip(a.split(CHUNK), b.split(CHUNK), strict=True)
-    return total(float(torch.dot(x.double(), y.double())) for x, y in parts)
+    return torch.stack([torch.dot(x.double(), y.double()) for x, y in parts])
 
 
 def total(terms: Iterable[float]) -> float:
@@ -48,7 +64,12 @@ def norm(a: torch.Tensor) -> float:
 
 def max_norm(a: torch.Tensor) -> float:
     """The ∞-norm of a vector (n,)."""
-    return float(a.abs().max()) if a.numel() else 0.0
+    return float(_largest(a))
+
+
+def _largest(a: torch.Tensor) -> torch.Tensor:
+    """The ∞-norm of a vector (n,), shape (); NaN where an entry is."""
+    return a.abs().max() if a.numel() else a.new_zeros(())
 
 
 class Geometry:
@@ -67,7 +88,10 @@ class Geometry:
 
     def norm(self, a: torch.Tensor) -> float:
         """The 2-norm of a vector (n,); right where its square is no number, too."""
-        square = self.dot(a, a)
+        return self._root(self.dot(a, a), a)
+
+    def _root(self, square: float, a: torch.Tensor) -> float:
+        """‖a‖, where its square has been found."""
         if LEAST <= square <= 1.0 / LEAST:
             return math.sqrt(square)
         largest = self._largest(a)
@@ -80,6 +104,17 @@ class Geometry:
     def length(self, a: torch.Tensor, norm: str = "2") -> float:
         """The length of a vector (n,) in the 2-norm or the ∞-norm, "inf"."""
         return self.norm(a) if norm == "2" else self._largest(a)
+
+    def dot_later(self, a: torch.Tensor, b: torch.Tensor) -> Number:
+        """<a, b>, which is read with other numbers; nobody may write to the vectors before."""
+        return dot_later(a, b)
+
+    def length_later(self, a: torch.Tensor, norm: str = "2") -> Number:
+        """The length of a vector (n,), which is read with other numbers."""
+        if norm == "inf":
+            return Later(_largest(a))
+        square = dot_later(a, a)
+        return lambda: self._root(square(), a)
 
     def finite(self, a: torch.Tensor) -> bool:
         """Whether every entry of a vector (n,) is finite; its norm may overflow all the same."""

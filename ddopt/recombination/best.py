@@ -20,6 +20,7 @@ from ddopt.recombination.recombination import Corrections, Found, Recombination,
 if TYPE_CHECKING:
     from ddopt.decomposition import Subdomain
     from ddopt.evaluation.problem import Problem
+    from ddopt.numerics.reading import Number
 
 
 class Distant(Point):
@@ -64,16 +65,17 @@ class Best(Recombination):
         theta, executor = corrections.point.theta, corrections.executor
         own = corrections.ends()
 
-        def slope_to(end: torch.Tensor) -> float:
+        def slope_to(end: torch.Tensor) -> Number:
             if corrections.blind:
-                return math.nan
-            return measure.dot(corrections.point.gradient, end - theta)
+                return lambda: math.nan
+            return measure.dot_later(corrections.point.gradient, end - theta)
 
+        found = {
+            d: (measure.length_later(p.theta - theta, corrections.norm), slope_to(p.theta))
+            for d, p in own.items()
+        }
         rows = corrections.numbers(
-            {
-                d: [p.value, measure.length(p.theta - theta, corrections.norm), slope_to(p.theta)]
-                for d, p in own.items()
-            }
+            {d: [own[d].value, length(), slope()] for d, (length, slope) in found.items()}
         )
         ranked = [
             row[0] if math.isfinite(row[0]) and decrease > 0.0 else math.inf

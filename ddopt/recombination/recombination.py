@@ -70,9 +70,11 @@ class Corrections:
 
     def _measured(self, step: torch.Tensor, trial: Point) -> Found:
         """A trial that every process has."""
-        measure = self.problem.geometry
-        slope = math.nan if self.blind else measure.dot(self.point.gradient, step)
-        return Found(trial, measure.length(step, self.norm), slope, step)
+        measure, slope = self.problem.geometry, math.nan
+        length = measure.length_later(step, self.norm)
+        if not self.blind:
+            slope = measure.dot_later(self.point.gradient, step)()
+        return Found(trial, length(), slope, step)
 
     def numbers(self, values: dict[int, list[float]]) -> list[list[float]]:
         """The numbers of all subdomains, in order, from those of this process; a collective.

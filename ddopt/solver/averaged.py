@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ddopt.evaluation.problem import Point, Problem
     from ddopt.evaluation.question import Asking
+    from ddopt.numerics.reading import Number
     from ddopt.numerics.space import Layout
 
 
@@ -80,29 +81,32 @@ class AveragedWalk(Solver):
     ) -> Asking[Answer]:
         """Walk; length, momentum and fast iterate are kept for the next call."""
         x = start.theta if self.ahead is None else start.theta + self.ahead
-        theta, promised, taken = start.theta, 0.0, 0
-        good, gained = theta, promised  # the mean path where values were lowest
+        theta, taken = start.theta, 0
+        promises: list[tuple[float, Number]] = []  # d and <g, O(g)> of every step
+        good, gained = theta, 0  # the mean path where values were lowest, after so many promises
         self.lost = False
         for f in self._functions(problem, iterations):
             point: Point = yield Both(f, x)
+            g, layout, geometry = point.gradient, f.layout, f.geometry
+            reach = self.distance.reach(x, g, geometry)  # read with the value
             if not math.isfinite(point.value):
                 self.lost = True
                 break
             found = self.course.passed(point.value)
             if found == "lost":
-                theta, promised = good, gained
+                theta = good
+                del promises[gained:]
             if found in ("lost", "stalled"):
                 x = theta
                 self._begin_again()
                 continue
             if found == "lowest":
-                good, gained = theta, promised
-            g, layout = point.gradient, f.layout
-            if not self.distance.update(x, g, f.geometry.dot, partial(self.steepest, layout)):
+                good, gained = theta, len(promises)
+            if not self.distance.update(g, reach(), geometry, partial(self.steepest, layout)):
                 self.lost = True
                 break
             along = self.direction(layout, g)
-            promised += self.distance.d * f.geometry.dot(g, along)
+            promises.append((self.distance.d, geometry.dot_later(g, along)))
             x, taken = torch.sub(x, along, alpha=self.distance.d), taken + 1
             self.steps += 1
             weight = (self.config.averaging + 1.0) / (self.steps + self.config.averaging)
@@ -112,7 +116,9 @@ class AveragedWalk(Solver):
         if math.isfinite(ball) and (length := problem.geometry.norm(step)) > ball:
             step = step * (ball / length)
         # Nobody has evaluated the end; the judge will.
-        least = math.ulp(0.0)
+        promised, least = 0.0, math.ulp(0.0)
+        for d, promise in promises:
+            promised += d * promise()
         return Answer(step, max(promised, least), start, taken)
 
     def _functions(self, problem: Problem, iterations: int) -> Iterator[Problem]:

@@ -15,6 +15,9 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ddopt.numerics.reading import Number
+    from ddopt.numerics.vectors import Geometry
+
 EVERY = 10  # steps between two looks at the dual norm, which costs as much as a direction
 DECAY = 0.995
 
@@ -34,30 +37,34 @@ class Distance:
         """Allocate both vectors."""
         self.origin, self.sum = torch.zeros_like(like), torch.zeros_like(like)
 
-    def update(
-        self,
-        x: torch.Tensor,
-        g: torch.Tensor,
-        dot: Callable[[torch.Tensor, torch.Tensor], float],
-        steepest: Callable[[torch.Tensor], torch.Tensor],
-    ) -> bool:
-        """Learn the gradient ``g`` at ``x``, both (n_d,); <s, steepest(s)> is the dual norm.
-
-        Returns whether g is finite; of one that is not nothing is learned.
-        """
+    def reach(self, x: torch.Tensor, g: torch.Tensor, geometry: Geometry) -> Number:
+        """<g, x_0 − x> of a gradient ``g`` at ``x``, both (n_d,), on its way."""
         if self.origin is None or self.sum is None:
             self.origin, self.sum = torch.empty_like(x), torch.zeros_like(x)
         if self.count == 0:
             self.origin.copy_(x)
-        reach = dot(g, self.origin - x)
+        return geometry.dot_later(g, self.origin - x)
+
+    def update(
+        self,
+        g: torch.Tensor,
+        reach: float,
+        geometry: Geometry,
+        steepest: Callable[[torch.Tensor], torch.Tensor],
+    ) -> bool:
+        """Learn the gradient ``g`` (n_d,) of that ``reach``; <s, steepest(s)> is the dual norm.
+
+        Returns whether g is finite; of one that is not nothing is learned.
+        """
         if not math.isfinite(reach):
             return False
+        assert self.sum is not None, "reach() comes first"
         self.count += 1
         weight = (1.0 - DECAY) * self.d * self.d
         self.r = DECAY * self.r + weight * reach
         self.sum.mul_(DECAY).add_(g, alpha=weight)
         if self.r > 0.0 and (self.count % EVERY == 0 or self.count < EVERY):
-            dual = dot(self.sum, steepest(self.sum))
+            dual = geometry.dot(self.sum, steepest(self.sum))
             if dual > 0.0:
                 self.d = max(self.d, min(self.r / dual, self.most))
         return True

@@ -54,7 +54,9 @@ class Piece(Point):
     """This process's pieces of a visited point."""
 
     def __init__(self, theta: torch.Tensor, whole: Point, cut: Cut) -> None:
-        super().__init__(theta, whole.value, lambda: cut.take(whole.gradient), whole.epsilon)
+        super().__init__(
+            theta, lambda: whole.value, lambda: cut.take(whole.gradient), whole.epsilon
+        )
         self.whole = whole
 
 

@@ -91,6 +91,9 @@ class Region:
         if math.isnan(self.radius):
             self.radius = self._first = first_radius(start, problem.geometry)
         point, self.room = start, ball
+        step, length = torch.zeros_like(start.theta), _nothing  # from the start to the point
+        if proposer.learns_always:
+            start.foresee(problem.geometry)
         accepted = rejected = refuted = non_finite = 0
         ratio, asked = None, True  # whether the gradient of the next trial will be asked for
         for _ in range(iterations):
@@ -110,6 +113,11 @@ class Region:
                 break
             visit = partial(Both if asked else Value, problem)
             candidate, trial = yield from self._search(visit, point, candidate, problem.geometry)
+            slope = problem.geometry.dot_later(point.gradient, candidate.step)
+            way = trial.theta - start.theta
+            distance = problem.geometry.length_later(way, self.norm)  # read with the value
+            if asked and proposer.learns_always:
+                trial.foresee(problem.geometry)
             judging = partial(
                 self._judge, point=point, trial=trial, candidate=candidate, proposer=proposer
             )
@@ -118,19 +126,19 @@ class Region:
             non_finite += verdict.non_finite
             if not verdict.non_finite:
                 proposer.observe(point, trial, candidate, verdict.accepted)
-            self._adapt(point, trial, candidate, verdict, problem.geometry)
+            self._adapt(point, trial, candidate, verdict, slope())
             asked = verdict.accepted or proposer.learns_always  # most likely as the last one's
             if not verdict.accepted:
                 rejected += 1
                 continue
             accepted += 1
-            point = trial
+            point, step, length = trial, way, distance
             if math.isfinite(ball):
-                self.room = ball - problem.geometry.length(point.theta - start.theta, self.norm)
+                self.room = ball - length()
                 if self.room <= REACHED * ball:
                     break
-        return Answer(
-            step=point.theta - start.theta,
+        answer = Answer(
+            step=step,
             decrease=start.value - point.value,
             end=point,
             accepted=accepted,
@@ -139,6 +147,7 @@ class Region:
             refuted=refuted,
             non_finite=non_finite,
         )
+        return answer.measured(length) if self.norm == "2" else answer
 
     def _unbounded(self, candidate: Candidate) -> bool:
         """Whether no bound was wanted, but the model has no minimiser, so that one is needed."""
@@ -186,7 +195,7 @@ class Region:
         trial: Point,
         candidate: Candidate,
         verdict: Verdict,
-        geometry: Geometry,
+        slope: float,
     ) -> None:
         """Let the radius follow the trial; a step cut short by the ball is no reason to shrink."""
         if math.isinf(self._first):  # without a bound the first step is the length to begin with
@@ -198,7 +207,7 @@ class Region:
                 ratio=verdict.ratio,
                 accepted=verdict.accepted,
                 predicted=candidate.predicted,
-                slope=geometry.dot(point.gradient, candidate.step),
+                slope=slope,
                 change=trial.value - point.value,
                 first=self._first,
             )
@@ -217,6 +226,10 @@ class Region:
         self.radius, self._first = float(state["radius"]), float(state["first"])
         self._blind = int(state["blind"])
         restore(self, state)
+
+
+def _nothing() -> float:
+    return 0.0
 
 
 def _proposing(proposer: Proposer, point: Point, radius: float) -> Callable[[Problem], Candidate]:

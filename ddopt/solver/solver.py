@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ddopt.evaluation.question import answered
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ddopt.evaluation.problem import Point, Problem
     from ddopt.evaluation.question import Asking
+    from ddopt.numerics.reading import Number
     from ddopt.numerics.vectors import Geometry
 
 
@@ -32,6 +33,13 @@ class Answer:
     ratio: float | None = None  # of the last iteration, where there is one
     refuted: int = 0  # steps that independent samples have rejected
     non_finite: int = 0  # rejected since f, a derivative of it, or the model was not finite
+    # ‖step‖_2, where it is on its way; ``replace`` leaves it out: the step may be another
+    length: Number | None = field(default=None, init=False, repr=False, compare=False)
+
+    def measured(self, length: Number) -> Answer:
+        """This answer, whose step has that length in the 2-norm."""
+        object.__setattr__(self, "length", length)
+        return self
 
 
 class Solver(Component):

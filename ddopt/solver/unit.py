@@ -89,7 +89,7 @@ class Seen(Point):
     def __init__(self, whole: Point, factor: float) -> None:
         super().__init__(
             whole.theta,
-            factor * whole.value,
+            lambda: factor * whole.value,
             lambda: factor * whole.gradient,
             whole.epsilon,
             whole.trace,

@@ -3,10 +3,13 @@
     python examples/benchmarks/overhead.py [--batch 10000] [--memory 10]
     python examples/benchmarks/overhead.py --problem poisson2d --memory 100
     python examples/benchmarks/overhead.py --problem poisson2d --dense
+    python examples/benchmarks/overhead.py --table [--sizes 1012 3120 5940 10224 100800 1000000]
 
 Prints the time of a step outside the closure as a share of the closure's, the same as a multiple of
 reading the memory [S Y] three times, and the peak of extra memory in vectors. Closure, rest and
 reading are timed in turn, step by step, in processor time of one thread; the figures are medians.
+The table is of a convex function of float32 parameters that costs next to nothing: the step of
+pairs, of a dense matrix, and of torch's L-BFGS with as many pairs.
 Random images serve as well as real ones here: only the shapes matter.
 """
 
@@ -55,6 +58,74 @@ def poisson2d(batch):
         return torch.tensor(point.value)
 
     return [theta], evaluate
+
+
+def convex(n):
+    """Σ c_i log cosh(θ_i − t_i), float32, curvatures c_i from 1 to 1e6."""
+    theta, t = torch.randn(n, requires_grad=True), torch.randn(n)
+    c = torch.logspace(0, 6, n)
+
+    def evaluate():
+        theta.grad = None
+        away = theta - t
+        loss = (c * (away.abs() + torch.nn.functional.softplus(-2.0 * away.abs()))).sum()
+        loss.backward()
+        return loss
+
+    return [theta], evaluate
+
+
+LARGE = 500_000  # parameters from which 10 pairs are kept in the table, not 100
+DENSE = 6_000  # the most with a dense matrix in the table
+
+
+def rivals(n):
+    """What the table compares, by name: how to make it, and its pairs."""
+    memory = 10 if n > LARGE else 100
+
+    def ours(hessian):
+        return lambda parameters: ddopt.TrustRegion(parameters, hessian=hessian, stochastic=False)
+
+    found = {"pairs": ours({"name": "lsr1", "memory": memory})}
+    if n <= DENSE:
+        found["dense"] = ours("ssbroyden")
+    found["L-BFGS"] = lambda parameters: torch.optim.LBFGS(
+        parameters, lr=0.1, max_iter=1, history_size=memory, tolerance_grad=0, tolerance_change=0
+    )
+    return found, memory
+
+
+def beside(make, n, fill, steps):
+    """Milliseconds of a step outside the closure: the median, once the memory is full."""
+    torch.manual_seed(0)
+    parameters, evaluate = convex(n)
+    optimizer, inside, rows = make(parameters), 0.0, []
+
+    def closure():
+        nonlocal inside
+        begin = clock()
+        loss = evaluate()
+        inside += clock() - begin
+        return loss
+
+    for step in range(fill + steps):
+        inside = 0.0
+        begin = clock()
+        optimizer.step(closure)
+        if step >= fill:
+            rows.append(1e3 * (clock() - begin - inside))
+    return statistics.median(rows)
+
+
+def table(sizes, steps):
+    """Print the milliseconds beside the closure."""
+    columns = ("pairs", "dense", "L-BFGS")
+    print(f"| n | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    for n in sizes:
+        kinds, memory = rivals(n)
+        found = {name: beside(make, n, memory + 5, steps) for name, make in kinds.items()}
+        cells = [f"{found[name]:.1f}" if name in found else "" for name in columns]
+        print(f"| {n:,}, {memory} pairs | {' | '.join(cells)} |", flush=True)
 
 
 PROBLEMS = {"mnist": mnist, "poisson2d": poisson2d}
@@ -115,9 +186,16 @@ def main():
     parser.add_argument("--memory", type=int, default=10)
     parser.add_argument("--dense", action="store_true", help="a dense matrix, and no pairs")
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--table", action="store_true", help="by the number of parameters")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[1012, 3120, 5940, 10_224, 100_800, 1_000_000]
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    if options.table:
+        table(options.sizes, options.steps)
+        return
     build, memory = PROBLEMS[options.problem], options.memory
     if options.problem == "mnist":  # where a vector is large enough to be seen
         vectors = extra_vectors(*build(10), memory)

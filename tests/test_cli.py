@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 
 import pytest
 import torch
@@ -130,6 +131,17 @@ def test_commands_that_only_list_import_nothing_slow(tmp_path):
     )
     done = python("-c", source, cwd=tmp_path)
     assert done.stdout == "[]\n", (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_the_first_process_says_which_ways_are_chosen_when_asked_to(
+    run_file, monkeypatch, request, rank
+):
+    monkeypatch.setenv("RANK", rank)
+    log = logging.getLogger("ddopt")
+    request.addfinalizer(lambda: log.setLevel(logging.NOTSET))
+    invoke("run", run_file, "-v", "stop.iterations=none")
+    assert log.isEnabledFor(logging.INFO) == (rank == "0")
 
 
 def test_an_interrupted_run_is_resumed_from_the_command_line(run_file, tmp_path, monkeypatch):

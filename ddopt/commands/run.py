@@ -24,6 +24,7 @@ ENOUGH = 2  # of them, to see in a rehearsal that a step works and that curvatur
 @arguments.changes
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder.")
 @arguments.processes
+@arguments.verbose
 @arguments.plugin_files
 @click.option(
     "--dry-run", is_flag=True, help="Set everything up, take one short step, write nothing."

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ddopt.evaluation.problem import Problem
 from ddopt.method.contract import called
 from ddopt.numerics.vectors import fingerprint
 from ddopt.run import chance
@@ -66,7 +67,7 @@ def _outside(error: BaseException, check: Callable[..., None]) -> BaseException:
     """The error without its first frames, as far as they are the kit's or the check's module's."""
     frames = error.__traceback__
     while frames is not None and (
-        frames.tb_frame.f_globals is check.__globals__  # type: ignore[attr-defined]
+        frames.tb_frame.f_globals is check.__globals__
         or frames.tb_frame.f_globals.get("__package__") == __package__
     ):
         frames = frames.tb_next
@@ -74,8 +75,10 @@ def _outside(error: BaseException, check: Callable[..., None]) -> BaseException:
 
 
 def who(component: Any) -> str:
-    """How messages call what is checked: a component, or a module of hooks."""
+    """How messages call what is checked: a component, a problem, or a module of hooks."""
     seam = getattr(type(component), "seam", None)
+    if isinstance(component, Problem):
+        return f"problem {type(component).__name__!r}"
     return called(component) if seam else f"plugin {getattr(component, '__name__', component)!r}"
 
 

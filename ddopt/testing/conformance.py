@@ -43,6 +43,10 @@ def check_solver(solver: Solver, problem: Problem | None = None, *, ranks: bool 
             "decrease must be f(start) - f(end)"
         )
         assert answer.end.value <= start.value, "ten iterations must not end higher than they began"
+        assert answer.accepted + answer.rejected > 0, (
+            "an answer counts its iterations as accepted and rejected; where there is none of "
+            "either, a run takes the point for stationary, and ends"
+        )
     _check_restored(solver, problem, start)
 
 

@@ -18,6 +18,7 @@ def conforms() -> None:
     from ddopt.executor import Serial, shared
     from ddopt.method.engine import Engine
     from ddopt.setup.component import chosen
+    from ddopt.setup.resolved import resolve
     from ddopt.testing import check_executor
     from ddopt.testing.problems import regression
 
@@ -27,9 +28,9 @@ def conforms() -> None:
     check_executor(executor)
     losses = []
     for kind in (Serial(), executor):
-        strategy = chosen("strategy", {"name": "sapts_d", "subdomains": 3}).build()
-        parts = strategy.parts(strategy.settled(chosen("solver", "trust_region")))
-        engine, (problem, theta) = Engine(parts, kind, 3), regression()
+        options = chosen("strategy", {"name": "sapts_d", "subdomains": 3})
+        strategy, solver = resolve(options, chosen("solver", "trust_region"))
+        engine, (problem, theta) = Engine(strategy.parts(solver), kind, 3), regression()
         split, _ = shared(problem, 3, kind)
         engine.start(split, theta)
         losses.append([engine.step(split).loss for _ in range(6)])

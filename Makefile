@@ -1,7 +1,7 @@
 # Two commands: `make demo` solves a PDE, `make test` checks everything. Both set up .venv first, with
 # the versions in .ci/constraints.txt. `make test-newest` and `make test-oldest` check everything with
 # the newest and the oldest versions that pyproject.toml allows; `make lock` writes .ci/constraints.txt.
-# `make docs` builds the documentation.
+# `make docs` builds the documentation; `make notebooks` executes the worked examples that it shows.
 # `make faults` kills, corrupts and starves runs for a few minutes, `make faults FAULTS=full` longer.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ KNOWN := .ci/constraints.txt
 FAULTS ?= quick
 SEED ?= 0
 
-.PHONY: demo test faults test-newest test-oldest lock lint docs clean
+.PHONY: demo test faults test-newest test-oldest lock lint docs notebooks clean
 
 demo: $(VENV)/installed
 	$(BIN)/ddopt run examples/poisson2d.toml
@@ -50,6 +50,12 @@ lint: $(VENV)/installed
 # link that leads nowhere, or any other warning, is an error.
 docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Needed where a source in examples/notebooks has changed. With PINA, neurodiffeq and torchphysics in
+# .venv the page on other libraries runs them; without, their cells fail.
+notebooks: $(VENV)/installed
+	$(BIN)/pip install --quiet --editable '.[notebook]'
+	$(BIN)/python docs/execute.py
 
 $(VENV)/installed: pyproject.toml $(KNOWN) | $(BIN)/python
 	@$(BIN)/pip install --quiet --editable '.[dev]' --constraint $(KNOWN) || { \

@@ -9,8 +9,10 @@ import torch
 from click.testing import CliRunner
 
 from ddopt.cli import COMMANDS, cli
+from ddopt.commands.run import rehearse
+from ddopt.setup.config import Stop, load
 from ddopt.setup.storage import data_root
-from tests.runs import BOWL, ddopt, write_run_file
+from tests.runs import BOWL, ddopt, python, write_run_file
 
 
 @pytest.fixture
@@ -102,6 +104,33 @@ def test_a_dry_run_writes_nothing(run_file, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert "nothing was written" in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["bowl.toml"]
+
+
+@pytest.mark.parametrize("changes", [["strategy.local_iterations=50"], ["strategy=trust_region"]])
+def test_a_dry_run_is_short_where_local_solves_are_long(run_file, monkeypatch, changes):
+    asked = []
+    monkeypatch.setattr("ddopt.run.execution.execute", lambda config, _: asked.append(config))
+    given = load(run_file, changes)
+    rehearse(given)
+    (config,) = asked
+    assert config.stop == Stop(iterations=1)
+    assert getattr(config.strategy, "local_iterations", 2) == 2
+    same = {"stop": given.stop, "strategy": given.strategy}
+    assert config.model_copy(update=same) == given
+
+
+def test_commands_that_only_list_import_nothing_slow(tmp_path):
+    source = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from ddopt.cli import cli\n"
+        "for words in (['--help'], ['run', '--help'], ['plugins'], ['options'], ['init']):\n"
+        "    done = CliRunner().invoke(cli, words)\n"
+        "    assert done.exit_code == 0, done.output\n"
+        "print([m for m in ('torch', 'numpy', 'deepxde', 'matplotlib') if m in sys.modules])\n"
+    )
+    done = python("-c", source, cwd=tmp_path)
+    assert done.stdout == "[]\n", (done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])

@@ -226,6 +226,8 @@ def test_links_between_pages_lead_somewhere(page):
         file = (page.parent / name) if name else page
         if (ROOT / "docs" / "reference") in file.parents or file.name in WRITTEN:
             continue  # by docs/pages.py; a build of the site looks at these
+        if (ROOT / "docs" / "notebooks") in file.parents:  # by docs/notebooks.py, from these
+            file = ROOT / "examples" / "notebooks" / f"{file.stem}.ipynb"
         assert file.exists(), target
         if anchor:
             heads = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.MULTILINE)

@@ -2,11 +2,14 @@
 
 import io
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from ddopt.compare.ticker import Ticker
+from ddopt.compare.ticker import Ticker, fitted
+from ddopt.run.notebook import Notebook, display_of
 from ddopt.run.progress import Progress, duration, fitting, share
 from ddopt.setup.config import Stop
 
@@ -80,6 +83,51 @@ def test_a_comparison_says_which_run_goes_on_and_how_far_it_is():
     ticker.show({"loss": 0.25, "evaluations": 40.0, "error": 0.5})
     ticker.close()
     assert (
-        "[3 of 12] adam, seed 0: 40 of 100 evaluations, loss 0.25, error 0.5" in stream.getvalue()
+        "[3 of 12] adam, seed 0: 40 of 100 evaluations, error 0.5, loss 0.25" in stream.getvalue()
     )
     assert stream.getvalue().endswith("\r")
+
+
+def test_a_notebook_has_one_table_that_is_brought_up_to_date(monkeypatch):
+    outputs = []
+
+    class Handle:
+        def update(self, data, raw):
+            outputs.append(data)
+
+    def display(data, raw, display_id):
+        assert raw
+        assert display_id
+        outputs.append(data)
+        return Handle()
+
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=display))
+    monkeypatch.setattr("ddopt.run.notebook.EVERY", 0.0)
+    notebook = Notebook(Stop(iterations=10))
+    for k in range(3):
+        notebook.show({"iteration": k, "seconds": 1.0 * k, "loss": 1.0 / (k + 1), "error": 0.5})
+    notebook.close()
+    assert len(outputs) == 4
+    last = outputs[-1]["text/plain"]
+    assert all(cell in last for cell in ("0.3333", "2 of 10 iterations", "left 8.0 s"))
+    assert "\x1b" not in last
+    assert outputs[-1]["text/html"].startswith("<pre>")
+
+
+def test_the_display_is_that_of_where_it_runs(monkeypatch):
+    assert type(display_of(Stop(iterations=1))) is Progress
+    shell = type("ZMQInteractiveShell", (), {})()  # by whose name a notebook is known
+    monkeypatch.setattr("builtins.get_ipython", lambda: shell, raising=False)
+    assert type(display_of(Stop(iterations=1))) is Notebook
+
+
+@pytest.mark.parametrize("room", [20, 40, 60, 79, 120])
+def test_the_line_of_a_comparison_has_whole_numbers(room):
+    pieces = ["500 of 1000 evaluations", "error 0.001234", "loss 1.234e-05"]
+    text = fitted("[12 of 45] sapts_d, N = 4, seed 2", pieces, room)
+    assert len(text) <= room
+    head, _, rest = text.partition(": ")
+    kept = rest.split(", ") if rest else []
+    assert kept == pieces[: len(kept)]
+    assert head == "[12 of 45] sapts_d, N = 4, seed 2"[:room]

@@ -81,6 +81,26 @@ def test_a_problem_may_be_an_object(here):
     assert result.summary["parameters"] == 4
 
 
+class Slope(Bowl):
+    """A problem of a notebook: no plugin registers it."""
+
+    name = "slope"
+
+
+def test_a_problem_that_nobody_registered_is_used_and_goes_on(here):
+    table = {"problem": Slope(size=4), "stop": {"iterations": 2}}
+    short = ddopt.train(table, out="short", show=False)
+    assert short.theta.shape == (4,)
+    assert short.task.measure(short.theta)["error"] == short.summary["error"]
+    long = short.resume(**{"stop.iterations": 5})
+    whole = ddopt.train(table, out="whole", show=False, **{"stop.iterations": 5})
+    assert torch.equal(long.theta, whole.theta)
+    with pytest.raises(ValueError, match="another seed"):
+        long.resume(seed=1)
+    with pytest.raises(ValueError, match="no problem named 'slope'"):
+        assert ddopt.load("short").config
+
+
 def test_figures_are_drawn_again(here):
     result = ddopt.train(TABLE, out="out", show=False)
     (file,) = result.plot()

@@ -304,6 +304,7 @@ def test_a_validation_loss_is_shown(tmp_path, run_file):
     summary |= {"error": None, "validation_loss": 1.5}
     (tmp_path / "out" / "summary.json").write_text(json.dumps(summary))
     assert ", validation_loss 1.5" in closing(tmp_path / "out")
+    assert ", 3 subdomains, 1 process\n" in closing(tmp_path / "out")
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(run_file, tmp_path):

@@ -15,6 +15,9 @@ from ddopt.commands.errors import INTERRUPTED, NOT_FINITE, UserError, courteous
 if TYPE_CHECKING:
     from ddopt.setup.config import RunConfig
 
+LOCAL = "local_iterations"  # the option of strategies that solve on subdomains
+ENOUGH = 2  # of them, to see in a rehearsal that a step works and that curvature is learnt
+
 
 @click.command("run")
 @click.argument("config", type=click.Path(path_type=Path), metavar="CONFIG")
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
 @arguments.processes
 @arguments.verbose
 @arguments.plugin_files
-@click.option("--dry-run", is_flag=True, help="Set everything up, take one step, write nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Set everything up, take one short step, write nothing."
+)
 @click.option(
     "--resume", type=click.Path(path_type=Path), metavar="DIR", help="Continue the run in DIR."
 )
@@ -92,12 +97,15 @@ def carry_out(settings: RunConfig, path: Path, *, resume: bool) -> None:
 
 
 def rehearse(settings: RunConfig) -> None:
-    """One iteration that leaves nothing behind."""
+    """One iteration that leaves nothing behind; local solves end when they have made a pair."""
     from ddopt.run.execution import execute
     from ddopt.setup.config import Stop
 
-    once = settings.model_copy(update={"stop": Stop(iterations=1)})
-    execute(once, None)
+    strategy = settings.strategy
+    local = getattr(strategy, LOCAL, None)
+    if local is not None:  # a plugin's strategy may not have them
+        strategy = strategy.model_copy(update={LOCAL: min(local, ENOUGH)})
+    execute(settings.model_copy(update={"stop": Stop(iterations=1), "strategy": strategy}), None)
     if int(os.environ.get("RANK", "0")) == 0:
         click.echo("The problem, the method and one iteration work; nothing was written.")
 

@@ -38,7 +38,7 @@ class Comparison:
         found = []
         for row in self.summary["rows"]:
             seeds = {key: _mean(values) for key, values in row["seeds"].items()}
-            merit = {k: v for k, v in row.items() if k not in ("seeds", "tried_rates")}
+            merit = {k: v for k, v in row.items() if k not in ("seeds", "tried_rates", "look")}
             found.append({**seeds, **merit})
         return found
 
@@ -74,7 +74,8 @@ class Comparison:
     def __repr__(self) -> str:
         """Name the title and the best."""
         best = self.summary["rows"][0]["method"]
-        return f"Comparison({self.summary['title']}: {best} is first by {self.summary['merit']})"
+        name = self.summary["title"].removeprefix("Comparison on ")
+        return f"Comparison({name}: {best} is first by {self.summary['merit']})"
 
     def _repr_html_(self) -> str:
         names = [key for key in SHOWN if any(row.get(key) is not None for row in self.rows)]

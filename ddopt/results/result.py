@@ -30,12 +30,16 @@ class Result:
     ``ddopt.train`` returns one, ``ddopt.load`` opens one.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, config: RunConfig | None = None) -> None:
+        """``config`` is what was trained; it may hold classes that no plugin has registered."""
         self.folder = Path(folder)
+        self._given = config
 
     @cached_property
     def config(self) -> RunConfig:
         """The settings of the run, with all defaults."""
+        if self._given is not None:
+            return self._given
         from ddopt.run.folder import load_again
 
         return load_again(self.folder)
@@ -65,7 +69,7 @@ class Result:
 
     @cached_property
     def _trained(self) -> tuple[Any, torch.Tensor]:
-        return trained(self.folder)
+        return trained(self.folder, config=self._given)
 
     @property
     def task(self) -> Any:
@@ -121,8 +125,7 @@ class Result:
         """
         from ddopt.results.resuming import carry_on
 
-        carry_on(self.folder, changes)
-        return Result(self.folder)
+        return Result(self.folder, carry_on(self.folder, self.config, changes))
 
     def __repr__(self) -> str:
         """Name the problem, the method and what they came to."""

@@ -23,8 +23,8 @@ def train(
     ``changes`` are settings by their dotted keys: ``train("poisson2d.toml", **{"stop.iterations":
     3}, strategy="trust_region")``. The run folder is ``out``, or ``runs/<name>-<time>`` as on the
     command line; ``show=False`` prints nothing. Ctrl-C ends the run after the iteration, and the
-    result can ``resume``. Problems and strategies may be given as objects; such a run can only be
-    loaded again where their classes are registered.
+    result can ``resume``. Problems and strategies may be given as objects; the result works with
+    them, and ``ddopt.load`` needs their classes registered.
 
     Raises ``ValueError`` for a wrong setting, with the message of the command line.
     """
@@ -38,4 +38,4 @@ def train(
     name = given if isinstance(given, Path) else Path(settings.problem.component.name)
     folder = new_path(name, Path(out) if out is not None else None)
     execute(settings, Folder(folder, None if show else Silence()))
-    return Result(folder)
+    return Result(folder, settings)

@@ -11,11 +11,12 @@ import torch
 
 from ddopt.run import checkpoint, files, record
 from ddopt.run.lock import Lock
-from ddopt.run.progress import Display, Progress
 from ddopt.setup.config import FREE, ConfigError, RunConfig, dumps, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from ddopt.run.progress import Display
 
 CONFIG, BEST = "config.toml", "best.pt"
 
@@ -59,10 +60,12 @@ class Folder:
 
     def open(self, config: RunConfig, iteration: int) -> None:
         """Begin to write; what was recorded after ``iteration`` is dropped (-1: everything)."""
+        from ddopt.run.notebook import display_of  # with rich, which a rehearsal spares
+
         self.path.mkdir(parents=True, exist_ok=True)
         files.write_text(self.path / CONFIG, dumps(config))
         record.cut(self.path, iteration)
-        self._display = self._display or Progress(config.stop)
+        self._display = self._display or display_of(config.stop)
 
     def settle(self, measured: dict[str, float]) -> None:
         """Let the last line be that of a run which ends there, or goes on: ``{}``."""

@@ -66,10 +66,7 @@ class Progress:
 
     def show(self, line: dict[str, Any]) -> None:
         """Show one line of the record, or keep it until it is time."""
-        self._first = self._first or line
-        merit = {key: cell(line[key]) for key in MERITS if key in line}
-        if merit:
-            self._merit, self._measured = merit, line["iteration"]
+        self._note(line)
         if self._live is not None:
             self._rows = [*self._rows, line][-ROWS:]
             self._live.update(self._view())
@@ -84,6 +81,13 @@ class Progress:
             self._live.stop()
         elif self._unshown is not None:
             self._print(self._unshown)
+
+    def _note(self, line: dict[str, Any]) -> None:
+        """Remember the first line, and what was measured last."""
+        self._first = self._first or line
+        merit = {key: cell(line[key]) for key in MERITS if key in line}
+        if merit:
+            self._merit, self._measured = merit, line["iteration"]
 
     def _print(self, line: dict[str, Any]) -> None:
         old = "" if self._measured == line["iteration"] else f" (iteration {self._measured})"

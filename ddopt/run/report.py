@@ -39,11 +39,19 @@ def _parted(summary: dict[str, Any]) -> str:
 
 
 def _ended(summary: dict[str, Any], merits: list[str], spent: dict[str, float]) -> str:
+    parts = counted(summary["subdomains"], "subdomain"), counted(summary["processes"], "process")
+    steps = counted(summary["outer_iterations"], "outer iteration")
     return (
         f"\nstopped ({summary['stop_reason']}): {summary['stop_message']}\n"
-        f"{summary['problem']} with {summary['strategy']}, {summary['subdomains']} subdomain(s) in "
-        f"{summary['processes']} process(es): {', '.join(merits)}\n"
-        f"{summary['outer_iterations']} outer iterations ({summary['accepted']} accepted, "
-        f"{summary['rejected']} rejected), {cell(spent['parallel'])} evaluations per process "
+        f"{summary['problem']} with {summary['strategy']}, {', '.join(parts)}\n"
+        f"{', '.join(merits)}\n"
+        f"{steps} ({summary['accepted']} accepted, {summary['rejected']} rejected)\n"
+        f"{cell(spent['parallel'])} evaluations per process "
         f"({cell(spent['total'])} total), {duration(summary['seconds'])}"
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 process, 2 processes."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

@@ -10,12 +10,15 @@ if TYPE_CHECKING:
 
     import torch
 
+    from ddopt.setup.config import RunConfig
+
 
 def trained(
-    folder: str | Path, plugin_files: Sequence[str | Path] = ()
+    folder: str | Path, plugin_files: Sequence[str | Path] = (), config: RunConfig | None = None
 ) -> tuple[Any, torch.Tensor]:
     """The prepared task of a run, and the parameters of its last checkpoint, on the CPU.
 
+    ``config`` stands for the one in the folder, which names classes that may not be registered.
     Raises ``ValueError`` if there is no run, or no checkpoint yet.
     """
     from pathlib import Path
@@ -27,7 +30,7 @@ def trained(
     from ddopt.task import Setting, prepare
 
     folder = Path(folder)
-    config = load_again(folder, (), plugin_files)
+    config = load_again(folder, (), plugin_files) if config is None else config
     state = checkpoint.load(folder)
     if state is None:
         raise ValueError(f"{folder} has no checkpoint yet; let the run end, or save more often")

@@ -15,7 +15,7 @@ from typing import Any
 
 SELDOM = (
     *("matplotlib", "matplotlib.pyplot", "mpl_toolkits", "mpl_toolkits.mplot3d", "skopt"),
-    *("sklearn", "sklearn.preprocessing", "scipy.interpolate", "scipy.stats"),
+    *("sklearn", "sklearn.preprocessing", "scipy.interpolate", "scipy.linalg", "scipy.stats"),
     *("scipy.spatial", "scipy.spatial.distance"),
 )
 

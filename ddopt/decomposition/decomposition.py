@@ -85,6 +85,8 @@ def validate(subdomains: list[Subdomain], n: int) -> torch.Tensor:
         try:
             own[slice(None) if subdomain.indices is None else subdomain.indices] = True
             distinct = int(own.sum()) == subdomain.size(n) > 0
+            if isinstance(subdomain.indices, torch.Tensor):
+                distinct = distinct and int(subdomain.indices.min()) >= 0
         except (AttributeError, IndexError, TypeError):
             distinct = False
         if not distinct:
@@ -117,7 +119,7 @@ def inventory(subdomains: list[Subdomain], n: int, *, parameters: bool = True) -
 
 def _described(indices: object) -> str:
     if not isinstance(indices, torch.Tensor) or indices.numel() == 0:
-        return f"{indices}"
+        return f"{' '.join(f'{indices}'.split()):.80}"
     found, within = indices.unique().numel(), f"{indices.min().item()}..{indices.max().item()}"
     return f"{indices.numel()} of {indices.dtype} in {within}, {found} of them distinct"
 

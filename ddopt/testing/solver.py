@@ -13,8 +13,9 @@ from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.question import answered
 from ddopt.method import contract
 from ddopt.testing.asking import Gate, Gated
-from ddopt.testing.conduct import bits, check_conduct, fresh, require, untouched
+from ddopt.testing.conduct import bits, check_conduct, fresh, untouched
 from ddopt.testing.start import normal
+from ddopt.testing.telling import require
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem

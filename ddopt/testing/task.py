@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,9 @@ from ddopt.evaluation.problem import Samples
 from ddopt.numerics.vectors import norm
 from ddopt.run import chance
 from ddopt.task import Setting, prepare
-from ddopt.testing.conduct import (
-    bits,
-    fresh,
-    on_two_processes,
-    require,
-    saved,
-    told,
-    untouched,
-)
+from ddopt.testing.conduct import bits, fresh, on_two_processes, saved, untouched
 from ddopt.testing.start import normal
+from ddopt.testing.telling import require, told
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
@@ -35,8 +29,9 @@ def check_task(task: Task, *, ranks: bool = True) -> None:
     """A problem follows from its seed, is differentiated rightly, and is the sum of its shares."""
     prepare(task, Setting(seed=SEED))
     _check_kind(task)
-    _check_seeded(task)
+    _check_finite(task)
     _check_value(task)
+    _check_seeded(task)
     _check_gradient(task)
     if task.problem.samples is not None:
         _check_shares(task, task.problem)
@@ -61,6 +56,24 @@ def _prepared(task: Task, dtype: torch.dtype = torch.float64, stirred: int = 0) 
     chance.seed(stirred)
     prepare(twin, Setting(seed=SEED, dtype=dtype))
     return twin
+
+
+def _check_finite(task: Task) -> None:
+    """What a run begins with; nothing can be said of NaN."""
+    theta = task.initial
+    require(bool(theta.isfinite().all()), task, "self.initial has NaN or ∞")
+    require(
+        not theta.requires_grad,
+        task,
+        "self.initial must be a plain vector of numbers; detach() it from the module's parameters",
+    )
+    with untouched(task, "evaluating the loss"):
+        value = task.problem.at(theta).value
+    require(
+        isinstance(value, float) and math.isfinite(value),
+        task,
+        f"the loss at self.initial must be a finite number; it is {value!r}",
+    )
 
 
 def _check_seeded(task: Task) -> None:
@@ -103,7 +116,9 @@ def _check_kind(task: Task) -> None:
 def _check_value(task: Task) -> None:
     """f depends on θ alone, and is a number."""
     problem, theta = task.problem, task.initial
-    with untouched(task, "evaluating the loss", theta=theta):
+    terms = problem.samples.terms if problem.samples is not None else ()
+    given = {f"samples.terms[{i}]": term for i, term in enumerate(terms)}
+    with untouched(task, "evaluating the loss", theta=theta, **given):
         point = problem.at(theta)
         gradient = point.gradient
     require(

@@ -15,11 +15,12 @@ def conforms() -> None:
     import torch
     from ddopt_mpi import MPIExecutor
 
-    from ddopt.executor import Serial, shared
-    from ddopt.method.engine import Engine
-    from ddopt.setup.component import chosen
+    import ddopt
+    from ddopt.executor import Serial
+    from ddopt.solver.trust_region import TrustRegion
     from ddopt.testing import check_executor
     from ddopt.testing.problems import regression
+    from ddopt_sapts.data import SaptsD
 
     torch.set_num_threads(1)
     executor = MPIExecutor()
@@ -27,12 +28,11 @@ def conforms() -> None:
     check_executor(executor)
     losses = []
     for kind in (Serial(), executor):
-        strategy = chosen("strategy", {"name": "sapts_d", "subdomains": 3}).build()
-        parts = strategy.parts(strategy.settled(chosen("solver", "trust_region")))
-        engine, (problem, theta) = Engine(parts, kind, 3), regression()
-        split, _ = shared(problem, 3, kind)
-        engine.start(split, theta)
-        losses.append([engine.step(split).loss for _ in range(6)])
+        strategy = SaptsD(subdomains=3)
+        parts = strategy.parts(strategy.settled(TrustRegion.Config()))
+        engine, (problem, theta) = ddopt.Engine(parts, kind), regression()
+        engine.start(problem, theta)
+        losses.append([engine.step(problem).loss for _ in range(6)])
     assert losses[0] == losses[1]
     assert executor.bytes_sent > 0
 

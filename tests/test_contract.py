@@ -410,3 +410,25 @@ def test_what_a_run_is_given_is_told_in_a_sentence(above, method, found, message
     with pytest.raises(ValueError, match=message) as error:
         execute(config, None)
     assert f"{above.seam} '{name}' (class Odd of odd (odd 1.0))" in str(error.value)
+
+
+class Seeded(Layers):
+    """Takes note of its seed."""
+
+    name = "seeded"
+    seen = []  # noqa: RUF012
+
+    def split(self, problem):
+        self.seen.append(self.seed)
+        return super().split(problem)
+
+
+def test_a_decomposition_has_the_seed_of_the_run():
+    manager().registry.add(Seeded, provider="odd (odd 1.0)", source="odd")
+    for cut in ("seeded", {"name": "product", "samples": "data", "parameters": "seeded"}):
+        Seeded.seen.clear()
+        method = {"name": "sapts", "decomposition": cut, "recombination": "mean"}
+        table = {"problem": "regression", "strategy": method, "seed": 5}
+        table |= {"stop": {"iterations": 1}, "output": {"figures": False}}
+        execute(load_given(table, {}), None)
+        assert set(Seeded.seen) == {5}

@@ -129,6 +129,14 @@ class Decomposition(Component):
 
     seam = "decomposition"
     complementary = False  # each subdomain moves a place of its own: keeping one end alone is lost
+    seed: int = 0  # of the run
+
+    def prepare(self, seed: int) -> None:
+        """Take the seed of the run, once and before ``split``; the random numbers follow from it.
+
+        A torch optimizer has no seed and does not call it.
+        """
+        self.seed = seed
 
     @abstractmethod
     def split(self, problem: Problem) -> list[Subdomain]:

@@ -68,7 +68,10 @@ class Run:
         """The method of the run, which has seen no problem yet."""
         with contract.blamed(self.strategy, "parts()"):
             parts = self.strategy.parts(self.config.solver)
-        return Engine(contract.parts(self.strategy, parts), self.executor, shares)
+        parts = contract.parts(self.strategy, parts)
+        if parts.preconditioner is not None:
+            parts.preconditioner.decomposition.prepare(self.config.seed)
+        return Engine(parts, self.executor, shares)
 
     @property
     def subdomains(self) -> int:

@@ -11,6 +11,7 @@ from ddopt.evaluation.autograd import AutogradProblem
 from ddopt.evaluation.problem import Point, Samples
 from ddopt.evaluation.question import answered
 from ddopt.executor import Serial
+from ddopt.hessian import Model
 from ddopt.method.engine import Engine
 from ddopt.method.parts import StepReport
 from ddopt.numerics.space import Layout
@@ -21,6 +22,7 @@ from ddopt.setup.component import chosen
 from ddopt.solver.region import first_radius
 from ddopt.solver.wolfe import wolfe
 from ddopt.subproblem import Candidate
+from ddopt.subproblem.steihaug import Steihaug
 from ddopt_sapts.data import APTS, SaptsD
 from ddopt_sapts.layers import NAPTS, SaptsP
 from ddopt_sapts.trust_region import TrustRegion
@@ -154,6 +156,28 @@ def test_curvature_that_is_not_finite_rejects_and_the_run_goes_on(strategy, solv
     for _ in range(8):
         assert made.step(problem).non_finite == 0
     assert made.point.value < 0.5 * Squares().at(torch.zeros(SIZE, dtype=torch.float64)).value
+
+
+class Given(Model):
+    """The model with g (n,) and the matrix B (n, n)."""
+
+    def __init__(self, gradient, matrix):
+        self.gradient, self.matrix = gradient, matrix
+
+    def mv(self, vector):
+        return self.matrix @ vector
+
+
+@pytest.mark.parametrize("bad", [1e200, -1e250, 1e300])
+def test_conjugate_gradients_stop_inside_the_ball_where_products_are_absurd(bad):
+    """A spoiled row of B: the second direction overflows, and the step is that of the first."""
+    g = torch.linspace(-1.0, 1.0, 8, dtype=torch.float64)
+    B = torch.eye(8, dtype=torch.float64)
+    B[:, 6] = bad
+    found = Steihaug().solve(Given(g, B), 0.75)
+    assert float(found.step.norm()) <= 0.75
+    assert found.norm <= 0.75
+    assert found.norm == pytest.approx(float(found.step.norm()))
 
 
 def test_a_coarse_model_that_is_not_finite_shrinks_the_radius_and_the_run_goes_on():

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from ddopt.executor import Serial
 from ddopt.executor.sharded import Sharded
 from ddopt.hessian.lsr1 import LSR1
 from ddopt.hessian.quasi_newton import QuasiNewton
+from ddopt.hessian.selection import informative_pairs
 from ddopt.hessian.ssbroyden import SSBroyden
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.testing.problems import rotated_quadratic
@@ -87,3 +89,24 @@ def test_a_small_quadratic_is_solved_in_few_evaluations():
 def test_the_optimizer_takes_the_dense_matrix():
     optimizer = ddopt.TrustRegion([torch.nn.Parameter(torch.zeros(300, dtype=torch.float64))])
     assert "ssbroyden" in optimizer.state_dict()["param_groups"][0]["engine"]
+
+
+@pytest.mark.parametrize("bad", [1e200, 1e300, math.nan])
+def test_pairs_beyond_all_numbers_are_not_chosen_and_nobody_is_warned(bad):
+    """The products of the absurd pair overflow; the others are chosen as without it."""
+    rng = np.random.default_rng(0)
+    s = rng.standard_normal((6, 3))
+
+    def chosen(y):
+        r = y - 0.5 * s
+        with np.errstate(all="ignore"):
+            N, G, size = s.T @ r, r.T @ r, np.abs(s).T @ np.abs(r)
+        N = np.tril(N) + np.tril(N, -1).T
+        return informative_pairs(N, G, np.linalg.norm(s, axis=0), size).tolist()
+
+    y = np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) @ s
+    assert chosen(y) == [0, 1, 2]
+    y[2, 1] = bad
+    found = chosen(y)
+    assert 0 in found
+    assert 1 not in found

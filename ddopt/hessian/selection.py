@@ -10,6 +10,8 @@ Legend: N = M⁻¹ and G = ΨᵀΨ of the compact form, (k, k), both for Ψ with
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 SKIP = 1e-8  # Nocedal, Wright, Numerical Optimization, eq. (6.26)
@@ -28,6 +30,16 @@ def informative_pairs(
         steps: ‖s‖ of every pair on the scale of N, (k,).
         size: (k, k), magnitude of the terms whose difference N is.
     """
+    usable = np.flatnonzero(np.isfinite(N.diagonal()) & np.isfinite(G.diagonal()))
+    if len(usable) < len(N):  # the products of an absurd pair overflow, and spoil those of others
+        square = np.ix_(usable, usable)
+        N, G, steps, size = N[square], G[square], steps[usable], size[square]
+    with np.errstate(over="ignore", invalid="ignore"):  # what is no number then is not chosen
+        return usable[_chosen(N, G, steps, size)]
+
+
+def _chosen(N: np.ndarray, G: np.ndarray, steps: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """See ``informative_pairs``."""
     k = len(N)
     kept: list[int] = []
     T, pivots = np.zeros((k, 0)), np.zeros(0)
@@ -63,7 +75,7 @@ def _eliminate(
     while True:
         chosen, inner, found = _pivots(left, noise, refused)
         sizes = np.sqrt(np.maximum((inner * (gram @ inner)).sum(axis=0), 0.0))
-        weak = np.flatnonzero(np.abs(found) < SKIP * steps[chosen] * sizes)
+        weak = np.flatnonzero(~(np.abs(found) >= SKIP * steps[chosen] * sizes))  # nan is weak
         if len(weak) == 0:
             return chosen, inner, found
         # A pivot changes only what comes after it: the first weak one is weak for certain.
@@ -80,7 +92,7 @@ def _pivots(
     chosen: list[int] = []
     for j in range(b):
         pivot = work[j, j]
-        if abs(pivot) <= noise[j] or j in refused:
+        if not noise[j] < abs(pivot) < math.inf or j in refused:
             continue
         chosen.append(j)
         if j + 1 < b:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ddopt.evaluation.question import Both
 from ddopt.setup.component import Settings
+from ddopt.solver.course import Course
 from ddopt.solver.distance import Distance, copied
 from ddopt.solver.micro import micro_batches
 from ddopt.solver.solver import Answer, Solver
@@ -45,11 +46,13 @@ class AveragedWalk(Solver):
     c_j = (p + 1)/(j + p) has them (Shamir and Zhang, ICML 2013, section 4): a mean over about the
     last j/p steps takes the place of a learning rate that decays. x is kept for the next call, as
     its distance to the end, and forgotten when the end was rejected, or when x has gone where f or
-    its gradient is not finite; d is then halved.
+    its gradient is not finite; d is then halved. A walk whose values say that it is lost, or goes
+    round and round (`Course`), begins again at its mean with half of d.
     """
 
     stochastic = True
     distance: Distance
+    course: Course
     ahead: torch.Tensor | None = None  # x − θ, shape: (n_d,)
     steps: int
     passes: int
@@ -78,12 +81,22 @@ class AveragedWalk(Solver):
         """Walk; length, momentum and fast iterate are kept for the next call."""
         x = start.theta if self.ahead is None else start.theta + self.ahead
         theta, promised, taken = start.theta, 0.0, 0
+        good, gained = theta, promised  # the mean path where values were lowest
         self.lost = False
         for f in self._functions(problem, iterations):
             point: Point = yield Both(f, x)
             if not math.isfinite(point.value):
                 self.lost = True
                 break
+            found = self.course.passed(point.value)
+            if found == "lost":
+                theta, promised = good, gained
+            if found in ("lost", "stalled"):
+                x = theta
+                self._begin_again()
+                continue
+            if found == "lowest":
+                good, gained = theta, promised
             g, layout = point.gradient, f.layout
             if not self.distance.update(x, g, f.geometry.dot, partial(self.steepest, layout)):
                 self.lost = True
@@ -109,10 +122,20 @@ class AveragedWalk(Solver):
 
     def judged(self, accepted: bool) -> None:
         """After a rejected end or a lost way: shorter steps, from where the walk ended or began."""
-        if not accepted or self.lost:
+        if accepted and not self.lost:
+            return
+        if self.lost:
+            self._begin_again()
+        else:  # the few samples of a judge may err, so the bound may raise the length again
             self.distance.d *= 0.5
-            self.ahead = None
             self.forget()
+        self.ahead = None
+
+    def _begin_again(self) -> None:
+        """With shorter steps, and without momentum."""
+        self.distance.shorten()
+        self.course.change()
+        self.forget()
 
     @abstractmethod
     def forget(self) -> None:
@@ -126,6 +149,7 @@ class AveragedWalk(Solver):
     def reset(self) -> None:
         """Forget everything: the problem has changed."""
         self.distance = Distance(self.config.first_length)
+        self.course = Course()
         self.ahead = None
         self.steps = self.passes = 0
         self.forget()
@@ -133,10 +157,12 @@ class AveragedWalk(Solver):
     def state_dict(self) -> dict[str, Any]:
         """Length, fast iterate, and their counts."""
         state = {"distance": self.distance.state_dict(), "steps": self.steps, "passes": self.passes}
+        state["course"] = self.course.state_dict()
         return state if self.ahead is None else {**state, "ahead": self.ahead}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.distance.load_state_dict(state["distance"])
+        self.course.load_state_dict(state["course"])
         self.steps, self.passes = int(state["steps"]), int(state["passes"])
         self.ahead = copied(state, "ahead")

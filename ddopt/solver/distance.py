@@ -24,6 +24,7 @@ class Distance:
 
     def __init__(self, first: float) -> None:
         self.d = first
+        self.most = math.inf
         self.r = 0.0
         self.count = 0
         self.origin: torch.Tensor | None = None  # x_0, shape: (n_d,)
@@ -58,17 +59,24 @@ class Distance:
         if self.r > 0.0 and (self.count % EVERY == 0 or self.count < EVERY):
             dual = dot(self.sum, steepest(self.sum))
             if dual > 0.0:
-                self.d = max(self.d, self.r / dual)
+                self.d = max(self.d, min(self.r / dual, self.most))
         return True
+
+    def shorten(self) -> None:
+        """Half of d, and never more again: the bound has promised too much, and is learned anew."""
+        self.d *= 0.5
+        self.most, self.r, self.count = self.d, 0.0, 0
+        if self.sum is not None:
+            self.sum.zero_()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything."""
-        state = {"d": self.d, "r": self.r, "count": self.count}
+        state = {"d": self.d, "most": self.most, "r": self.r, "count": self.count}
         return state if self.sum is None else {**state, "origin": self.origin, "sum": self.sum}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-        self.d, self.r = float(state["d"]), float(state["r"])
+        self.d, self.most, self.r = (float(state[name]) for name in ("d", "most", "r"))
         self.count = int(state["count"])
         self.origin, self.sum = copied(state, "origin"), copied(state, "sum")
 

@@ -56,8 +56,10 @@ class Steihaug(Subproblem):
             alpha = square / curvature if curvature > 0.0 else math.inf
             stop = not alpha < to_border
             alpha = min(alpha, to_border)
-            if alpha == math.inf:
+            if alpha == math.inf == radius:
                 return Candidate(step, math.inf, math.inf)
+            if not alpha < math.inf:  # products beyond all numbers: the step so far is one
+                break
             if i == 0 and radius < math.inf:
                 goal = min(goal, length * math.sqrt(alpha * length / radius))
             step = step + alpha * direction

@@ -15,6 +15,14 @@ from ddopt.testing import check_hooks
 from tests.runs import write_run_file
 
 
+@pytest.fixture(autouse=True)
+def plugin():
+    """The plugin, which is whole again after a test in which it breaks."""
+    found = next(p for p in manager().plugins if p.code is ddopt_loggers)
+    yield found
+    found.reason = ""
+
+
 def trained(tmp_path, iterations=3):
     """The folder of a run, begun or resumed."""
     place = tmp_path / "out"
@@ -61,7 +69,7 @@ def test_tensorboard_has_the_losses_of_the_record_once(tmp_path, monkeypatch):
 def test_mlflow_has_the_losses_of_the_record_in_one_run(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("DDOPT_LOGGERS", "mlflow")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
     trained(tmp_path)
     place = trained(tmp_path, iterations=5)
     number = (place / "mlflow_run.txt").read_text()
@@ -115,8 +123,6 @@ def test_what_loggers_call(logger, begins, logs, ends, tmp_path, monkeypatch):
 
 def test_a_name_that_is_no_logger_s_is_told_and_the_run_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv("DDOPT_LOGGERS", "tensorbord")
-    plugin = next(p for p in manager().plugins if p.code is ddopt_loggers)
     with pytest.warns(PluginWarning, match="DDOPT_LOGGERS names tensorbord; there are tensorboard"):
         place = trained(tmp_path)
-    plugin.reason = ""
     assert Path(place / "summary.json").exists()

@@ -69,6 +69,7 @@ def test_tensorboard_has_the_losses_of_the_record_once(tmp_path, monkeypatch):
 def test_mlflow_has_the_losses_of_the_record_in_one_run(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("DDOPT_LOGGERS", "mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # newer versions want to be asked
     mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
     trained(tmp_path)
     place = trained(tmp_path, iterations=5)

@@ -17,6 +17,8 @@ COMMANDS = {
     "run": "Train what a run file describes.",
     "resume": "Continue a run from its last checkpoint.",
     "compare": "Compare strategies with other optimizers at an equal budget.",
+    "study": "Run many settings, problems, methods and seeds by one file.",
+    "bench": "Run a study that comes with ddopt, like pinn.",
     "plot": "Draw the figures of runs and comparisons again.",
     "show-config": "Print a run file with everything that it leaves to defaults.",
     "plugins": "List plugins, and the names that they register.",

@@ -86,7 +86,7 @@ def run(run_file, place, *changes, resume=False):
     if resume:
         config = load_again(place, changes)
     reason = execute(config, Folder(place), resume=resume)
-    lines = [{k: v for k, v in line.items() if k != "seconds"} for line in record.read(place)]
+    lines = [{k: v for k, v in line.items() if "seconds" not in k} for line in record.read(place)]
     return reason, lines
 
 

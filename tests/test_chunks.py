@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ddopt.decomposition.layers import Layers
+from ddopt.evaluation.derived import held
 from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial
@@ -42,7 +43,7 @@ def test_chunks_of_parts_shares_and_layers(small_regression):
     indices = Layers(subdomains=2).split(problem)[1].indices
     part = theta[indices]
     point = problem.at(theta)
-    a, b = problem.frozen(point, indices).at(part), small.frozen(point, indices).at(part)
+    a, b = held(problem, point, indices).at(part), held(small, point, indices).at(part)
     assert b.value == pytest.approx(a.value, rel=1e-14)
     assert torch.allclose(b.gradient, a.gradient, rtol=1e-12, atol=1e-15)
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 
 import pytest
 import torch
@@ -101,6 +102,17 @@ def test_a_dry_run_writes_nothing(run_file, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert "nothing was written" in done.output
     assert [path.name for path in tmp_path.iterdir()] == ["bowl.toml"]
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_the_first_process_says_which_ways_are_chosen_when_asked_to(
+    run_file, monkeypatch, request, rank
+):
+    monkeypatch.setenv("RANK", rank)
+    log = logging.getLogger("ddopt")
+    request.addfinalizer(lambda: log.setLevel(logging.NOTSET))
+    invoke("run", run_file, "-v", "stop.iterations=none")
+    assert log.isEnabledFor(logging.INFO) == (rank == "0")
 
 
 def test_an_interrupted_run_is_resumed_from_the_command_line(run_file, tmp_path, monkeypatch):

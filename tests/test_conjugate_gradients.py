@@ -6,11 +6,14 @@ import pytest
 import torch
 
 from ddopt.evaluation.jacobian import Products
+from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Point
 from ddopt.hessian import conjugate_gradients
 from ddopt.hessian.conjugate_gradients import Iterated, IterativeEquations, RecycledPairs
+from ddopt.solver import levenberg_marquardt
 from ddopt.solver.levenberg_marquardt import LevenbergMarquardt
 from ddopt.testing.problems import CurvedLeastSquares
+from tests.test_rows import Fit
 
 
 def numbers(*shape, seed=0):
@@ -33,7 +36,8 @@ class Counted(Products):
 @pytest.fixture
 def exactly(monkeypatch):
     monkeypatch.setattr(conjugate_gradients, "ENOUGH", 1e-12)
-    monkeypatch.setattr(conjugate_gradients, "MOST", 200)
+    monkeypatch.setattr(conjugate_gradients, "MOST", 800)
+    monkeypatch.setattr(conjugate_gradients, "STEP", 400)
     monkeypatch.setattr(conjugate_gradients, "KEPT", 200)
 
 
@@ -69,9 +73,56 @@ def test_the_pairs_of_a_solve_precondition_the_next(exactly):
 
 
 def test_a_solve_is_stopped_early():
-    counted = Counted(numbers(400, 300))
+    counted = Counted(numbers(400, 300) * torch.logspace(0.0, -4.0, 300, dtype=torch.float64))
     Iterated(counted, 1e-8, RecycledPairs()).fitted(numbers(400, seed=1))
-    assert counted.calls <= conjugate_gradients.MOST
+    assert counted.calls == conjugate_gradients.STEP // 2
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_step_and_corrections_share_an_allowance(anew):
+    """A correction takes Jᵀe and then products by twos; one that would get none is zero.
+
+    Where each product builds its graph again there are half as many.
+    """
+    counted = Counted(numbers(400, 300) * torch.logspace(0.0, -4.0, 300, dtype=torch.float64))
+    counted.graph_anew = anew
+    equations = Iterated(counted, 1e-8, RecycledPairs())
+    equations.fitted(numbers(400, seed=1))
+    corrections = [equations.fitted(numbers(400, seed=2)) for _ in range(3)]
+    assert [bool(one.any()) for one in corrections] == [True, False, False]
+    assert counted.calls == (conjugate_gradients.MOST // (1 + anew) - 1) // 2
+
+
+def test_the_pullback_of_the_residuals_is_made_once():
+    """The step, the scale of the damping, and whether J is finite all need it."""
+    J, r, calls = numbers(8, 5), numbers(8, seed=1), []
+    known = Products(r, 5, (lambda v: J @ v, lambda w: calls.append(w) or J.T @ w))
+    assert known.finite
+    equations = IterativeEquations(known, r, RecycledPairs())
+    torch.testing.assert_close(known.pullback(r), J.T @ r)
+    torch.testing.assert_close(known.pullback(2.0 * r), 2.0 * (J.T @ r))
+    assert equations.scale == pytest.approx(float((J @ (J.T @ r)).norm() / (J.T @ r).norm()) ** 2)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("piece", [50, 200])
+def test_an_iteration_costs_60_evaluations_at_most(monkeypatch, piece):
+    """Also where each product builds its graph again, and the steps are corrected and rejected."""
+    monkeypatch.setattr(levenberg_marquardt, "PIECE", piece)
+    problem = Fit.random(160, 90)
+    problem.A *= torch.logspace(0.0, -3.0, 90, dtype=torch.float64)
+    meter = Meter()
+    start = torch.zeros(90, dtype=torch.float64)
+    solver, point = LevenbergMarquardt(dense=0), Metered(problem, meter).at(start)
+    prices, accepted = [], 0
+    for _ in range(25):
+        meter.reset()
+        found = solver.solve(Metered(problem, meter), point, math.inf, 1)
+        prices.append(meter.total)
+        point, accepted = found.end, accepted + found.accepted
+    assert max(prices) <= 60.0
+    assert max(prices) > 40.0  # some solve took all that it may
+    assert accepted > 10
 
 
 def test_pairs_are_saved_with_their_bits():

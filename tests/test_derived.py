@@ -11,7 +11,8 @@ import torch
 from ddopt.decomposition import Subdomain
 from ddopt.decomposition.data import deal
 from ddopt.evaluation.autograd import AutogradProblem
-from ddopt.evaluation.derived import Consistent, Derived, Frozen
+from ddopt.evaluation.consistent import Consistent
+from ddopt.evaluation.derived import Derived, Frozen, held
 from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Problem, Samples
 from ddopt.evaluation.scaled import Scaled
@@ -221,6 +222,19 @@ def test_every_wrapper_of_the_core_is_tested_here():
     assert core - {Derived} <= made
 
 
+def test_the_cheaper_way_to_some_parameters_is_taken_where_there_is_one():
+    f = Sines()
+    point = f.at(THETA)
+    assert f.frozen(point, KEPT) is f.frozen(point, None) is None  # no whole tensor, and no cut
+    assert isinstance(held(f, point, KEPT), Frozen)
+    assert held(f, point, None) is f
+    whole = torch.arange(N)  # the only tensor that there is
+    assert type(held(f, point, whole)) is Sines
+    for wrapper in (scaled, metered):
+        assert type(held(wrapper(f), point, whole).problem) is Sines
+        assert isinstance(held(wrapper(f), point, KEPT).problem, Frozen)
+
+
 def test_local_problems_have_no_additional_samples():
     f = Sines()
     f.extra = f.part(SOME)
@@ -263,7 +277,7 @@ def test_no_ability_is_forgotten_by_the_base_of_the_wrappers():
         if not name.startswith("_") and (inspect.isfunction(found) or isinstance(found, property))
     }
     own = {
-        "frozen",  # wraps, where nothing else is said
+        "frozen",  # ``held`` wraps, where nothing else is said
         "linearised",  # of this wrapper's own Jacobian
         "ability",  # of what a wrapper stands for without changing it; Metered hands it on
     }

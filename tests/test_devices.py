@@ -18,6 +18,7 @@ from ddopt.setup.plugins import manager
 from tests.golden import RUNS, config, followed
 
 ROOT = Path(__file__).parent.parent
+OURS = (ROOT / "ddopt", ROOT / "plugins")
 FACTORIES = {
     getattr(torch, name)
     for name in (
@@ -47,12 +48,13 @@ class Factories(TorchFunctionMode):
 
     @staticmethod
     def caller():
-        """The file of the core that calls torch."""
+        """The file of the core, or of a plugin, that calls torch."""
         frame = sys._getframe(2)
         while frame is not None:
             path = Path(frame.f_code.co_filename)
-            if path.is_relative_to(ROOT / "ddopt"):
-                return path.relative_to(ROOT / "ddopt").as_posix()
+            for folder in OURS:
+                if path.is_relative_to(folder):
+                    return path.relative_to(folder).as_posix()
             if path.is_relative_to(ROOT):
                 return None
             frame = frame.f_back
@@ -75,16 +77,6 @@ def test_a_factory_that_forgets_is_found():
     }
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_no_factory_forgets_the_device_or_the_dtype(name):
-    run = Run(config(name), Serial(), None)
-    with Factories() as watched:
-        run.engine.start(run.problem, run.initial)
-        for _ in range(2):
-            run.engine.step(run.problem)
-    assert watched.forgetful == set()
-
-
 def solvers():
     """Every solver, and the trust region with every curvature of the core."""
     registry = manager().registry
@@ -94,6 +86,26 @@ def solvers():
             yield {"name": name}
     for hessian in sorted(own):
         yield {"name": "trust_region", "hessian": hessian, "subproblem": "steihaug"}
+
+
+def watched(name, **changes):
+    """Who forgets what in the start and two iterations of a golden run."""
+    run = Run(config(name, **changes), Serial(), None)
+    with Factories() as found:
+        run.engine.start(run.problem, run.initial)
+        for _ in range(2):
+            run.engine.step(run.problem)
+    return found.forgetful
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_no_factory_forgets_the_device_or_the_dtype(name):
+    assert watched(name) == set()
+
+
+@pytest.mark.parametrize("solver", list(solvers()), ids=lambda s: ", ".join(s.values()))
+def test_no_factory_of_a_solver_or_a_curvature_forgets(solver):
+    assert watched("trust_region", solver=solver) == set()
 
 
 @pytest.mark.cuda

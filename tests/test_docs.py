@@ -230,4 +230,31 @@ def test_the_solver_of_the_manual_conforms_and_runs(tmp_path):
     run_file.write_text('problem = "poisson2d"\nsolver = "barzilai_borwein"\nstop.iterations = 2\n')
     config = load(run_file, ["problem.interior=40", "problem.width=6"], [path])
     check_solver(config.solver.build())
-    execute(config, None)
+    assert execute(config, None) == StopReason.ITERATIONS
+
+
+def test_the_executor_of_the_manual_conforms_and_notes_what_is_asked(tmp_path):
+    from ddopt.testing import check_executor
+
+    path = tmp_path / "ddopt_noted.py"
+    path.write_text(the_block_of("class Noted"))
+    run_file = tmp_path / "run.toml"
+    run_file.write_text('problem = "poisson2d"\nexecutor = "noted"\nstop.iterations = 2\n')
+    small = ["problem.interior=40", "problem.width=6", "output.figures=false"]
+    config = load(run_file, small, [path])
+    check_executor(config.executor.build())
+    execute(config, Folder(tmp_path / "run"))
+    asked = json.loads((tmp_path / "run" / "asked.json").read_text())
+    assert asked.keys() == {"Both", "Work", "Value"}
+
+
+def test_the_wrapper_of_the_manual_forgets_nothing(tmp_path, monkeypatch):
+    from ddopt.testing import check_problem
+    from tests.test_derived import THETA, Sines
+
+    (tmp_path / "ddopt_decay.py").write_text(the_block_of("class Decayed"))
+    monkeypatch.syspath_prepend(tmp_path)
+    namespace = {}
+    exec(the_block_of("test_decayed_is_one"), namespace)
+    namespace["test_decayed_is_one_function"]()
+    check_problem(namespace["Decayed"](Sines(), 0.1), THETA)  # which has residuals, too

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import ddopt
-from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.consistent import Consistent
+from ddopt.evaluation.derived import held
 from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Samples
 from ddopt.evaluation.question import Value, asked
@@ -47,7 +48,7 @@ def test_questions_behind_wrappers_and_shares_are_answered_together(small_regres
         Metered(split, meter),
         Scaled(Metered(part, meter), 3.0),
         Consistent(Metered(part, meter), part.at(theta), wanted),
-        Metered(counted.frozen(counted.at(theta), slice(0, 32)), meter),
+        Metered(held(counted, counted.at(theta), slice(0, 32)), meter),
     ]
     places = [theta, theta + 0.1, theta, theta[:32] + 0.1]
     alone = [f.at(x) for f, x in zip(asked_of, places, strict=True)]

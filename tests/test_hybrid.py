@@ -7,7 +7,7 @@ from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.decomposition.product import Product
 from ddopt.decomposition.stages import Stages
-from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.consistent import Consistent
 from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial, Split
 from ddopt.testing.ranks import run_ranks

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from ddopt.method.report import StepReport
 from ddopt.optim import SAPTS, TrustRegion
 
 
@@ -117,3 +118,9 @@ def test_convergence_is_saved_and_copied():
     other.load_state_dict(optimizer.state_dict())
     assert other.converged
     assert copy.deepcopy(optimizer).converged
+
+
+def test_a_step_was_tried_by_solvers_that_do_not_count_theirs_too():
+    assert not StepReport().tried
+    assert StepReport(step_norm=0.1).tried
+    assert StepReport(local_rejected=1).tried

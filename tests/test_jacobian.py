@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ddopt.evaluation.derived import Consistent, Frozen
+from ddopt.evaluation.consistent import Consistent
+from ddopt.evaluation.derived import Frozen
 from ddopt.evaluation.problem import Problem
 from ddopt.evaluation.scaled import Scaled
 from ddopt.numerics.space import Layout

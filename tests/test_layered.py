@@ -5,6 +5,7 @@ import torch
 from torch.func import functional_call
 
 import ddopt
+from ddopt.evaluation.derived import held
 from ddopt.evaluation.meter import Meter, Metered
 from ddopt.testing.problems import network
 
@@ -38,7 +39,7 @@ def test_inputs_and_output_gradients_give_the_gradient(layered, chunk):
 def test_layers_that_do_not_move_are_left_out(layered):
     problem, theta = layered
     first = torch.arange(problem.layout.slices[1].stop)  # the first layer's weight and bias
-    part = problem.frozen(problem.at(theta), first)
+    part = held(problem, problem.at(theta), first)
     ((one,),) = part.ability(ddopt.LayeredProblem).layers(theta[first])
     assert one.weight == slice(0, 24)
     assert one.bias == slice(24, 32)

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.consistent import Consistent
 from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.point import Point
 from ddopt.evaluation.problem import Problem
@@ -46,6 +46,25 @@ def test_linear_algebra_is_counted_by_its_operations():
     assert factorisation(2000, 500) == factorisation(500, 2000)
     assert factorisation(1000, 1000) == pytest.approx(2.0 * factorisation(10**9, 1000), rel=1e-5)
     assert matrix_update(500, 1000) == pytest.approx(2.0 * matrix_update(1000, 1000))
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "kept"),
+    [
+        (4000, 5081, True),
+        (4000, 60_000, True),
+        (1000, 240_000, True),
+        (10_000, 10_000, True),  # its products build graphs again
+        (12_000, 12_000, False),
+        (4000, 62_501, False),  # 2.5e8 entries and some
+        (20_000, 98_461, False),
+    ],
+)
+def test_a_jacobian_is_kept_where_it_fits_and_products_are_no_less_work(caplog, m, n, kept):
+    with caplog.at_level("INFO", logger="ddopt"):
+        assert LevenbergMarquardt()._fits(m, n) == kept
+    way = f"kept, Gram matrix {min(m, n)} x {min(m, n)}" if kept else "known by products"
+    assert f"J {m} x {n}: {way}" in caplog.text
 
 
 class Exponential(Problem):

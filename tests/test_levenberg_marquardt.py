@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.consistent import Consistent
 from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.problem import Point, Problem
 from ddopt.numerics.space import Layout

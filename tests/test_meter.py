@@ -24,6 +24,7 @@ from ddopt.pipeline.curvature import StagedCurvature
 from ddopt.pipeline.stage import Stage
 from ddopt.setup.component import chosen, lookup
 from ddopt.setup.plugins import manager
+from ddopt.setup.resolved import resolve
 from ddopt.testing.ranks import run_ranks
 from tests.relay_plugin import Relay
 
@@ -270,8 +271,8 @@ def engine(options, solver, sampling, executor=None):
     if "local_solver" in fields:
         options = options | {"local_solver": solver, "judged": 0.3 if stochastic else 0.0}
         options |= {"global_iterations": 0} if stochastic else {}
-    strategy = chosen("strategy", options).build()
-    parts = strategy.parts(strategy.settled(chosen("solver", solver)))
+    strategy, solver = resolve(chosen("strategy", options), chosen("solver", solver))
+    parts = strategy.parts(solver)
     return Watched(parts, executor or Serial(), strategy.shares), strategy.shares
 
 

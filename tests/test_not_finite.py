@@ -19,6 +19,7 @@ from ddopt.numerics.vectors import LOCAL, Geometry
 from ddopt.run.stopping import PATIENCE, StopReason, why
 from ddopt.run.tally import Tally
 from ddopt.setup.component import chosen
+from ddopt.setup.resolved import resolve
 from ddopt.solver.region import first_radius
 from ddopt.solver.wolfe import wolfe
 from ddopt.subproblem import Candidate
@@ -120,7 +121,7 @@ class Sometimes(Squares):
 
 
 def engine(problem, strategy, solver, theta=None):
-    options = strategy.settled(chosen("solver", SOLVERS[solver]))
+    strategy, options = resolve(strategy, chosen("solver", SOLVERS[solver]))
     made = Engine(strategy.parts(options), Serial(), 1)
     made.start(problem, torch.zeros(SIZE, dtype=torch.float64) if theta is None else theta)
     return made

@@ -777,4 +777,4 @@ def test_samples_that_a_closure_draws_by_itself_are_noticed(draw):
     with pytest.warns(UserWarning, match="it draws elsewhere"):
         train()
     assert optimizer.state_dict()["param_groups"][0]["steps"] == 20
-    assert optimizer._changes.stochastic
+    assert optimizer._start.changes.stochastic

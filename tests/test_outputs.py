@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ddopt.evaluation.autograd import AutogradProblem
-from ddopt.evaluation.derived import Consistent, Frozen
+from ddopt.evaluation.consistent import Consistent
+from ddopt.evaluation.derived import Frozen
 from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.outputs import Scores, softmax_curvature
 from ddopt.evaluation.problem import Samples

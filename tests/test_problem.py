@@ -6,7 +6,8 @@ import torch
 from ddopt.decomposition.data import Data, deal, widen
 from ddopt.decomposition.layers import Layers, balanced
 from ddopt.evaluation.blank import Blank
-from ddopt.evaluation.derived import Consistent, Frozen
+from ddopt.evaluation.consistent import Consistent
+from ddopt.evaluation.derived import Frozen, held
 from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial, Split
 from ddopt.numerics.space import Layout, Parameters, prolong, restrict
@@ -63,7 +64,7 @@ def test_layer_subdomains_are_consistent_by_themselves(small_regression):
 def test_frozen_by_tensor_equals_frozen_by_index(small_regression):
     problem, theta = small_regression
     indices = Layers(subdomains=3).split(problem)[1].indices
-    fast, plain = problem.frozen(problem.at(theta), indices), Frozen(problem, theta, indices)
+    fast, plain = held(problem, problem.at(theta), indices), Frozen(problem, theta, indices)
     part = restrict(theta, indices) + 0.3
     assert fast.at(part).value == plain.at(part).value
     assert torch.allclose(fast.at(part).gradient, plain.at(part).gradient, rtol=1e-13)

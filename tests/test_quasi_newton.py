@@ -13,11 +13,10 @@ from ddopt.hessian.lsr1 import LSR1
 from ddopt.hessian.quasi_newton import QuasiNewton
 from ddopt.hessian.selection import informative_pairs
 from ddopt.hessian.ssbroyden import SSBroyden
+from ddopt.setup.resolved import resolve
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.testing.problems import rotated_quadratic
-from ddopt_sapts.data import APTS, SaptsD
-from ddopt_sapts.layers import SaptsP
-from ddopt_sapts.trust_region import TrustRegion as Plain
+from ddopt_sapts.data import SaptsD
 
 
 @pytest.mark.parametrize(
@@ -51,28 +50,11 @@ def test_pairs_are_taken_where_vectors_lie_in_pieces():
     assert isinstance(hessian.chosen(300), LSR1)
 
 
-@pytest.mark.parametrize(
-    ("strategy", "name"),
-    [(Plain, "quasi_newton"), (SaptsD, "quasi_newton"), (SaptsP, "lsr1"), (APTS, "lsr1")],
-)
-def test_the_strategy_chooses_what_was_not_given(strategy, name):
-    settled = strategy().settled(TrustRegion.Config(first_radius=0.5))
-    assert (settled.hessian.component.name, settled.first_radius) == (name, 0.5)
-    assert strategy().settled(settled) is settled  # once written down, it is given
-    given = TrustRegion.Config(hessian="lbfgs")
-    assert strategy().settled(given) is given
-
-
 @pytest.mark.parametrize(("subdomains", "largest"), [(2, 6_000), (7, 6_000), (64, 2_048)])
 def test_the_matrices_of_many_subdomains_stay_below_two_gibibytes(subdomains, largest):
-    solver = SaptsD(subdomains=subdomains).settled(TrustRegion.Config())
+    _, solver = resolve(SaptsD(subdomains=subdomains), TrustRegion.Config())
     assert solver.hessian.dense == largest
     assert 8 * subdomains * largest**2 <= 2**31
-
-
-def test_a_solver_of_the_subdomains_alone_is_settled_too():
-    local = SaptsP(local_solver="trust_region").config.local_solver
-    assert local.hessian.component is LSR1
 
 
 def test_other_subproblems_get_a_matrix_that_can_be_multiplied():

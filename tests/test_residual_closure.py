@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import ddopt
-from ddopt.evaluation.closure import Stillness
 from ddopt.evaluation.problem import Samples
 from ddopt.evaluation.residual_closure import ResidualProblem
+from ddopt.evaluation.stillness import Stillness
 from ddopt.numerics.space import Parameters
 from ddopt.testing.problems import network
 
@@ -80,7 +80,7 @@ def test_parameters_that_a_residual_does_not_depend_on_have_zero_columns():
 
 def test_parts_of_a_batch_are_means_and_shares_add_up():
     net, batch = network(), data()
-    f = problem(net, lambda part: net(part[0]) - part[1], batch=batch, samples=Samples.all(30))
+    f = problem(net, lambda part: net(part[0]) - part[1], batch=batch)
     theta = f._parameters.read()
     pieces = [Samples((torch.arange(12),)), Samples((torch.arange(12, 30),))]
     means = [f.part(piece).at(theta).value for piece in pieces]
@@ -88,6 +88,8 @@ def test_parts_of_a_batch_are_means_and_shares_add_up():
     assert f.at(theta).value == pytest.approx(sum(f.share(p).at(theta).value for p in pieces))
     rows = torch.cat([f.share(piece).jacobian(theta) for piece in pieces])
     torch.testing.assert_close(rows, f.jacobian(theta))
+    share = f.share(pieces[0])
+    assert share.part(pieces[0]).at(theta).value == share.at(theta).value  # it keeps the weight
 
 
 @pytest.mark.parametrize("variant", ["D", "P"])

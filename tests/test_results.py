@@ -130,15 +130,19 @@ def test_columns_are_a_frame_where_pandas_is_installed(monkeypatch):
 
 
 def test_the_names_of_packages_are_not_taken():
-    import ddopt.compare.contest
+    import ddopt.compare.terms
     import ddopt.run.running
 
     assert ddopt.run.running.Run
-    assert ddopt.compare.contest.Contest
+    assert ddopt.compare.terms.Terms
 
 
 def test_the_table_of_a_comparison_knows_its_budget(here):
     ddopt.compare_methods(TABLE, against=[], evaluations=12, seeds=2, show=False)
     table = json.loads((here / "comparisons" / "bowl" / "table.json").read_text())
-    assert table["budget"] == {"evaluations": 12.0, "seconds": None}
+    assert table["budget"] == {
+        "evaluations": 12.0,
+        "seconds": None,
+        "processor_seconds": None,
+    }
     assert table["seeds"] == [0, 1]

@@ -9,10 +9,12 @@ from torch.nn.functional import cross_entropy
 
 from ddopt.acceptance.monotone import Monotone
 from ddopt.evaluation.autograd import AutogradProblem
-from ddopt.evaluation.closure import ClosureProblem, Stillness
-from ddopt.evaluation.derived import Consistent, Frozen
+from ddopt.evaluation.closure import ClosureProblem
+from ddopt.evaluation.consistent import Consistent
+from ddopt.evaluation.derived import Frozen, held
 from ddopt.evaluation.problem import Point, Samples
 from ddopt.evaluation.scaled import Scaled
+from ddopt.evaluation.stillness import Stillness
 from ddopt.executor import Serial, Split
 from ddopt.numerics.space import Layout, Parameters
 from ddopt.optim import SAPTS, TrustRegion
@@ -69,7 +71,7 @@ def test_whoever_wraps_f_keeps_its_round_off(chunk):
     some = slice(0, 32)
     assert {start.epsilon, f.both(theta).epsilon} == {SINGLE}
     assert Frozen(f, theta, some).both(theta[some]).epsilon == SINGLE
-    assert f.frozen(start, some).at(theta[some]).epsilon == SINGLE
+    assert held(f, start, some).at(theta[some]).epsilon == SINGLE
     consistent = Consistent(f, start, start.gradient)
     assert {consistent.start.epsilon, consistent.at(theta).epsilon} == {SINGLE}
     assert Scaled(f, 3.0).at(theta).epsilon == SINGLE
@@ -149,7 +151,7 @@ def test_jitter_of_the_last_bit_is_no_other_function(variant):
 
     for _ in range(40):
         optimizer.step(closure)
-    assert optimizer._changes.stochastic is None
+    assert optimizer._start.changes.stochastic is None
     if variant == "plain":
         assert calls < 60  # 41, and a second look now and then
 

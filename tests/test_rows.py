@@ -21,6 +21,7 @@ class Fit(Problem):
         self.A, self.t, self.layout = A, t, Layout.flat(A.shape[1])
         self.samples = samples or Samples.all(len(t))
         self.count = count or len(t)
+        self.cost = len(self.samples) / len(t)
 
     @classmethod
     def random(cls, rows, columns):

@@ -23,8 +23,8 @@ from tests.runs import ddopt, write_run_file
 
 SUMMARY = {
     "problem", "strategy", "subdomains", "processes", "seed", "loss", "error", "accuracy",
-    "evaluations", "seconds", "outer_iterations", "accepted", "rejected", "bytes_sent",
-    "stop_reason",
+    "evaluations", "seconds", "processor_seconds", "outer_iterations", "accepted", "rejected",
+    "bytes_sent", "stop_reason",
 }  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def run(run_file, place, *changes, resume=False):
 
 def timeless(place):
     """The lines of the record without the clock."""
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in record.read(place)]
+    return [{k: v for k, v in line.items() if "seconds" not in k} for line in record.read(place)]
 
 
 def test_a_run_leaves_its_folder(run_file, tmp_path):
@@ -178,6 +178,7 @@ def test_a_run_without_a_checkpoint_starts_again(run_file, tmp_path):
         ("stop.error=0.5", StopReason.ERROR),
         ("stop.evaluations=9", StopReason.EVALUATIONS),
         ("stop.seconds=1e-9", StopReason.SECONDS),
+        ("stop.processor_seconds=1e-9", StopReason.PROCESSOR_SECONDS),
         ("stop.iterations=0", StopReason.ITERATIONS),
         ("problem.broken=true", StopReason.NON_FINITE),
         ("problem.cusp=true", StopReason.NO_FINITE_STEP),
@@ -344,3 +345,15 @@ def test_every_column_of_the_record_and_every_key_of_the_summary_is_explained(tm
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert set(columns.SUMMARY) - set(summary) == set()
     assert set(summary) - set(columns.SUMMARY) <= {*columns.MERITS, "distance"}
+
+
+def test_work_adds_up_over_sessions_and_is_no_more_than_the_clock_allows(run_file, tmp_path):
+    place, quiet = tmp_path / "out", "output.figures=false"
+    _, _, half = run(run_file, place, quiet, "stop.iterations=6")
+    lines = record.read(place)
+    assert lines[0]["processor_seconds"] == 0.0
+    _, _, whole = run(run_file, place, quiet, resume=True)
+    worked = [line["processor_seconds"] for line in record.read(place)]
+    assert worked == sorted(worked)
+    assert worked[:7] == [line["processor_seconds"] for line in lines]
+    assert 0.0 < half["processor_seconds"] < whole["processor_seconds"] == worked[-1]

@@ -83,7 +83,7 @@ SOME = {
     "text": ("sapts_d", "sapts_ip", "sapts_m", "sapts_p"),
 }  # the others add no other code there
 CASES = [(p, strategy) for p in PROBLEMS for strategy in SOME.get(p, STRATEGIES)]
-APART = {"seconds", "bytes_sent", "collectives"}
+APART = {"seconds", "processor_seconds", "bytes_sent", "collectives"}
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 

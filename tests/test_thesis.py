@@ -20,7 +20,7 @@ def test_a_grid_runs_its_cells_once_and_goes_on_with_those_that_were_cut(tmp_pat
     table = capsys.readouterr().out
     for cell in ("sapts_p, N = 2", "trust_region"):
         assert f"| {cell} |" in table
-    assert "sapts_p, N = 4: cannot group 3 layers into 4 subdomains" in table
+    assert "sapts_p, N = 4, seed 0: cannot group 3 layers into 4 subdomains" in table
     assert (tmp_path / "poisson2d" / "figure.png").stat().st_size > 20_000
 
     records = list(tmp_path.rglob("metrics.jsonl"))

@@ -78,7 +78,7 @@ VARIANTS = {
     ],
     "one share": ["strategy=trust_region", "strategy.subdomains=1"],
 }
-APART = {"seconds", "bytes_sent", "collectives"}
+APART = {"seconds", "processor_seconds", "bytes_sent", "collectives"}
 
 
 def record_of(executor, file, changes, place):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,21 @@ class Amount(click.FloatRange):
         return number
 
 
+def _speak(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Show the log of ddopt and its plugins, of the first process alone."""
+    if value and int(os.environ.get("RANK", "0")) == 0:
+        logging.basicConfig(format="%(message)s")  # to stderr
+        logging.getLogger("ddopt").setLevel(logging.INFO)
+
+
+verbose = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_speak,
+    help="Say on stderr which ways of computing are chosen.",
+)
 plugin_files = click.option(
     "--plugin",
     "plugin_files",

@@ -20,7 +20,7 @@ from ddopt.compare.terms import RATES
     default="adam,lbfgs",
     show_default=True,
     metavar="NAMES",
-    help="Baselines: adam, sgd, lbfgs, nncg, and those of plugins.",
+    help="Baselines: adam, sgd, lbfgs, nncg, soap, and more: ddopt plugins lists them.",
 )
 @click.option(
     "--with",
@@ -31,6 +31,9 @@ from ddopt.compare.terms import RATES
 )
 @click.option("--evaluations", type=arguments.Amount(), help="Budget of each run.")
 @click.option("--seconds", type=arguments.Amount(), help="Budget in seconds.")
+@click.option(
+    "--processor-seconds", type=arguments.Amount(), help="Budget in seconds of work, measuring too."
+)
 @click.option("--seeds", type=click.IntRange(min=1, max=10_000), default=3, show_default=True)
 @click.option(
     "--rates",
@@ -53,6 +56,7 @@ def command(
     others: str,
     evaluations: float | None,
     seconds: float | None,
+    processor_seconds: float | None,
     seeds: int,
     rates: str,
     every: float | None,
@@ -61,17 +65,19 @@ def command(
 ) -> None:
     """Compare the strategy of the run file CONFIG with baselines, at an equal budget.
 
-    The budget is --evaluations or --seconds, otherwise that of the run file. Baselines with a
-    learning rate get the best of --rates: the one with the smallest training loss at the end, on
-    the first seed. Finished runs are kept in comparisons/<config name>; the same command goes on.
+    The budget is --evaluations, --seconds or --processor-seconds, otherwise that of the run file.
+    Baselines with a learning rate get the best of --rates: the one with the smallest training loss
+    at the end, on the first seed. Finished runs are kept in comparisons/<config name>; the same
+    command goes on.
     """
     with courteous():
-        from ddopt.compare.terms import Terms, hold, learning_rates, split
+        from ddopt.compare.terms import ONE_BUDGET, Terms, hold, learning_rates, split
         from ddopt.setup.config import load
 
-        if evaluations is not None and seconds is not None:
-            raise click.UsageError("the budget is --evaluations or --seconds; give one of them")
-        terms = Terms(evaluations, seconds, seeds, learning_rates(rates), every)
+        budgets = (evaluations, seconds, processor_seconds)
+        if len([one for one in budgets if one is not None]) > 1:
+            raise click.UsageError(ONE_BUDGET)
+        terms = Terms(evaluations, seconds, seeds, learning_rates(rates), every, processor_seconds)
         folder = out or Path("comparisons") / config.stem
         try:
             finished = hold(

@@ -43,6 +43,7 @@ def command(example: str | None, out: Path | None, listing: bool) -> None:
 def examples() -> dict[str, Path]:
     """The run files that come with ddopt, by name; one of a name that two have has its folder."""
     files = [*EXAMPLES.glob("*.toml"), *EXAMPLES.glob("*/*.toml")]  # deeper are those of plugins
+    files = [path for path in files if path.parent.name != "studies"]  # no run files
     paths = sorted(files, key=lambda path: (len(path.parts), path))
     found: dict[str, Path] = {}
     for path in paths:

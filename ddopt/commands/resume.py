@@ -15,6 +15,7 @@ from ddopt.commands.run import carry_out, launch
 @click.argument("folder", type=click.Path(path_type=Path), metavar="RUN")
 @arguments.changes
 @arguments.processes
+@arguments.verbose
 @arguments.plugin_files
 def command(
     folder: Path, changes: tuple[str, ...], processes: int, plugin_files: tuple[Path, ...]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @arguments.changes
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The run folder.")
 @arguments.processes
+@arguments.verbose
 @arguments.plugin_files
 @click.option("--dry-run", is_flag=True, help="Set everything up, take one step, write nothing.")
 @click.option(

@@ -20,9 +20,16 @@ class Baseline(Component):
     tuned: ClassVar[bool] = False  # it has an option ``rate``, and gets the best of several
     mini: ClassVar[bool] = False  # it sees the mini-batches of the run, otherwise all samples
 
+    def check(self) -> None:
+        """Import what it needs; asked for before anything runs, and before the clock does.
+
+        Raises ``ModuleNotFoundError``, with the command that installs it, where that is missing.
+        """
+
     @abstractmethod
     def minimise(self, f: Objective) -> str:
         """Start from ``f.start`` and go on until ``f`` raises ``Spent``.
 
-        Returns the reason if it ends by itself. Every new iterate is told to ``f.iterate``.
+        Returns the reason if it ends by itself. Every new iterate is told to ``f.iterate``; a step
+        that has none to tell ends with ``f.skip``.
         """

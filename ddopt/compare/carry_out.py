@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from ddopt.compare.objective import Objective, Spent
+from ddopt.compare.objective import LIMITS, Objective, Spent
 from ddopt.numerics.blas import one_thread
 from ddopt.run import chance, files, record
 from ddopt.run.execution import execute
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ddopt.setup.config import RunConfig, Stop
     from ddopt.task import Task
 
-LIMITS = ("evaluations", "seconds")
-
 
 def done(folder: Path, stop: Stop) -> bool:
     """Whether a finished run lies there whose budget was no smaller.
@@ -45,7 +43,7 @@ def done(folder: Path, stop: Stop) -> bool:
     if summary["stop_reason"] not in LIMITS:
         return bool(summary["stop_reason"] != StopReason.INTERRUPTED.key)
     budget = summary.get("budget") or load_again(folder).stop.model_dump()
-    return all((budget[key] or 0.0) >= (getattr(stop, key) or 0.0) for key in LIMITS)
+    return all((budget.get(key) or 0.0) >= (getattr(stop, key) or 0.0) for key in LIMITS)
 
 
 def _readable(folder: Path) -> bool:
@@ -84,6 +82,7 @@ def other(opponent: Opponent, folder: Path, every: float, ticker: Ticker) -> Non
     task = cast("Task", config.problem.build())
     prepare(task, setting(config))
     baseline = cast("Baseline", opponent.settings.build())
+    baseline.check()
     sampling = cast("Sampling", config.sampling.build()) if baseline.mini else None
     if sampling is not None:
         sampling.prepare(config.seed)

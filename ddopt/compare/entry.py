@@ -97,5 +97,12 @@ def strategies(
 
 
 def opponents(config: RunConfig, names: Sequence[str]) -> list[Opponent]:
-    """The baselines of these names; raises ``ValueError`` with the nearest one if there is none."""
-    return [Opponent(lookup("baseline", name).Config(), config) for name in dict.fromkeys(names)]
+    """The baselines of these names.
+
+    Raises ``ValueError`` with the nearest one if there is none, and ``ModuleNotFoundError`` where a
+    package is missing.
+    """
+    found = [Opponent(lookup("baseline", name).Config(), config) for name in dict.fromkeys(names)]
+    for one in found:
+        cast("Baseline", one.settings.build()).check()
+    return found

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from ddopt.palette import Look
 
 POINTS = 200  # at which the seeds are looked at together
-AXES = (("evaluations", "evaluations per process"), ("seconds", "seconds"))
+AXES = (
+    ("evaluations", "evaluations per process"),
+    ("processor_seconds", "processor seconds, all processes"),
+)
 TOGETHER = 6  # rows that one panel can show
 ACROSS = 3  # panels side by side
 
@@ -43,7 +46,7 @@ def draw(folder: Path, rows: Sequence[Row], title: str, seeds: Sequence[int]) ->
             axes = made.add_subplot(1, 2, column + 1)
             panel(axes, rows, key, merit, found)
             axes.set_xlabel(label, fontsize=9.5, color=MUTED)
-            if key == "seconds":
+            if key.endswith("seconds"):
                 logarithmic(axes)
         figures.heading(made, title, detail)
         handles, labels = made.axes[0].get_legend_handles_labels()
@@ -79,7 +82,7 @@ def multiples(
         axes.set_title(title, loc="left", fontsize=10.5, color=INK)
         if len(chosen) > 1:
             axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
-        if key == "seconds":
+        if key.endswith("seconds"):
             logarithmic(axes)
     for i, axes in enumerate(grid):
         axes.set_ylabel(merit.label if i % ACROSS == 0 else "", fontsize=9.5, color=MUTED)
@@ -135,6 +138,8 @@ def _middle(values: list[float]) -> float:
 
 
 def _curve(outcome: Outcome, key: str, merit: Merit) -> list[tuple[float, float]]:
+    if key not in outcome.lines[-1]:  # a record that is older than this column
+        key = "seconds"
     found = [(line[key], line.get(merit.key)) for line in outcome.lines]
     return [(float(x), float(y)) for x, y in found if y is not None and math.isfinite(y)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import Field
@@ -18,7 +18,7 @@ class LBFGS(Baseline):
     """torch.optim.LBFGS; it ends where its line search finds nothing better."""
 
     name = "lbfgs"
-    look = 7
+    look: ClassVar[int | None] = 7
 
     class Config(Settings):
         """The memory."""
@@ -26,11 +26,15 @@ class LBFGS(Baseline):
         pairs: int = Field(100, ge=1, description="secant pairs that are kept")
 
     def minimise(self, f: Objective) -> str:
+        """From the start."""
+        return self.descend(f, f.start)
+
+    def descend(self, f: Objective, start: torch.Tensor) -> str:
         """One iteration for each call, so that every iterate can be recorded.
 
         The first closure of a call repeats a point of the last line search, which costs nothing.
         """
-        theta = torch.nn.Parameter(f.start.clone())
+        theta = torch.nn.Parameter(start.clone())
         optimizer = self._optimizer(theta)
 
         def closure() -> torch.Tensor:

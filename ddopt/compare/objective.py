@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ddopt.setup.config import Stop
     from ddopt.task import Task
 
+LIMITS = ("evaluations", "seconds", "processor_seconds")  # the budgets that runs are compared at
 REMEMBERED = 32  # points whose value is known: what one line search may visit
 
 
@@ -30,7 +31,8 @@ class Objective:
     """f of a task, with the budget of a ``Stop``.
 
     ``at`` and ``loss`` evaluate, ``iterate`` says which point a baseline would hand out now; only
-    those are recorded and measured. Measuring is not counted, but takes time, as in a run.
+    those are recorded and measured. Measuring is not counted, but takes time, as in a run. Each
+    step of a baseline ends with ``iterate``, or with ``skip`` where it has nothing to hand out.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Objective:
         self._latest = task.initial
         self._known: deque[Point] = deque(maxlen=REMEMBERED)
         self._problem = self._sampled()
-        self._began = perf_counter()
+        self._began, self._clock = perf_counter(), process_time()
 
     def at(self, theta: torch.Tensor, *, known: bool = False) -> tuple[float, torch.Tensor]:
         """f(θ) and ∇f(θ), shape (n,).
@@ -78,6 +80,18 @@ class Objective:
         found: torch.Tensor = expression(theta)
         return found
 
+    @property
+    def share(self) -> float:
+        """How much of the budget is spent, from 0 to 1: for learning rates that follow it."""
+        spent = {
+            "evaluations": self._spent,
+            "seconds": perf_counter() - self._began,
+            "processor_seconds": self._worked(),
+        }
+        limits = {key: getattr(self.stop, key) for key in LIMITS}
+        found = [spent[key] / limit for key, limit in limits.items() if limit is not None]
+        return min(1.0, max(found, default=0.0))
+
     def count(self, evaluations: float) -> None:
         """Pay for something; raises ``Spent`` if that is too much. The first evaluation is not."""
         stop = self.stop
@@ -88,19 +102,34 @@ class Objective:
             raise Spent("evaluations")
         if stop.seconds is not None and perf_counter() - self._began >= stop.seconds:
             raise Spent("seconds")
+        if stop.processor_seconds is not None and self._worked() >= stop.processor_seconds:
+            raise Spent("processor_seconds")
         self._spent += evaluations
+
+    @property
+    def due(self) -> bool:
+        """Whether the next iterate is measured."""
+        return self._spent - self._measured >= self._every
+
+    def look(self, theta: torch.Tensor) -> float:
+        """f(θ) for the record alone: a measurement, which is not counted and decides nothing."""
+        return self._problem.at(theta.detach().clone()).value
 
     def iterate(self, theta: torch.Tensor, value: float) -> bool:
         """Record an iterate and f there; True if f is another function from now on."""
         self._latest = theta.detach().clone()
         line = self._line(value)
-        if self._spent - self._measured >= self._every:
+        if self.due:
             self._measured = self._spent
             line |= figures(self.task, self._latest)
         self.lines.append(line)
         self._show(line)
         if not math.isfinite(value):
             raise Spent("non_finite")
+        return self.skip(value)
+
+    def skip(self, value: float) -> bool:
+        """Go on without an iterate, of a step at whose point f was ``value``; as ``iterate``."""
         self._iterations += 1
         cost = self.task.renew(self._latest, Status(self._spent, value))
         draw = self._problem.draw
@@ -124,7 +153,12 @@ class Objective:
             "evaluations": self._spent,
             "evaluations_total": self._spent,
             "seconds": round(perf_counter() - self._began, 4),
+            "processor_seconds": round(self._worked(), 4),
         }
+
+    def _worked(self) -> float:
+        """Processor seconds since the start, of this process."""
+        return process_time() - self._clock
 
     def _sampled(self) -> Problem:
         whole = self.task.problem

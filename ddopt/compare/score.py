@@ -8,6 +8,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ddopt.compare.objective import LIMITS
 from ddopt.run import record
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ddopt.setup.config import Stop
 
 EPSILON = 1e-9  # counts are sums of fractions
+WORK = "processor_seconds"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Outcome:
 
 def read(folder: Path, stop: Stop) -> Outcome:
     """A run's lines within the budget; the last iterate that is beyond it does not count."""
-    limits = [(key, getattr(stop, key)) for key in ("evaluations", "seconds")]
+    limits = [(key, getattr(stop, key)) for key in LIMITS]
     lines = record.read(folder)
     inside = [
         line
@@ -72,6 +74,21 @@ def read(folder: Path, stop: Stop) -> Outcome:
     ]
     summary = json.loads((folder / record.SUMMARY).read_text(encoding="utf-8"))
     return Outcome(inside or lines[:1], summary["stop_reason"])
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What some runs took together."""
+
+    runs: int = 0
+    evaluations: float = 0.0
+    processor_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome]) -> Effort:
+        """The sum over runs; of their last lines within the budget."""
+        spent = [sum(one.last(key) for one in outcomes) for key in ("evaluations_total", WORK)]
+        return cls(len(outcomes), *spent)
 
 
 @dataclass(frozen=True)
@@ -84,6 +101,10 @@ class Row:
     rate: float | None = None
     tried: dict[float, float] = field(default_factory=dict)  # last loss at each rate, first seed
     look: int | None = None  # the method's place in the palette
+    seeds: Sequence[int] = ()
+    sweep: Effort = Effort()  # of the rates that were tried and not chosen
+    where: dict[str, Any] = field(default_factory=dict)  # the problem, and what a study varies
+    failures: Sequence[str] = ()  # runs without a result, each with its reason
 
     @property
     def title(self) -> str:
@@ -117,7 +138,9 @@ def spread(values: Sequence[float]) -> float:
 
 
 def geometric(values: Sequence[float]) -> float:
-    """The geometric mean of positive numbers; not-a-number if one is not."""
-    if not all(value > 0.0 and math.isfinite(value) for value in values):
+    """The geometric mean: 0 if one is 0; not-a-number if one is negative, or no number."""
+    if not all(value >= 0.0 and math.isfinite(value) for value in values):
         return math.nan
+    if 0.0 in values:
+        return 0.0
     return math.exp(statistics.fmean(math.log(value) for value in values))

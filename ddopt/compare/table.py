@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ddopt.compare.score import geometric, mean, merit_of, spread
+from ddopt.compare.objective import LIMITS
+from ddopt.compare.score import WORK, geometric, mean, merit_of, spread
 from ddopt.run import files
 from ddopt.run.record import strict
 
@@ -21,8 +23,8 @@ COUNTING = (
     "An evaluation is one loss with its gradient on all samples; a trial of a line search counts "
     "whole, a product with the Hessian twice, the Jacobian of a physics-informed loss three times. "
     "Evaluations are those on the longest path, one process for each of the N subdomains; *in all* "
-    "is what the N processes did together. All processes run here one after the other, so seconds "
-    "are those of one process, measuring included."
+    "is what the N processes did together. All processes run here one after the other: *cpu s* are "
+    "the processor seconds of them all, measuring included."
 )
 
 
@@ -41,7 +43,7 @@ def ranked(rows: Sequence[Row], merit: Merit) -> list[Row]:
 
 def cells(rows: Sequence[Row], merit: Merit) -> tuple[list[str], list[list[str]]]:
     """Head and body of the table."""
-    head = ["method", merit.label, "mean ± std", "training loss", "evaluations", "in all", "s"]
+    head = ["method", merit.label, "mean ± std", "training loss", "evaluations", "in all", "cpu s"]
     if merit.key == "loss":
         head[3] = "best seed"
     body = []
@@ -57,10 +59,28 @@ def cells(rows: Sequence[Row], merit: Merit) -> tuple[list[str], list[list[str]]
                 f"{min(losses) if merit.key == 'loss' else geometric(losses):.2e}",
                 _count(mean(row.values("evaluations"))),
                 _count(mean(row.values("evaluations_total"))),
-                f"{mean(row.values('seconds')):.3g}",
+                _seconds(row),
             ]
         )
     return head, body
+
+
+def _seconds(row: Row) -> str:
+    """Processor seconds of one run; those of the clock where a record is older than that."""
+    worked = mean(row.values(WORK))
+    return f"{mean(row.values('seconds')) if math.isnan(worked) else worked:.3g}"
+
+
+def swept(row: Row) -> str:
+    """How the rate of a row was chosen, and what that took."""
+    took = row.sweep
+    first = f" of seed {row.seeds[0]}" if row.seeds else ""
+    return (
+        f"{row.label}: the best of {len(row.tried)} learning rates from {min(row.tried):.1e} to "
+        f"{max(row.tried):.1e}, by the training loss at the end{first}; the runs at the others are "
+        f"not in the table, and took {_count(took.evaluations)} evaluations and "
+        f"{took.processor_seconds:.3g} processor seconds more."
+    )
 
 
 def _count(evaluations: float) -> str:
@@ -70,9 +90,12 @@ def _count(evaluations: float) -> str:
 
 def notes(rows: Sequence[Row], stop: Stop, seeds: Sequence[int]) -> list[str]:
     """What one must know to read the table."""
-    limit = (
-        f"{stop.seconds:g} s" if stop.seconds else f"{_count(stop.evaluations or 0.0)} evaluations"
-    )
+    if stop.evaluations is not None:
+        limit = f"{_count(stop.evaluations)} evaluations"
+    elif stop.seconds is not None:
+        limit = f"{stop.seconds:g} s"
+    else:
+        limit = f"{stop.processor_seconds:g} processor seconds"
     merit = merit_of(rows)
     kind = "arithmetic" if merit.higher else "geometric"
     said = [
@@ -83,11 +106,7 @@ def notes(rows: Sequence[Row], stop: Stop, seeds: Sequence[int]) -> list[str]:
     ]
     for row in rows:
         if row.tried:
-            said.append(
-                f"{row.label}: the best of {len(row.tried)} learning rates from "
-                f"{min(row.tried):.1e} to {max(row.tried):.1e}, by the training loss at the end of "
-                f"seed {seeds[0]}; the runs at the others are not in the table."
-            )
+            said.append(swept(row))
     return said
 
 
@@ -103,13 +122,13 @@ def record(
 ) -> dict[str, Any]:
     """Everything that the table is made of; ``ran`` is the budget and the seeds."""
     merit = merit_of(rows)
-    keys = (merit.key, "loss", "evaluations", "evaluations_total", "seconds")
+    keys = (merit.key, "loss", "evaluations", "evaluations_total", "seconds", WORK)
     return {
         "title": title,
         "merit": merit.key,
         "higher_is_better": merit.higher,
         "remarks": list(remarks),
-        "budget": {key: getattr(ran[0], key) for key in ("evaluations", "seconds")},
+        "budget": {key: getattr(ran[0], key) for key in LIMITS},
         "seeds": list(ran[1]),
         "rows": [
             {
@@ -118,6 +137,7 @@ def record(
                 "rate": row.rate,
                 "look": row.look,
                 "tried_rates": {f"{rate:.3e}": loss for rate, loss in row.tried.items()},
+                "sweep": asdict(row.sweep),
                 "mean": mean(row.values(merit.key)),
                 "std": spread(row.values(merit.key)),
                 "geometric_mean": geometric(row.values(merit.key)),

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from ddopt.setup.config import RunConfig, Stop
 
 RATES = "1e-4:1:13"
+ONE_BUDGET = "the budget is --evaluations, --seconds or --processor-seconds; give one of them"
 MOST_RATES = 1000
+COMMON = ("problem", "sampling", "dtype", "device", "threads", "reduction")
+CLAIM = "problem.toml"
 
 
 @dataclass(frozen=True)
@@ -26,23 +29,26 @@ class Terms:
     seeds: int
     rates: Sequence[float]
     every: float | None = None
+    processor_seconds: float | None = None
 
     def budget(self, configured: Stop) -> Stop:
         """The one limit of all runs; raises ``ValueError`` if there is none, or two."""
+        from ddopt.compare.objective import LIMITS
         from ddopt.setup.config import Stop
 
-        evaluations, seconds = self.evaluations, self.seconds
-        if evaluations is not None and seconds is not None:
-            raise ValueError("the budget is --evaluations or --seconds; give one of them")
-        if evaluations is None and seconds is None:
-            evaluations = configured.evaluations
-            seconds = configured.seconds if evaluations is None else None
-        if evaluations is None and seconds is None:
+        given = {key: getattr(self, key) for key in LIMITS if getattr(self, key) is not None}
+        if len(given) > 1:
+            raise ValueError(ONE_BUDGET)
+        if not given:
+            known = {key: getattr(configured, key) for key in LIMITS}
+            given = dict([pair for pair in known.items() if pair[1] is not None][:1])
+        if not given:
             raise ValueError(
-                "the run file has neither stop.evaluations nor stop.seconds, and runs are compared "
-                "at an equal budget only: give --evaluations or --seconds"
+                "the run file has none of stop.evaluations, stop.seconds and "
+                "stop.processor_seconds, and runs are compared at an equal budget only: give "
+                "--evaluations, --seconds or --processor-seconds"
             )
-        return Stop(evaluations=evaluations, seconds=seconds)
+        return Stop(**given)
 
 
 def hold(
@@ -63,28 +69,23 @@ def hold(
 
     from ddopt.compare import entry, figure, table
     from ddopt.compare.carry_out import warm
-    from ddopt.compare.contest import Contest
-    from ddopt.compare.score import total
+    from ddopt.study.campaign import Campaign, claimed
+    from ddopt.study.cell import of_entry
 
     ours = entry.strategies(config, others)
     theirs = entry.opponents(ours[0].config, baselines)
-    stop = terms.budget(ours[0].config.stop)
+    common, first = ours[0].config, ours[0].config.seed
+    stop = terms.budget(common.stop)
     every = terms.every or (stop.evaluations or 1000.0) / 100
-    say = click.echo if show else (lambda _: None)
-    runs = total(len(ours), [one.tuned for one in theirs], terms.seeds, len(terms.rates))
-    contest = Contest(folder, stop, terms.seeds, terms.rates, every, say, runs)
-    warm(ours[0].config)  # first: what cannot run leaves no folder behind
-    with contest.claimed(ours[0].config):
-        rows = []
-        for one in ours:
-            row = contest.strategy(one)
-            if row is None:
-                return False
-            rows.append(row)
-        rows += [contest.opponent(one) for one in theirs]
+    seeds = range(first, first + terms.seeds)
+    entries: list[entry.Strategy | entry.Opponent] = [*ours, *theirs]
+    cells = [of_entry(folder, one, stop, seeds, terms.rates, every) for one in entries]
+    warm(common)  # first: what cannot run leaves no folder behind
+    with claimed(folder, CLAIM, common.model_dump(include=set(COMMON))):
+        if not Campaign(cells, click.echo if show else _nobody, keep=False).run():
+            return False
+        rows = [cell.row() for cell in cells]
         title = f"Comparison on {name}"
-        first = ours[0].config.seed
-        seeds = range(first, first + terms.seeds)
         remarks = table.notes(rows, stop, seeds)
         table.write(folder, rows, title, remarks, (stop, seeds))
         figure.draw(folder, rows, title, seeds)
@@ -93,6 +94,10 @@ def hold(
         for remark in remarks:
             click.echo(remark)
     return True
+
+
+def _nobody(line: str) -> None:
+    """Hears nothing."""
 
 
 def split(names: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ddopt.evaluation.derived import held
 from ddopt.evaluation.scaled import Scaled
 from ddopt.numerics.space import Indices, extent, prolong, restrict
 from ddopt.numerics.vectors import fingerprint
@@ -61,7 +62,7 @@ class Subdomain:
             problem = Scaled(share, len(problem.samples) / len(self.samples))
         elif self.samples is not None:
             problem = problem.part(self.samples)
-        local = problem.frozen(point, self.indices)
+        local = held(problem, point, self.indices)
         if local is not whole:
             local.extra = None  # a problem that is a changed copy has those of the original
         return local

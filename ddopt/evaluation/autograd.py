@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ddopt.evaluation.derived import Frozen
 from ddopt.evaluation.outputs import Outputs, generalised
 from ddopt.evaluation.problem import Operator, Point, Problem, Samples
 from ddopt.numerics.space import Indices, Layout
@@ -261,13 +260,13 @@ class AutogradProblem(Problem):
             return self
         return self._but(_sums=self._redraw(number), _number=number, draw=number + 1)
 
-    def frozen(self, point: Point, indices: Indices) -> Problem:
+    def frozen(self, point: Point, indices: Indices) -> AutogradProblem | None:
         """Differentiate the parameters in ``indices`` only, where they are whole tensors."""
-        if indices is None:
-            return self
-        moving = self.layout.whole(indices) if self._held is None else None
+        if indices is None or self._held is not None:
+            return None
+        moving = self.layout.whole(indices)
         if moving is None:
-            return Frozen(self, point.theta, indices)
+            return None
         restricted = replace(
             self.layout,
             names=tuple(self.layout.names[i] for i in moving),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class Jacobian(ABC):
 
     shape: tuple[int, int]  # (m, n)
     dtype: torch.dtype  # of the entries
+    graph_anew = False  # whether each product builds the graph of r again, and costs twice as much
 
     @property
     @abstractmethod
@@ -84,19 +85,33 @@ class Dense(Gramian):
 
 
 class Products(Jacobian):
-    """A Jacobian of which only products are known (``Problem.differential``)."""
+    """A Jacobian of which only products are known (``Problem.differential``).
+
+    Jᵀr is asked for by whoever looks whether J is finite, by the scale of a damping and by the
+    step; it is made once.
+    """
 
     def __init__(
-        self, residuals: torch.Tensor, parameters: int, differential: tuple[Operator, Operator]
+        self,
+        residuals: torch.Tensor,
+        parameters: int,
+        differential: tuple[Operator, Operator],
+        graph_anew: bool = False,
     ) -> None:
         self.shape, self.dtype = (len(residuals), parameters), residuals.dtype
+        self.graph_anew = graph_anew
         self._product, self._pullback = differential
-        self._ones = torch.ones_like(residuals)
+        self._residuals = residuals
+
+    @cached_property
+    def _slope(self) -> torch.Tensor:
+        """Jᵀr, shape (n,)."""
+        return self._pullback(self._residuals)
 
     @property
     def finite(self) -> bool:
-        """Whether the sum of its rows is."""
-        return math.isfinite(float(self.pullback(self._ones).sum()))
+        """Whether Jᵀr is: a sum over its rows."""
+        return math.isfinite(float(self._slope.sum()))
 
     def product(self, vector: torch.Tensor) -> torch.Tensor:
         """J v."""
@@ -104,7 +119,7 @@ class Products(Jacobian):
 
     def pullback(self, vector: torch.Tensor) -> torch.Tensor:
         """Jᵀw."""
-        return self._pullback(vector)
+        return self._slope if vector is self._residuals else self._pullback(vector)
 
 
 def by_graph(residuals: Operator, theta: torch.Tensor) -> tuple[Operator, Operator]:

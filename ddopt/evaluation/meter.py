@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from ddopt.evaluation.derived import Derived
+from ddopt.evaluation.derived import Derived, held
 from ddopt.evaluation.problem import Kind, Operator, Point, Problem
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Metered(Derived):
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """f of the parameters in ``indices`` alone, charged to the same meter."""
-        return self._around(self.problem.frozen(point, indices))
+        return self._around(held(self.problem, point, indices))
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v; the graph is charged now, or with each product that builds it again."""

@@ -1,4 +1,4 @@
-"""Problems: what is minimised, and what stands for another problem.
+"""Problems: what is minimised.
 
 Legend: θ (n,) parameters; D the samples; D_d ⊆ D; C_d the parameters a subdomain may move;
 f̃_d the first-order consistent objective of subdomain d.
@@ -18,7 +18,7 @@ from ddopt.evaluation.jacobian import Dense, Gramian, by_graph
 from ddopt.evaluation.jacobian import Operator as Operator
 from ddopt.evaluation.point import Point as Point
 from ddopt.evaluation.point import Samples as Samples
-from ddopt.numerics.space import Indices, Layout, prolong, restrict
+from ddopt.numerics.space import Indices, Layout
 from ddopt.numerics.vectors import LOCAL, Geometry, fingerprint
 
 Kind = TypeVar("Kind", bound="Problem")
@@ -122,9 +122,13 @@ class Problem(ABC):
         """
         return self if isinstance(self, kind) else None
 
-    def frozen(self, point: Point, indices: Indices) -> Problem:
-        """f as a function of the parameters in ``indices`` alone, the others held at ``point``."""
-        return self if indices is None else Frozen(self, point.theta, indices)
+    def frozen(self, point: Point, indices: Indices) -> Problem | None:
+        """f as a function of the parameters in ``indices`` alone, the others held at ``point``.
+
+        None, as here, where that costs as much as the whole f: ``ddopt.evaluation.derived.held``,
+        which asks, then evaluates the whole.
+        """
+        return None
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v, from (n,) to (n,), at one ``theta`` for many v."""
@@ -197,183 +201,4 @@ class Problem(ABC):
         return ValueError(
             f"{type(self).__name__} cannot {ability}; it would need a method {method!r}. "
             "Choose a strategy or a Hessian approximation that does without, or add the method"
-        )
-
-
-class Derived(Problem):
-    """A problem that stands for another: every ability of the other's, but for local ``extra``.
-
-    A subclass says how its vectors become the other's (``_theirs``), what one of the other's points
-    is here (``_seen``), and how it stands for another problem of the same parameters (``_around``).
-    Whatever it does not change is handed on, so that no ability is lost (tests/test_derived.py).
-    """
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self.layout, self.samples, self.cost = problem.layout, problem.samples, problem.cost
-        self.geometry, self.draw = problem.geometry, problem.draw
-        self.additive, self.vouches, self.tilt = problem.additive, problem.vouches, problem.tilt
-        self.convex = problem.convex
-
-    @abstractmethod
-    def _around(self, problem: Problem) -> Problem:
-        """The same around a part, a share or another draw of the other problem."""
-
-    @abstractmethod
-    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
-        """The point at ``theta``, where the other problem has found ``point``."""
-
-    def _theirs(self, theta: torch.Tensor) -> torch.Tensor:
-        """The other problem's θ."""
-        return theta
-
-    @property
-    def path(self) -> float:
-        """The other's."""
-        return self.problem.path
-
-    @property
-    def squares(self) -> tuple[float, float]:
-        """The other's."""
-        return self.problem.squares
-
-    @property
-    def graph_anew(self) -> bool:  # type: ignore[override]
-        """The other's."""
-        return self.problem.graph_anew
-
-    @property
-    def rows_anew(self) -> bool:  # type: ignore[override]
-        """The other's."""
-        return self.problem.rows_anew
-
-    @property
-    def jacobian_price(self) -> float | None:  # type: ignore[override]
-        """The other's, which the first Jacobian may find out."""
-        return self.problem.jacobian_price
-
-    def at(self, theta: torch.Tensor) -> Point:
-        """Evaluate at ``theta``, in this problem's parameters."""
-        return self._seen(theta, self.problem.at(self._theirs(theta)))
-
-    def both(self, theta: torch.Tensor) -> Point:
-        """The same, where the gradient will be asked for."""
-        return self._seen(theta, self.problem.both(self._theirs(theta)))
-
-    def opened(self, theta: torch.Tensor) -> Inside:
-        """The other's evaluation, and how it is seen here."""
-        place = (self.problem, self._theirs(theta))
-        return [place], lambda points: self._seen(theta, points[0])
-
-    @property
-    def alone(self) -> Problem:
-        """The same around the other problem alone."""
-        return self._around(self.problem.alone)
-
-    @property
-    def paid(self) -> Problem:
-        """The same around the other problem where it is made again."""
-        return self._around(self.problem.paid)
-
-    def part(self, samples: Samples) -> Problem:
-        """The same around a part."""
-        return self._around(self.problem.part(samples))
-
-    def share(self, samples: Samples) -> Problem:
-        """The same around a share."""
-        return self._around(self.problem.share(samples))
-
-    def drawn(self, number: int) -> Problem:
-        """The same around another draw."""
-        return self._around(self.problem.drawn(number))
-
-    def coordinates(self, term: int) -> torch.Tensor:
-        """The other's."""
-        return self.problem.coordinates(term)
-
-    def stages(self) -> list[slice]:
-        """Where the stages lie."""
-        return self.problem.stages()
-
-    def facts(self, theta: torch.Tensor) -> dict[str, str]:
-        """What all must agree on."""
-        return self.problem.facts(self._theirs(theta))
-
-    @property
-    def called(self) -> str:
-        """The other's."""
-        return self.problem.called
-
-    def own_share(self, d: int, count: int) -> Problem | None:
-        """The same around such a share."""
-        found = self.problem.own_share(d, count)
-        return None if found is None else self._around(found)
-
-    def sources(self) -> list[Any]:
-        """What the other is made from; shares and parts here may be of this process alone."""
-        return self.problem.sources()
-
-    def curvature(self, theta: torch.Tensor) -> Operator:
-        """The other's products."""
-        return self.problem.curvature(self._theirs(theta))
-
-    def generalised(self, theta: torch.Tensor) -> Operator:
-        """The other's products."""
-        return self.problem.generalised(self._theirs(theta))
-
-    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
-        """The other's residuals."""
-        return self.problem.residuals(self._theirs(theta))
-
-    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The other's Jacobian."""
-        return self.problem.jacobian(self._theirs(theta), dtype)
-
-    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
-        """The other's products with J and its transpose."""
-        return self.problem.differential(self._theirs(theta))
-
-
-class Frozen(Derived):
-    """f restricted to the parameters in C, the others held at θ_k; works for every problem."""
-
-    def __init__(self, problem: Problem, theta: torch.Tensor, indices: Indices) -> None:
-        super().__init__(problem)
-        self.theta, self.indices = theta, indices
-        self.layout = problem.layout.restricted(indices)
-        self.tilt = None if problem.tilt is None else restrict(problem.tilt, indices)
-
-    def _around(self, problem: Problem) -> Frozen:
-        return Frozen(problem, self.theta, self.indices)
-
-    def _theirs(self, theta: torch.Tensor) -> torch.Tensor:
-        full = self.theta.clone()
-        full[self.indices] = theta
-        return full
-
-    def _seen(self, theta: torch.Tensor, point: Point) -> Point:
-        return point.seen(theta, point.value, lambda: restrict(point.gradient, self.indices))
-
-    def curvature(self, theta: torch.Tensor) -> Operator:
-        """v ↦ R ∇²f Rᵀ v."""
-        return self._restricted(super().curvature(theta))
-
-    def generalised(self, theta: torch.Tensor) -> Operator:
-        """v ↦ R G Rᵀ v."""
-        return self._restricted(super().generalised(theta))
-
-    def _restricted(self, full: Operator) -> Operator:
-        n = self.problem.layout.size
-        return lambda v: restrict(full(prolong(v, self.indices, n)), self.indices)
-
-    def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
-        """The columns of J that belong to C, shape (m, |C|)."""
-        return super().jacobian(theta, dtype)[:, self.indices]
-
-    def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
-        """v ↦ J Rᵀ v and w ↦ R Jᵀw."""
-        (product, pullback), n = super().differential(theta), self.problem.layout.size
-        return (
-            lambda v: product(prolong(v, self.indices, n)),
-            lambda w: restrict(pullback(w), self.indices),
         )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from ddopt.evaluation.closure import Stillness, batch_size, take
+from ddopt.evaluation.batch import BatchProblem, Closure
 from ddopt.evaluation.jacobian import Operator, by_rows
 from ddopt.evaluation.per_point import NotPerPointError, per_point
-from ddopt.evaluation.problem import Point, Problem, Samples
+from ddopt.evaluation.problem import Point
+from ddopt.evaluation.stillness import Stillness
 from ddopt.numerics.space import Parameters
 
-Residuals = Callable[..., Any]
 PER_POINT = 10.0  # evaluations, of a Jacobian with copies of the weights (docs/design/prices.md)
 CHECKED = 1e-4  # how well Jv of the fast way must agree with the product, the first time
 
@@ -26,7 +25,7 @@ class Way:
     per_point: bool | None = None
 
 
-class ResidualProblem(Problem):
+class ResidualProblem(BatchProblem):
     """f(θ) = (1/m) Σ_i r_i(θ)², the mean of squares of what the closure returns.
 
     The closure computes the residuals at the module's parameters as a tensor of any shape, or as a
@@ -39,43 +38,16 @@ class ResidualProblem(Problem):
     one for each residual (``ddopt.evaluation.per_point``, ``ddopt.evaluation.jacobian.by_rows``).
     """
 
-    additive = False  # batch normalisation would make it another function
-
     def __init__(
         self,
         parameters: Parameters,
-        closure: Residuals,
+        closure: Closure,
         stillness: Stillness,
         batch: Any = None,
-        samples: Samples | None = None,
-        weight: float = 1.0,
-        cost: float = 1.0,
         way: Way | None = None,
     ) -> None:
+        super().__init__(parameters, closure, stillness, batch)
         self.way = way or Way()
-        self.layout = parameters.layout
-        self.samples, self.cost = samples, cost
-        self._parameters, self._closure, self._stillness = parameters, closure, stillness
-        self._batch, self._weight = batch, weight
-
-    @classmethod
-    def over(
-        cls, batch: Any, parameters: Parameters, closure: Residuals, stillness: Stillness, way: Way
-    ) -> ResidualProblem:
-        """f over all samples of a batch; without one (None) the closure knows its samples itself.
-
-        Raises ``ValueError`` for a batch without samples, and for what is no batch.
-        """
-        samples = None if batch is None else Samples.all(batch_size(batch))
-        if samples is not None and not len(samples):
-            raise ValueError(
-                "the batch is empty, and f is a mean over samples; leave this step out"
-            )
-        return cls(parameters, closure, stillness, batch, samples, way=way)
-
-    def sources(self) -> list[Any]:
-        """What the closure has captured, and the batch."""
-        return [self._closure, self._batch]
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate f; the closure runs again where the gradient is asked for.
@@ -108,10 +80,7 @@ class ResidualProblem(Problem):
         Raises ``ValueError`` where it returns a loss, or nothing that can be residuals.
         """
         with self._stillness, torch.enable_grad():
-            if self.samples is None:
-                found = self._closure()
-            else:
-                found = self._closure(take(self._batch, self.samples.terms[0]))
+            found = self._call()
         several = list(found) if isinstance(found, (list, tuple)) and found else [found]
         for one in several:
             if not isinstance(one, torch.Tensor) or one.ndim == 0:
@@ -193,28 +162,6 @@ class ResidualProblem(Problem):
             )
 
         return product, pullback
-
-    def part(self, samples: Samples) -> ResidualProblem:
-        """The mean of squares over a part of the batch."""
-        return self._over(samples, 1.0)
-
-    def share(self, samples: Samples) -> ResidualProblem:
-        """The part's mean of squares, weighted by its share of the batch."""
-        assert self.samples is not None
-        return self._over(samples, self._weight * len(samples) / len(self.samples))
-
-    def _over(self, samples: Samples, weight: float) -> ResidualProblem:
-        assert self.samples is not None
-        return ResidualProblem(
-            self._parameters,
-            self._closure,
-            self._stillness,
-            self._batch,
-            samples,
-            weight,
-            self.cost * len(samples) / len(self.samples),
-            self.way,
-        )
 
 
 def _unit(column: int, like: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddopt.evaluation.derived import Derived
+from ddopt.evaluation.derived import Derived, held
 from ddopt.evaluation.problem import Operator, Point, Problem
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Scaled(Derived):
 
     def frozen(self, point: Point, indices: Indices) -> Problem:
         """c f of the parameters in ``indices`` alone, as f has it."""
-        return self._around(self.problem.frozen(point, indices))
+        return self._around(held(self.problem, point, indices))
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ c ∇²f v."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ddopt.evaluation.closure import Closure
+from ddopt.evaluation.batch import Closure
 from ddopt.setup.notice import warn
 
 _KINDS = ("arrays", "tuples", "functions")

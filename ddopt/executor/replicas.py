@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ddopt.numerics.vectors import fingerprint
 
 if TYPE_CHECKING:
-    from ddopt.evaluation.closure import Closure
+    from ddopt.evaluation.batch import Closure
     from ddopt.numerics.space import Parameters
 
 DIGITS = 12  # of a fingerprint in hexadecimal: an integer that float64 holds
@@ -34,7 +34,7 @@ class Replicas:
     """
 
     def __init__(self, parameters: Parameters, alone: bool) -> None:
-        self._parameters = parameters
+        self.parameters = parameters
         self._alone = alone  # whether nothing else shares the evaluations out
         self._group: Any = None
 
@@ -55,7 +55,7 @@ class Replicas:
             if self._group is None:
                 return loss
             self._compare("gradients", self._gradients())
-            self._compare("parameters", self._parameters.read())
+            self._compare("parameters", self.parameters.read())
             return self._mean(loss)
 
         return over_all
@@ -103,7 +103,7 @@ class Replicas:
                     "one state for all)"
                 )
         if any(somewhere):
-            self._compare("parameters", self._parameters.read())
+            self._compare("parameters", self.parameters.read())
         return any(somewhere), any(wanted)
 
     def _meet(self, module: torch.nn.Module, _: Any) -> None:
@@ -116,7 +116,7 @@ class Replicas:
             )
         if not isinstance(module, DistributedDataParallel):
             return
-        own = {id(tensor) for tensor in self._parameters.tensors}
+        own = {id(tensor) for tensor in self.parameters.tensors}
         if not any(id(tensor) in own for tensor in module.parameters()):
             return
         if not self._alone:
@@ -139,7 +139,7 @@ class Replicas:
         return loss  # no loss: whoever takes it says so
 
     def _gradients(self) -> torch.Tensor:
-        return self._parameters.flatten([tensor.grad for tensor in self._parameters.tensors])
+        return self.parameters.flatten([tensor.grad for tensor in self.parameters.tensors])
 
     def _compare(self, what: str, vector: torch.Tensor) -> None:
         marks = self._gather([int(fingerprint(vector)[:DIGITS], 16)])
@@ -153,7 +153,7 @@ class Replicas:
 
     def _gather(self, numbers: Any) -> list[list[float]]:
         """The numbers of every replica, in the order of their ranks."""
-        device = self._parameters.layout.device  # the group averages gradients there
+        device = self.parameters.layout.device  # the group averages gradients there
         own = torch.tensor([float(n) for n in numbers], dtype=torch.float64, device=device)
         found = [torch.empty_like(own) for _ in range(dist.get_world_size(self._group))]
         dist.all_gather(found, own, group=self._group)

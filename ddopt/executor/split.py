@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from ddopt.decomposition.data import deal
-from ddopt.evaluation.derived import Derived, Frozen
+from ddopt.evaluation.derived import Derived, Frozen, held
 from ddopt.evaluation.problem import Inside, Operator, Point, Problem, Samples
 from ddopt.executor.rows import Rows
 from ddopt.executor.serial import Serial
@@ -134,12 +134,12 @@ class Split(Derived):
 
         In the same shares, where f is another function when it is cut in another way.
         """
-        frozen = self.problem.frozen(point, indices)
+        local = held(self.problem, point, indices)
         if self.additive:
-            return frozen
-        if type(frozen).share is Problem.share:
+            return local
+        if type(local).share is Problem.share:
             return Frozen(self.alone, point.theta, indices) if indices is not None else self.alone
-        return shared(frozen, self.count, Serial())[0]
+        return shared(local, self.count, Serial())[0]
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """Every share multiplies, and the products are added up in order."""

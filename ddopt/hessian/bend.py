@@ -62,7 +62,7 @@ def bend(
             break
         correction = plain.factorised.fitted(error)
         length, bent = norm(correction), step - correction
-        if not length < longest or not fits(bent):
+        if not 0.0 < length < longest or not fits(bent):
             break
         step, missed, longest = bent, miss, length
         found = residuals(step)

@@ -4,8 +4,8 @@ CGLS, the method of conjugate gradients for (JᵀJ + σI) x = Jᵀe (Hestenes an
 Saunders 1982), stopped early: an inexact Levenberg-Marquardt step. Its preconditioner is free. The
 directions of a solve and their images are secant pairs of JᵀJ + σI, and the L-BFGS matrix made of
 them is a preconditioner of the next solve, whose matrix is near (Morales and Nocedal, SIAM J.
-Optim. 10 (2000) 1079). A correction of the step is a solve with the same matrix, and takes a few
-products.
+Optim. 10 (2000) 1079). A correction of the step is a solve with the same matrix. Step and
+corrections share an allowance, so that the price of an iteration is bounded: 60 evaluations.
 
 Legend: m residuals, n parameters, J (m, n), σ the damping.
 """
@@ -22,7 +22,9 @@ from ddopt.evaluation.jacobian import Jacobian
 from ddopt.numerics.vectors import dot
 
 KEPT = 20  # secant pairs of the preconditioner
-MOST = 20  # products with J and Jᵀ of one solve
+MOST = 48  # evaluations that the products of a step and its corrections together may cost
+STEP = 36  # of them, that the step may take: a correction has some left
+TURN = 2  # products, in a step of conjugate gradients
 ENOUGH = 0.05  # of the gradient's norm: what a solve may leave
 
 
@@ -82,36 +84,48 @@ class IterativeEquations:
         return Iterated(self.jacobian, damping, self._pairs)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Iterated:
-    """JᵀJ + σI, solved with approximately."""
+    """JᵀJ + σI, solved with approximately: the first solve gives a step, others correct it."""
 
     jacobian: Jacobian
     damping: float  # σ
     pairs: RecycledPairs
+    left: int | None = None  # products that corrections may take; None: no step has been made
 
     def fitted(self, error: torch.Tensor) -> torch.Tensor:
-        """(JᵀJ + σI)⁻¹ Jᵀe, from (m,) to (n,)."""
+        """(JᵀJ + σI)⁻¹ Jᵀe, from (m,) to (n,); zero for a correction when no product is left."""
+        if self.left is not None:
+            if self.left <= TURN:
+                return torch.zeros(self.jacobian.shape[1], dtype=error.dtype, device=error.device)
+            self.left -= 1
         return self._solved(self.jacobian.pullback(error))
 
     def inverse(self, vector: torch.Tensor) -> torch.Tensor:
         """(JᵀJ + σI)⁻¹ v, from (n,) to (n,)."""
-        return self._solved(vector)
+        return Iterated(self.jacobian, self.damping, self.pairs)._solved(vector)
 
     def _solved(self, right: torch.Tensor) -> torch.Tensor:
+        left, most = self.left, self.left
+        if left is None or most is None:
+            price = 1 + self.jacobian.graph_anew
+            left, most = MOST // price, STEP // price
         x, found = torch.zeros_like(right), []
-        for step, image in self._directions(right):
+        for step, image in self._directions(right, most // TURN):
             x += step
             found.append((step, image))
+        self.left = left - TURN * len(found)
         self.pairs.replace(found)
         return x
 
-    def _directions(self, right: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The steps of conjugate gradients, and their images under JᵀJ + σI."""
+    def _directions(
+        self, right: torch.Tensor, most: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The steps of conjugate gradients, ``most`` of them, and their images under JᵀJ + σI."""
         gradient, enough = right, ENOUGH**2 * dot(right, right)
         z = self.pairs.apply(gradient)
         direction, gamma = z, dot(gradient, z)
-        for _ in range(MOST):
+        for _ in range(most):
             image = self.jacobian.pullback(self.jacobian.product(direction))
             image = image + self.damping * direction
             curvature = dot(direction, image)

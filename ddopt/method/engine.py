@@ -19,19 +19,19 @@ from ddopt.evaluation.problem import Point
 from ddopt.evaluation.question import Both, Value
 from ddopt.executor import shared
 from ddopt.method import contract, meeting
+from ddopt.method.improvement import Improvement
 from ddopt.method.judge import Judge
 from ddopt.method.judging import set_aside
 from ddopt.method.local import LocalSolves
 from ddopt.method.parts import StepReport
 from ddopt.recombination import Corrections
 from ddopt.setup.component import restore, states
-from ddopt.solver.pieces import InPieces
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
     from ddopt.executor.sharded import Sharded
-    from ddopt.method.parts import GlobalPass, Parts
+    from ddopt.method.parts import Parts
     from ddopt.numerics.space import Indices, Layout
     from ddopt.recombination import Found, Recombined
     from ddopt.solver import Solver
@@ -41,8 +41,6 @@ class Engine:
     """Runs outer iterations; everything that outlives one of them is its state."""
 
     def __init__(self, parts: Parts, executor: Executor, shares: int = 1) -> None:
-        global_pass = parts.global_pass and parts.global_pass.on(executor)
-        self.parts = replace(parts, global_pass=global_pass)
         self.executor = executor
         self.shares = shares  # f(·; D) is evaluated in this many shares, in parallel
         self.point: Point | None = None
@@ -51,14 +49,18 @@ class Engine:
         self.meter = Meter()  # what the last start or step has evaluated
         self.local: LocalSolves | None = None
         self.judge: Judge | None = None
-        if parts.preconditioner is not None:
-            improving = global_pass is not None
-            self.local = LocalSolves(
-                parts.preconditioner, executor, blind=self.blind, improving=improving
-            )
-            self.judge = Judge(
-                parts.preconditioner, executor, blind=self.blind, improving=improving
-            )
+        self.improvement: Improvement | None = None
+        own, last = parts.preconditioner, parts.global_pass
+        if last is not None:
+            one_radius = own is not None and own.one_radius
+            alone = own is None
+            self.improvement = Improvement(last, executor, alone=alone, one_radius=one_radius)
+            parts = replace(parts, global_pass=self.improvement.parts)
+        self.parts = parts
+        if own is not None:
+            improving = last is not None
+            self.local = LocalSolves(own, executor, blind=self.blind, improving=improving)
+            self.judge = Judge(own, executor, blind=self.blind, improving=improving)
         self._nowhere = torch.zeros(0)  # stands for the point before there is one
         self._met = self._stepped = False  # whether the processes have compared what they have
 
@@ -97,20 +99,16 @@ class Engine:
             recombined = self._recombined(corrections)
 
             # Step 4: is it taken, and how long may the next one be?
-            if recombined.predicted > 0.0:
-                found = corrections.found(recombined)
-                self.judge.contained(corrections, found.length)
-                found = self.judge.settled(judged, point, found, recombined.predicted, report)
-            else:  # no subdomain has found anything better
-                self.judge.without_step(point, recombined.predicted, report, anew=anew)
-            self.local.judged(accepted=report.accepted)
-            if report.accepted:
-                point = self._taken(point, found)
+            taken = self.judge.decide(corrections, recombined, report, anew=anew)
+            self.local.judged(accepted=taken is not None)
+            if taken is not None:
+                point = self._moved(point, taken)
 
         # Step 5: the global pass.
-        if self.parts.global_pass is not None:
+        if self.improvement is not None:
             whole = Metered(problem, self.meter)
-            point = self._improved(self.parts.global_pass, whole, point, report)
+            point = self.improvement.improve(whole, point, self.radius, report)
+            self.radius = self.improvement.radius_after(self.radius)
         return self._finished(point, report, sent)
 
     @property
@@ -194,37 +192,12 @@ class Engine:
         self._stepped = True
         return recombined
 
-    def _taken(self, point: Point, found: Found) -> Point:
+    def _moved(self, point: Point, found: Found) -> Point:
         """The next iterate, which the global solver learns from."""
-        trial = found.trial
-        trial.theta  # noqa: B018 - where one process has it, all ask for it here
-        if self.parts.global_pass is not None:
-            step = trial.theta - point.theta if found.step is None else found.step
-            self.parts.global_pass.solver.learn(step, trial.gradient - point.gradient)
-        return trial
-
-    def _improved(
-        self, parts: GlobalPass, problem: Problem, point: Point, report: StepReport
-    ) -> Point:
-        """The global pass (step 5)."""
-        preconditioner = self.parts.preconditioner
-        one_radius = preconditioner is not None and preconditioner.one_radius
-        if one_radius:
-            parts.solver.resize(self.radius)
-        asking = contract.solved(parts.solver, problem, point, math.inf, parts.iterations)
-        (answer,) = self.executor.carry_out({0: asking}).values()
-        if one_radius:
-            self.radius = getattr(parts.solver, "radius", None) or self.radius
-        report.global_ratio = answer.ratio
-        report.global_radius = getattr(parts.solver, "radius", None)
-        report.global_accepted, report.global_rejected = answer.accepted, answer.rejected
-        report.refuted += answer.refuted
-        report.non_finite += answer.non_finite
-        if self.parts.preconditioner is None:
-            report.ratio, report.radius = answer.ratio, report.global_radius or math.nan
-            report.accepted = answer.accepted > 0
-            report.step_norm = problem.geometry.norm(answer.step)
-        return answer.end
+        found.trial.theta  # noqa: B018 - where one process has it, all ask for it here
+        if self.improvement is not None:
+            self.improvement.learn(point, found)
+        return found.trial
 
     def _finished(self, point: Point, report: StepReport, sent: tuple[int, int]) -> StepReport:
         """Go to ``point``, and say what the iteration has cost."""
@@ -243,8 +216,8 @@ class Engine:
         problem = problem or Blank(layout)
         like = torch.zeros(layout.size, dtype=layout.dtype, device=layout.device)
         self.point, self._nowhere = None, like
-        if self.parts.global_pass is not None:
-            self.parts.global_pass.solver.prepare(like)
+        if self.improvement is not None:
+            self.improvement.solver.prepare(like)
         if self.local is not None:
             self.local.prepare(like, problem)
 
@@ -261,8 +234,8 @@ class Engine:
         self._forget_values()
 
     def _all_solvers(self) -> list[Solver]:
-        parts = self.parts.global_pass
-        return [*self.solvers.values(), *([parts.solver] if parts is not None else [])]
+        last = self.improvement
+        return [*self.solvers.values(), *([last.solver] if last is not None else [])]
 
     def _forget_values(self) -> None:
         if self.parts.preconditioner is not None:
@@ -274,14 +247,13 @@ class Engine:
         """The recombined step's radius, or the global solver's where nothing is decomposed."""
         if self.parts.preconditioner is not None:
             return self.radius
-        assert self.parts.global_pass is not None
-        return getattr(self.parts.global_pass.solver, "radius", None)
+        assert self.improvement is not None
+        return self.improvement.radius
 
     @property
     def memory(self) -> Sharded | None:
         """Where the pieces of the global solver's memory are; None where it is whole."""
-        solver = self.parts.global_pass.solver if self.parts.global_pass is not None else None
-        return solver.geometry if isinstance(solver, InPieces) else None
+        return None if self.improvement is None else self.improvement.memory
 
     def start(self, problem: Problem, theta: torch.Tensor) -> float:
         """Evaluate f and g where the iterations start; returns its cost in full gradients."""
@@ -298,8 +270,8 @@ class Engine:
             return
         self._met = True
         meeting.same_problem(self.executor, self.parts, problem, theta)
-        if self.parts.global_pass is not None:
-            self.parts.global_pass.solver.measure(problem.geometry)
+        if self.improvement is not None:
+            self.improvement.solver.measure(problem.geometry)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on, keyed by subdomain."""
@@ -318,8 +290,8 @@ class Engine:
             "iteration": self.iteration,
             "solvers": {d: solver.state_dict() for d, solver in self.solvers.items()},
         }
-        if parts.global_pass is not None:
-            state["global"] = parts.global_pass.solver.state_dict()
+        if self.improvement is not None:
+            state["global"] = self.improvement.solver.state_dict()
         if parts.preconditioner is not None:
             state["parts"] = states(parts.preconditioner)
         return state
@@ -342,5 +314,5 @@ class Engine:
             for d, saved in state["solvers"].items():
                 self.solvers.setdefault(int(d), parts.preconditioner.solver.build())
                 self.solvers[int(d)].load_state_dict(saved)
-        if parts.global_pass is not None:
-            parts.global_pass.solver.load_state_dict(state["global"])
+        if self.improvement is not None:
+            self.improvement.solver.load_state_dict(state["global"])

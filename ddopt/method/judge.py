@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem
     from ddopt.executor import Executor
     from ddopt.method.parts import Preconditioner, StepReport
-    from ddopt.recombination import Corrections
+    from ddopt.recombination import Corrections, Recombined
 
 
 class Judge:
@@ -35,17 +35,33 @@ class Judge:
         self._executor, self._blind, self._improving = executor, blind, improving
         self._credence = Credence()
 
-    def contained(self, corrections: Corrections, length: float) -> None:
-        """Whether a step of that length stays in Δ, where balls have held its parts."""
+    def decide(
+        self, corrections: Corrections, recombined: Recombined, report: StepReport, *, anew: bool
+    ) -> Found | None:
+        """The step that is taken, and where it leads; None where none is.
+
+        ``anew``: f is compared on other samples than in the last iteration.
+        """
+        if not recombined.predicted > 0.0:  # no subdomain has found anything better
+            self._without_step(corrections.point, recombined.predicted, report, anew=anew)
+            return None
+        found = corrections.found(recombined)
+        self._refuse_longer(corrections, found.length)
+        found = self._tried(corrections, found, recombined.predicted, report)
+        return found if report.accepted else None
+
+    def _refuse_longer(self, corrections: Corrections, length: float) -> None:
+        """A step of that length must stay in Δ, where balls have held its parts."""
         if corrections.subdomains[0].whole or self.parts.walking:
             return
         layout, theta = corrections.problem.layout, corrections.point.theta
         contract.contained(self.parts.recombination, length, self.radius, layout, theta)
 
-    def settled(
-        self, problem: Problem, point: Point, found: Found, predicted: float, report: StepReport
+    def _tried(
+        self, corrections: Corrections, found: Found, predicted: float, report: StepReport
     ) -> Found:
         """The step that is judged last: ``found``, or a shorter one where it is rejected."""
+        problem, point = corrections.problem, corrections.point
         self._judge(problem, point, found, predicted, report)
         while (
             not report.accepted
@@ -114,7 +130,7 @@ class Judge:
         used = problem.draw == 0 or self._improving
         return used and not (self._blind or problem.vouches)
 
-    def without_step(
+    def _without_step(
         self, point: Point, predicted: float, report: StepReport, *, anew: bool
     ) -> None:
         """Nothing is there to be judged; where walks have ended higher, the ball was too large.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.consistent import Consistent
 from ddopt.evaluation.problem import Point
 from ddopt.evaluation.question import Both
 from ddopt.executor import Serial

@@ -38,6 +38,9 @@ class StepReport:
 
     @property
     def tried(self) -> bool:
-        """Whether any solver found a step to try; a stationary point is where none does."""
+        """Whether any solver found a step to try; a stationary point is where none does.
+
+        A step that was made of their answers counts too, for solvers that do not count their own.
+        """
         local = self.local_accepted or self.local_rejected
-        return bool(local or self.global_accepted or self.global_rejected)
+        return bool(local or self.global_accepted or self.global_rejected or self.step_norm > 0.0)

@@ -30,7 +30,11 @@ class Strategy(Component):
         return "lsr1"
 
     def settled(self, solver: Settings) -> Settings:
-        """A solver's options, with this strategy's curvature where none is given."""
+        """A solver's options, with this strategy's curvature where none is given.
+
+        ``ddopt.setup.resolved.resolve`` calls it, for the run's solver and for each that the
+        strategy's own options name.
+        """
         from ddopt.solver.trust_region import TrustRegion
 
         if isinstance(solver, TrustRegion.Config):
@@ -38,7 +42,10 @@ class Strategy(Component):
         return solver
 
     def suited(self, sampling: Settings) -> Settings:
-        """Its options; those that were not given may depend on the run's sampling."""
+        """Its options; those that were not given may depend on the run's sampling.
+
+        ``ddopt.setup.resolved.resolve`` calls it first, and builds the strategy from what it gives.
+        """
         options: Settings = self.config
         return options
 

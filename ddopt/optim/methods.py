@@ -16,10 +16,10 @@ from ddopt.sampling.batches import Batches
 from ddopt.setup.component import Chosen, Settings, lookup
 from ddopt.setup.limits import brief
 from ddopt.setup.options import explain
+from ddopt.setup.resolved import resolve
 
 if TYPE_CHECKING:
     from ddopt.executor import Executor
-    from ddopt.method.strategy import Strategy
 
 
 class TrustRegion(EngineOptimizer):
@@ -50,12 +50,29 @@ class TrustRegion(EngineOptimizer):
                 "at least 1"
             )
         chosen: Any = _options("solver", "trust_region", options)
-        solver = chosen.with_curvature("quasi_newton").build()
-        parts = Parts(None, GlobalPass(solver, iterations))
+        parts = Parts(None, GlobalPass(chosen.build(), iterations))
         super().__init__(params, parts, lr=lr, buffers=buffers, stochastic=stochastic)
 
 
-class LevenbergMarquardt(EngineOptimizer):
+class _OfResiduals(EngineOptimizer):
+    """One solver that works on residuals, under the name that scripts use."""
+
+    _solver: str
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        buffers: Iterable[torch.Tensor] = (),
+        stochastic: bool | None = None,
+        **options: Any,
+    ) -> None:
+        chosen: Any = _options("solver", self._solver, options)
+        parts = Parts(None, GlobalPass(chosen.build()))
+        super().__init__(params, parts, buffers=buffers, stochastic=stochastic)
+
+
+class LevenbergMarquardt(_OfResiduals):
     """Nonlinear least squares: f is the mean of the squares of what the closure returns.
 
     The closure returns the residuals, a tensor of any shape, and calls no backward::
@@ -70,20 +87,10 @@ class LevenbergMarquardt(EngineOptimizer):
     example ``corrections=0``; the others are :class:`EngineOptimizer`'s.
     """
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        *,
-        buffers: Iterable[torch.Tensor] = (),
-        stochastic: bool | None = None,
-        **options: Any,
-    ) -> None:
-        chosen: Any = _options("solver", "levenberg_marquardt", options)
-        parts = Parts(None, GlobalPass(chosen.build()))
-        super().__init__(params, parts, buffers=buffers, stochastic=stochastic)
+    _solver = "levenberg_marquardt"
 
 
-class LeastSquares(EngineOptimizer):
+class LeastSquares(_OfResiduals):
     """Nonlinear least squares, quasi-Newton first and Gauss-Newton from where it gains more.
 
     The closure returns the residuals and calls no backward, as for :class:`LevenbergMarquardt`; f
@@ -92,17 +99,7 @@ class LeastSquares(EngineOptimizer):
     example ``gauss_newton={"name": "levenberg_marquardt", "corrections": 0}``.
     """
 
-    def __init__(
-        self,
-        params: Iterable[Any],
-        *,
-        buffers: Iterable[torch.Tensor] = (),
-        stochastic: bool | None = None,
-        **options: Any,
-    ) -> None:
-        chosen: Any = _options("solver", "least_squares", options)
-        parts = Parts(None, GlobalPass(chosen.build()))
-        super().__init__(params, parts, buffers=buffers, stochastic=stochastic)
+    _solver = "least_squares"
 
 
 class SAPTS(EngineOptimizer):
@@ -143,12 +140,11 @@ class SAPTS(EngineOptimizer):
         short = len(variant) <= 2 or variant.upper() == "PINN"  # of sapts_d, sapts_p, ...
         name = f"sapts_{variant.lower()}" if short else variant
         chosen = _options("strategy", name, {**_counted(name, subdomains, options), **options})
-        strategy = cast("Strategy", chosen.build())
-        if stochastic:
-            strategy = cast("Strategy", strategy.suited(Batches.Config()).build())
+        sampling = Batches.Config() if stochastic else None
+        strategy, settled = resolve(chosen, _options("solver", solver), sampling)
         super().__init__(
             params,
-            contract.parts(strategy, strategy.parts(strategy.settled(_options("solver", solver)))),
+            contract.parts(strategy, strategy.parts(settled)),
             lr=lr,
             shares=strategy.shares,
             executor=_executor(executor),

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.evaluation.closure import Closure, ClosureProblem, Stillness, refuse_other_arguments
-from ddopt.evaluation.probe import first_look, look_again
+from ddopt.evaluation.batch import Closure, refuse_other_arguments
+from ddopt.evaluation.probe import first_look
 from ddopt.evaluation.problem import Problem
-from ddopt.evaluation.residual_closure import ResidualProblem, Way
-from ddopt.evaluation.witness import Witness
-from ddopt.executor import Executor, Serial, Split, shared
+from ddopt.evaluation.stillness import Stillness
+from ddopt.executor import Executor, Serial
 from ddopt.executor.replicas import Replicas
 from ddopt.method.engine import Engine
 from ddopt.method.parts import Parts, StepReport
 from ddopt.numerics.space import Parameters
 from ddopt.optim import groups, saved
-from ddopt.optim.changes import SELDOM, Changes
-from ddopt.optim.idleness import Idleness
+from ddopt.optim.objective import Objective, Source
+from ddopt.optim.start import News, Start
 from ddopt.optim.state import pack, unpack
 from ddopt.setup.notice import warn
 
 if TYPE_CHECKING:
     from ddopt.numerics.space import Indices
 
-Source = Callable[[Parameters], Problem]
-
 _COPIED = {
-    *("_parameters", "_buffers", "_engine", "_source", "evaluations", "report"),
-    *("_changes", "_steps", "_told", "_asked", "_held", "_idle"),
-    "_replicas",
+    *("_parameters", "_buffers", "_engine", "_objective", "_start", "_replicas"),
+    *("_steps", "_told", "_held", "report"),
 }
 
 
@@ -89,16 +85,8 @@ class EngineOptimizer(torch.optim.Optimizer):
                 "an optimizer's state is made of whole tensors, and of a memory in pieces every "
                 "process holds its own; set memory_pieces = 1, or train from a run file"
             )
-        self._changes = Changes(stochastic)
-        self._steps = 0
-        self._source: Source | None = None
-        self._made: Problem | None = None  # by the source, for the last step
-        self._witness = Witness()
-        self._way = Way()  # how the Jacobian of closures that return residuals is computed
-        self._idle = Idleness()
-        self._asked = False  # whether f is the same at a second call
+        self._objective, self._start, self._steps = Objective(), Start(stochastic), 0
         self._told = False  # that a scheduler has no effect
-        self.evaluations = 0.0  # closure calls, as multiples of one over the whole batch
         self.report: StepReport | None = None  # of the last step: ratio, radius, accepted, ...
         self._publish()
         self.state_dict()  # fills self.state, so that a checkpoint can be loaded in place
@@ -143,7 +131,12 @@ class EngineOptimizer(torch.optim.Optimizer):
         problem that is another object than the last one is another f (resampled points): no value
         of the old one is compared with one of the new.
         """
-        self._source = source
+        self._objective.source = source
+
+    @property
+    def evaluations(self) -> float:
+        """Closure calls until now, as multiples of one over the whole batch."""
+        return self._start.evaluations
 
     @property
     def converged(self) -> bool:
@@ -152,7 +145,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         ``step`` then calls the closure only to see whether f has become another function, after 1,
         2, 4, ... steps, or not at all with ``stochastic=False``. Never where each step has a batch.
         """
-        return self._idle.long
+        return self._start.idle.long
 
     def step(self, closure: Closure, batch: Any = None) -> torch.Tensor:  # type: ignore[override]
         """One outer iteration; returns the loss where it began, detached.
@@ -176,12 +169,12 @@ class EngineOptimizer(torch.optim.Optimizer):
         groups.refuse_changed(self.param_groups, self._held, self._parameters.tensors)
         still = Stillness(self._buffers, self._parameters.layout.device)
         try:
-            problem, anew = self._begin(closure, batch, still)
+            problem, news = self._begin(closure, batch, still)
             point = self._engine.point
             assert point is not None
             loss = torch.tensor(point.value, dtype=point.theta.dtype, device=point.theta.device)
             if self.converged:
-                self._idle.rested()
+                self._start.idle.rested()
                 return loss
             try:
                 report = self._engine.step(problem)
@@ -191,114 +184,39 @@ class EngineOptimizer(torch.optim.Optimizer):
         finally:
             still.finish(self._engine.point)
         self.report = report
-        self.evaluations += report.total
         self._steps += 1
-        watched = self._source is None and self._changes.stochastic is None and batch is None
-        seen = watched and self._steps < SELDOM and not self._engine.blind
-        self._changes.stepped(report.step_norm, *((point, self._engine.point) if seen else ()))
-        if not (anew or self._changes.stochastic):  # what holds of one batch holds of no other
-            self._idle.stepped(report, self._engine.current_radius)
+        self._start.evaluations += report.total
+        self._start.stepped(report, self._engine, point, self._steps, news)
         self._publish()
         return loss
 
-    def _begin(self, closure: Closure, batch: Any, still: Stillness) -> tuple[Problem, bool]:
-        """The problem of this step, evaluated where it starts, and whether f is another one now."""
-        if self._source is not None:
-            problem, anew = self._minimised()
-            self._start(problem, anew=anew, look=self._engine.iteration > 0 and self._made is None)
-            self._made = problem
-            return problem, anew
+    def _begin(self, closure: Closure, batch: Any, still: Stillness) -> tuple[Problem, News]:
+        """The problem of this step, evaluated where it starts, and what was said of it."""
+        engine, objective, start = self._engine, self._objective, self._start
+        if objective.source is not None:
+            first = objective.made is None and engine.iteration > 0
+            problem, anew = objective.minimised(self._parameters, engine)
+            news = News(anew, look=first, silent=False)
+            start.evaluate(problem, engine, self._replicas, self._steps, news)
+            objective.made = problem
+            return problem, news
         refuse_other_arguments(closure, batch)
         known = [tensor for group in self.param_groups for tensor in group["params"]]
-        heard = self._witness.hears(closure, known)
-        problem, _ = shared(
-            self._called(heard, batch, still), self._engine.shares, self._engine.executor
-        )
-        anew = batch is not None or self._changes.stochastic is True
-        self._start(problem, anew=anew, look=not anew and self._witness.captured(closure))
+        heard = start.witness.hears(closure, known)
+        problem = objective.called(heard, batch, still, engine, self._replicas)
+        anew = batch is not None or start.changes.stochastic is True
+        news = News(anew, look=not anew and start.witness.captured(closure), silent=True)
+        start.evaluate(problem, engine, self._replicas, self._steps, news)
         if anew and self._steps == 0:
-            assert self._engine.point is not None
-            parts = self._engine.parts.preconditioner is not None
-            self.evaluations += first_look(problem, self._engine.point, parts=parts)
-        return problem, anew
-
-    def _called(self, closure: Closure, batch: Any, still: Stillness) -> Problem:
-        """f as the closure gives it: by its residuals, where a solver works on them."""
-        if self._engine.parts.least_squares:
-            closure = self._replicas.refused(closure)
-            return ResidualProblem.over(batch, self._parameters, closure, still, self._way)
-        averaged = self._replicas.averaged(closure)
-        return ClosureProblem.over(batch, self._parameters, averaged, still)
-
-    def _minimised(self) -> tuple[Problem, bool]:
-        """The source's problem, and whether it is another one than in the last step."""
-        assert self._source is not None
-        engine, made = self._engine, self._source(self._parameters)
-        last = self._made.problem if isinstance(self._made, Split) else self._made
-        if made is last and self._made is not None:
-            return self._made, False
-        if last is not None:
-            self._engine.renew()
-        problem, _ = shared(made, engine.shares, engine.executor)
-        return problem, last is not None
-
-    def _start(self, problem: Problem, *, anew: bool, look: bool) -> None:
-        """Evaluate where the step begins, unless the last step has done it.
-
-        ``anew``: f is another function now. ``look``: it may be one; compare the values.
-        """
-        engine, before = self._engine, self._engine.point
-        theta = self._parameters.read(None if before is None else before.theta)
-        moved = before is None or theta is not before.theta
-        size = len(problem.samples) if problem.samples is not None else 0
-        moved, look = self._replicas.any(
-            moved, look, steps=self._steps, evaluations=self.evaluations, samples=size
-        )
-        if moved or anew:
-            self._idle.over()
-        compare = not (moved or anew)
-        due = self._source is None and self._due()
-        if compare and not look and not due:
-            return
-        self.evaluations += engine.start(problem, theta)
-        assert engine.point is not None
-        value = engine.point.value
-        if not engine.begins(problem):
-            engine.point = before  # nothing is known of this one that a later step could use
-            if compare and self._changes.lost():
-                return
-            raise ValueError(
-                f"the loss, or its gradient, is not finite where this step begins ({value}); a "
-                "trust region can only start where both are: look at the parameters and the data"
-            )
-        if moved or before is None:
-            return
-        if anew:
-            self._changes.evaluated_anew()
-            return
-        unknown = self._changes.stochastic is None and not self._changes.lately
-        if self._changes.compared(before.value, value, engine.point.epsilon):
-            engine.point = before  # its bits may depend on who evaluated it
-            if look:
-                self._witness.false_alarm()
-            return
-        self._idle.over()
-        if unknown and not self._asked:
-            self._asked = True
-            self.evaluations += look_again(problem, theta, value)
-        if not self._changes.stochastic:  # mini-batches are what acceptance windows are for
-            engine.renew()
-
-    def _due(self) -> bool:
-        """Whether to see if f is still the same function."""
-        if self.converged:
-            return self._changes.stochastic is not False and self._idle.due
-        return self._changes.due(self._steps)
+            assert engine.point is not None
+            parts = engine.parts.preconditioner is not None
+            start.evaluations += first_look(problem, engine.point, parts=parts)
+        return problem, news
 
     def reset(self) -> None:
         """Forget the curvature: the loss has nothing to do with the last one's."""
         self._engine.reset()
-        self._idle.over()
+        self._start.idle.over()
 
     def _publish(self) -> None:
         """Show the numbers of the last step in every group, and say once which do nothing."""
@@ -317,9 +235,7 @@ class EngineOptimizer(torch.optim.Optimizer):
         """The state, tensors by parameter; plain containers that ``weights_only`` loading reads."""
         tree = {
             "engine": self._engine.state_dict(),
-            **self._changes.state_dict(),
-            "evaluations": self.evaluations,
-            "idle": self._idle.state_dict(),
+            **self._start.state_dict(),
         }
         text, pieces = pack(tree, self._parameters.layout, self._index_sets())
         for group in self.param_groups:
@@ -357,25 +273,14 @@ class EngineOptimizer(torch.optim.Optimizer):
                 f"this state was saved by another method (it has no {error}); make the optimizer "
                 "with the options of the one that was saved"
             ) from error
-        self._changes.load_state_dict(tree)
-        self._idle.load_state_dict(tree["idle"])
-        self.evaluations = tree["evaluations"]
+        self._start.load_state_dict(tree)
         self._steps = self.param_groups[0]["steps"]
-        self._made = None  # the points may be others than when the state was saved
+        self._objective.made = None  # the points may be others than when the state was saved
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: torch keeps its own attributes only.
-
-        What was seen of closures stays behind: a copied array is not the one that a closure holds.
-        """
+        """For copies and pickles: torch keeps its own attributes only."""
         own = {key: value for key, value in self.__dict__.items() if key in _COPIED}
-        return {
-            **super().__getstate__(),
-            **own,
-            "_made": None,
-            "_witness": Witness(),
-            "_way": Way(),
-        }
+        return {**super().__getstate__(), **own}
 
     def _index_sets(self) -> dict[str, Indices]:
         return {f"/engine/solvers/{d}/": c for d, c in self._engine.index_sets.items()}

@@ -174,10 +174,10 @@ class StagedProblem(Problem):
         """v ↦ ∇²f(θ) v; a product sends what a gradient sends."""
         return StagedCurvature(self.at(theta))
 
-    def frozen(self, point: Point, indices: Indices) -> Problem:
+    def frozen(self, point: Point, indices: Indices) -> StageObjective | None:
         """What one of this process's stages minimises around ``point``."""
         if indices is None:
-            return self
+            return None
         (d,) = (d for d, block in self._blocks.items() if block == indices)
         origin = None
         if not isinstance(point, StagedPoint) or point.problem is not self:

@@ -90,6 +90,7 @@ def compare_methods(
     against: Sequence[str] = ("adam", "lbfgs"),
     evaluations: float | None = None,
     seconds: float | None = None,
+    processor_seconds: float | None = None,
     seeds: int = 3,
     rates: Sequence[float] | None = None,
     out: str | Path | None = None,
@@ -118,12 +119,13 @@ def compare_methods(
     terms = Terms(
         evaluations=evaluations,
         seconds=seconds,
+        processor_seconds=processor_seconds,
         seeds=seeds,
         rates=tuple(rates) if rates is not None else learning_rates(RATES),
     )
     place = Path(out) if out is not None else Path("comparisons") / name
     finished = hold(read, place, name, terms, strategies, against, show=show)
-    if finished is None:
+    if not finished:
         raise KeyboardInterrupt(f"interrupted; the same call goes on from {place}")
     return Comparison(place)
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from ddopt.run.folder import Folder
     from ddopt.setup.config import RunConfig
 
-APART = ("processes", "seconds", "bytes_sent", "collectives", "device", "threads", "torch")
+APART = (
+    *("processes", "seconds", "processor_seconds", "bytes_sent", "collectives"),
+    *("device", "threads", "torch"),
+)
 
 
 def execute(config: RunConfig, folder: Folder | None, *, resume: bool = False) -> StopReason:
@@ -132,6 +135,7 @@ def summarise(run: Run, reason: StopReason) -> dict[str, Any]:
         **run.measured,
         "evaluations": {"parallel": tally.parallel, "total": tally.total},
         "seconds": round(tally.seconds, 4),
+        "processor_seconds": round(tally.processor_seconds, 4),
         "outer_iterations": tally.iterations,
         "accepted": tally.accepted,
         "rejected": tally.rejected,

@@ -21,7 +21,10 @@ KEPT = ("iteration", "loss", *MERITS, "evaluations", "radius", "ratio", "rejecte
 HEADS = {"iteration": "iter", "evaluations": "evals", "validation_loss": "validation"}
 ROWS = 12  # of the live table
 BAR = 40  # characters of the bar
-LIMITS = (("iterations", "iteration"), ("evaluations", "evaluations"), ("seconds", "seconds"))
+LIMITS = (  # of a run, each with the column of its record that comes up to it
+    *(("iterations", "iteration"), ("evaluations", "evaluations"), ("seconds", "seconds")),
+    ("processor_seconds", "processor_seconds"),
+)
 
 
 class Display(Protocol):

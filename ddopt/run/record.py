@@ -203,6 +203,7 @@ def line(tally: Tally, report: StepReport | None, measured: dict[str, float]) ->
         "evaluations": tally.parallel,
         "evaluations_total": tally.total,
         "seconds": round(tally.seconds, 4),
+        "processor_seconds": round(tally.processor_seconds, 4),
         "bytes_sent": tally.bytes_sent,
         "collectives": tally.collectives,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -54,7 +54,8 @@ class Run:
         self.problem, shares = shared(first, strategy.shares, executor)
         self.engine = self._method(shares)
         self.tally = Tally()
-        self._before = (0, 0)  # bytes and collectives of the sessions that this one continues
+        # Bytes, collectives, processor seconds of the sessions that this one continues.
+        self._before = (0, 0, 0.0)
         self.measured: dict[str, float] = {}  # figures of merit, as last measured
         self.best: dict[str, Any] = {}
         self._interrupt = Interrupt()
@@ -62,7 +63,7 @@ class Run:
         self._saving = self._saved = 0.0  # seconds of checkpoints: own ones, rank 0's as all know
         self.rested = False  # whether this session resumed a run and found nothing to do
         self._newest = 0.0  # seconds of the run at its last checkpoint
-        self._origin = perf_counter()
+        self._origin, self._clock = perf_counter(), process_time()
 
     def _method(self, shares: int) -> Engine:
         """The method of the run, which has seen no problem yet."""
@@ -101,7 +102,7 @@ class Run:
             self.executor.agree({f"setting {key!r}": str(value) for key, value in settings.items()})
 
     def _begin(self) -> StopReason | None:
-        self._origin = perf_counter()
+        self._origin, self._clock = perf_counter(), process_time()
         self.engine.start(self.problem, self.initial)
         spent = self.engine.meter
         self.tally.parallel, self.tally.total = spent.parallel, spent.total
@@ -172,29 +173,29 @@ class Run:
             self.engine.renew()
         else:
             self.engine.reset()
-        self.engine.start(self.problem, self.theta)
-        tally.parallel += cost + self.engine.meter.parallel
-        tally.total += cost + self.engine.meter.total
-        tally.loss, tally.idle, tally.stalled = self.theta_value, 0, 0
-        self.best = {}
-        self._note_best()
+        self._begin_anew(self.theta, cost)
 
     def _proceed(self) -> bool:
         """Let the task set its next problem, which is solved by the method as if it were new."""
         start = self.task.proceed(self.theta)
         if start is None:
             return False
-        before, tally = self.engine, self.tally
+        before = self.engine
         self.engine = self._method(before.shares)
         self.engine.iteration = before.iteration
         self._take(self.task.problem)
-        self.engine.start(self.problem, start)
-        tally.parallel += self.engine.meter.parallel
-        tally.total += self.engine.meter.total
+        self._begin_anew(start)
+        return True
+
+    def _begin_anew(self, theta: torch.Tensor, cost: float = 0.0) -> None:
+        """Evaluate another f where the run goes on with it; ``cost``: what the change has taken."""
+        tally, spent = self.tally, self.engine.meter
+        self.engine.start(self.problem, theta)
+        tally.parallel += cost + spent.parallel
+        tally.total += cost + spent.total
         tally.loss, tally.idle, tally.stalled = self.theta_value, 0, 0
         self.best = {}
         self._note_best()
-        return True
 
     def _take(self, whole: Problem) -> None:
         """Go on with another problem."""
@@ -236,16 +237,18 @@ class Run:
         """What came from outside this iteration: the time, a signal, a plugin's request.
 
         Rank 0 tells the time, and what one process is asked to do all of them do. The traffic of
-        all processes until now is added up on the way.
+        all processes until now, and their work, are added up on the way.
         """
         executor, elapsed = self.executor, perf_counter() - self._origin
-        own = [elapsed, self._interrupt.asked, self._requested, executor.bytes_sent, self._saving]
+        asked, worked = (self._interrupt.asked, self._requested), process_time() - self._clock
+        own = [elapsed, *asked, executor.bytes_sent, self._saving, worked]
         rows = [own]
         self.tally.collectives = self._before[1] + executor.collectives
         if executor.size > 1:
             rows = executor.numbers({executor.rank: [float(x) for x in own]}, executor.size)
         self.tally.seconds, self._saved = float(rows[0][0]), float(rows[0][4])
         self.tally.bytes_sent = self._before[0] + int(sum(row[3] for row in rows))
+        self.tally.processor_seconds = self._before[2] + float(sum(row[5] for row in rows))
         if any(row[1] for row in rows):
             return StopReason.INTERRUPTED
         return StopReason.REQUESTED if any(row[2] for row in rows) else None
@@ -279,14 +282,15 @@ class Run:
     def _continue(self, saved: dict[str, Any]) -> StopReason | None:
         before = getattr(self.task, "problem", None)
         bundle.give(self, saved)
-        self._before = (self.tally.bytes_sent, self.tally.collectives)
+        tally = self.tally
+        self._before = (tally.bytes_sent, tally.collectives, tally.processor_seconds)
         if self.task.problem is not before:
             self._take(self.task.problem)
         self._measure()
         bundle.told(self, restored=True)
         chance.restore(saved["random"])
         self._newest = self.tally.seconds
-        self._origin = perf_counter() - self._newest
+        self._origin, self._clock = perf_counter() - self._newest, process_time()
         reason = resumed(self.config.stop, self.tally, saved.get("ended"), self._due_error())
         self.rested = reason is not None
         if self.folder is not None and not self._due():

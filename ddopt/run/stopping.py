@@ -24,6 +24,7 @@ class StopReason(Enum):
     ITERATIONS = "all iterations are done; resume with a larger stop.iterations to go on"
     EVALUATIONS = "all evaluations are spent; resume with more stop.evaluations to go on"
     SECONDS = "the time is up; resume with more stop.seconds to go on"
+    PROCESSOR_SECONDS = "the work is done; resume with more stop.processor_seconds to go on"
     LOSS = "the loss has reached stop.loss"
     ERROR = "the error has reached stop.error"
     STATIONARY = (
@@ -94,6 +95,7 @@ def why(
         (stop.iterations, tally.iterations, StopReason.ITERATIONS),
         (stop.evaluations, tally.parallel, StopReason.EVALUATIONS),
         (stop.seconds, tally.seconds, StopReason.SECONDS),
+        (stop.processor_seconds, tally.processor_seconds, StopReason.PROCESSOR_SECONDS),
     ):
         if limit is not None and spent >= limit:
             return reason

@@ -22,6 +22,7 @@ class Tally:
     bytes_sent: int = 0  # by all processes together
     collectives: int = 0
     seconds: float = 0.0  # of training, by the clock of process 0
+    processor_seconds: float = 0.0  # of training, of all processes together
     loss: float = math.nan
     radius: float = math.nan
     global_radius: float = math.nan

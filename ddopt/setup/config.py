@@ -15,6 +15,7 @@ from ddopt.setup import overrides
 from ddopt.setup.component import Chosen, Settings
 from ddopt.setup.limits import NESTED, brief, refuse_extremes
 from ddopt.setup.options import complete, explain
+from ddopt.setup.resolved import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,9 @@ class Stop(Settings):
     )
     seconds: float | None = Field(
         default=None, gt=0.0, allow_inf_nan=True, description="seconds of training"
+    )
+    processor_seconds: float | None = Field(
+        default=None, gt=0.0, description="seconds of work, of all processes together"
     )
     loss: float | None = Field(default=None, description="the loss falls to this")
     error: float | None = Field(
@@ -80,7 +84,7 @@ class Output(Settings):
 
 
 class RunConfig(Settings):
-    """Everything that decides a run."""
+    """Everything that decides a run; ``load`` and ``load_given`` give it with nothing left open."""
 
     problem: Annotated[Settings, Chosen("problem")] = Field(description="what is trained")
     strategy: Annotated[Settings, Chosen("strategy")] = Field(
@@ -113,14 +117,6 @@ class RunConfig(Settings):
     plugins: tuple[str, ...] = Field((), description="files to load as plugins")
     stop: Stop = Field(description="when the run ends, for example iterations = 100")
     output: Output = Field(Output(), description="what is written, and how often")
-
-    @model_validator(mode="after")
-    def _settle(self) -> RunConfig:
-        """Write down what the strategy chooses where nothing was given."""
-        strategy: Any = self.strategy.build()
-        object.__setattr__(self, "strategy", strategy.suited(self.sampling))
-        object.__setattr__(self, "solver", strategy.settled(self.solver))  # frozen from here on
-        return self
 
 
 @dataclass(frozen=True)
@@ -185,19 +181,24 @@ def _settled(
 ) -> RunConfig:
     table = overrides.apply(table, source.changed)
     table["plugins"] = _load_plugins(table.get("plugins", []), plugin_files, source)
-    given = _branches(table)
+    asked = _branches(table)
     if not source.recorded:
         table = overrides.apply(_configured(table), source.changed)
     table = complete(RunConfig, table)
     try:
-        return RunConfig.model_validate(table)
+        given = RunConfig.model_validate(table)
     except ValidationError as error:
         found = explain(error, RunConfig, table)
         lines = [
-            f"{source.blame(key)}: {text}{_by_plugins(key, given, table)}" if key else text
+            f"{source.blame(key)}: {text}{_by_plugins(key, asked, table)}" if key else text
             for key, text in found
         ]
         raise ConfigError("\n".join(lines)) from None
+    try:
+        strategy, solver = resolve(given.strategy, given.solver, given.sampling)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return given.model_copy(update={"strategy": strategy.config, "solver": solver})
 
 
 def _by_plugins(key: str, given: dict[str, Any], table: dict[str, Any]) -> str:

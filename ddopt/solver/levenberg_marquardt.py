@@ -6,6 +6,7 @@ ratio of the decrease to the promised one.
 
 from __future__ import annotations
 
+import logging
 import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,18 +15,19 @@ import torch
 from pydantic import Field
 
 from ddopt.acceptance.acceptance import ROUND_OFF
-from ddopt.evaluation.jacobian import Products
+from ddopt.evaluation.jacobian import Gramian, Products
 from ddopt.evaluation.problem import Point
 from ddopt.evaluation.question import Work
 from ddopt.executor import Serial, shared
 from ddopt.hessian.bend import Bent, bend
-from ddopt.hessian.conjugate_gradients import RecycledPairs
+from ddopt.hessian.conjugate_gradients import MOST, RecycledPairs
 from ddopt.hessian.linear_residuals import DampedStep, LinearResiduals
 from ddopt.numerics.vectors import dot, fingerprint, norm
 from ddopt.setup.component import Settings
 from ddopt.solver.damping import Nielsen
 from ddopt.solver.region import BLIND, REACHED
 from ddopt.solver.solver import Answer, Solver
+from ddopt.solver.work import factorisation
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 CLOSE = 0.75  # of its promise: a step that keeps so much could have been longer
 LITTLE = 0.5  # of f: who gains as much needs no longer step
 BOLDER = 10.0  # what the damping is then divided by
+LOG = logging.getLogger(__name__)
 PIECE = 4096  # samples whose graph is in memory at once, where there are products alone
 
 
@@ -68,13 +71,15 @@ class LevenbergMarquardt(Solver):
             250_000_000,
             ge=0,
             description="entries of the largest Jacobian that is kept as a matrix, 8 bytes each; "
-            "of a larger one the solver asks for products, and solves by conjugate gradients",
+            "of a larger one, and of one whose factorisation would be more work, the solver asks "
+            "for products, and solves by conjugate gradients",
         )
 
     def __init__(self, config: Config | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         self._damping = Nielsen(self.config.damping, self.config.single)
         self._pairs = RecycledPairs()  # the preconditioner, where J is known by its products
+        self._said = (0, 0)  # the shape of the J whose way has been said
         self._blind = 0  # steps in a row that promised less than f can show
         self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
         self._before: dict[str, str] = {}  # where a checkpoint had one, and in which precision
@@ -157,14 +162,25 @@ class LevenbergMarquardt(Solver):
         dtype: torch.dtype | None = None,
     ) -> LinearResiduals:
         if not self._fits(len(residuals), len(theta)):
-            known = Products(residuals, len(theta), problem.differential(theta))
+            multiply, anew = problem.differential(theta), problem.rows_anew
+            known = Products(residuals, len(theta), multiply, anew)
             return LinearResiduals(known, residuals, problem.tilt, pairs=self._pairs)
         jacobian = problem.linearised(theta, dtype or self._precision(len(residuals), theta))
         return LinearResiduals(jacobian, residuals, problem.tilt)
 
     def _fits(self, m: int, n: int) -> bool:
-        """Whether a Jacobian is kept as a matrix."""
-        return m * n <= self.config.dense
+        """Whether a Jacobian is kept as a matrix: there is room, and products are no less work.
+
+        A step by products is rougher than one by a factorisation, and was no worse for its price.
+        """
+        work = factorisation(m, n)
+        fits = m * n <= self.config.dense and work <= MOST
+        if self._said != (m, n):
+            self._said = m, n
+            way = f"kept, Gram matrix {min(m, n)} x {min(m, n)}" if fits else "known by products"
+            LOG.info("J %s x %s: %s", m, n, way)
+            LOG.info("a factorisation is %.0f evaluations, products are %.0f", work, MOST)
+        return fits
 
     def _precision(self, m: int, theta: torch.Tensor) -> torch.dtype:
         single = self._damping.single and self._fits(m, len(theta))
@@ -190,7 +206,7 @@ class LevenbergMarquardt(Solver):
     def _plain(self, model: LinearResiduals, room: float) -> DampedStep:
         """The damped step, or a shorter one that stays in the ball."""
         wanted = max(self._damping.share * model.equations.scale, model.equations.floor)
-        found = model.at(wanted)
+        found = model.sound(wanted)
         if found.damping > wanted:
             self._damping.drowned()
         length = norm(found.step)
@@ -214,7 +230,8 @@ class LevenbergMarquardt(Solver):
         """The best of a step and its corrections, and what they were made from.
 
         Where it keeps its promise and still gains little the damping is what holds it back. It is
-        then made smaller at once, with the Gram matrix at hand, for as long as f falls further.
+        then made smaller at once, with the Gram matrix at hand, for as long as f falls further;
+        without a matrix that would be the price of another iteration.
         """
 
         def bent(plain: DampedStep) -> Bent:
@@ -228,9 +245,8 @@ class LevenbergMarquardt(Solver):
 
         best = bent(plain)
         floor = model.equations.floor
-        while self._damping.trusted and CLOSE * best.predicted < best.decrease < LITTLE * abs(
-            point.value
-        ):
+        at_hand = isinstance(model.jacobian, Gramian) and self._damping.trusted
+        while at_hand and CLOSE * best.predicted < best.decrease < LITTLE * abs(point.value):
             lower = plain.damping / BOLDER
             if lower < floor:
                 break

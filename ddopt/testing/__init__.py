@@ -7,6 +7,7 @@ from ddopt.testing.decomposition import check_decomposition
 from ddopt.testing.executors import check_executor
 from ddopt.testing.hessian import check_hessian
 from ddopt.testing.hooks import check_commands, check_hooks
+from ddopt.testing.problem import check_problem
 from ddopt.testing.radius import check_radius
 from ddopt.testing.ranks import run_ranks
 from ddopt.testing.recombination import check_recombination
@@ -23,6 +24,7 @@ __all__ = [
     "check_executor",
     "check_hessian",
     "check_hooks",
+    "check_problem",
     "check_radius",
     "check_recombination",
     "check_sampling",

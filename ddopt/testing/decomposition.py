@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.consistent import Consistent
 from ddopt.evaluation.problem import Samples
 from ddopt.method import contract
 from ddopt.numerics.space import restrict

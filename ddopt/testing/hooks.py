@@ -138,12 +138,15 @@ def _trained(code: Any, watched: bool, written: bool, stages: tuple[int, ...]) -
 
 
 def _config(iterations: int) -> RunConfig:
-    from ddopt.setup.config import Output, RunConfig, Stop
+    from ddopt.setup.config import load_given
 
-    return RunConfig(
-        problem=Regression.Config(),
-        stop=Stop(iterations=iterations),
-        output=Output(figures=False, checkpoint_every=2, measure_every=2),
+    return load_given(
+        {
+            "problem": Regression.Config(),
+            "stop": {"iterations": iterations},
+            "output": {"figures": False, "checkpoint_every": 2, "measure_every": 2},
+        },
+        {},
     )
 
 

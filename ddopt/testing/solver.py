@@ -50,6 +50,12 @@ def check_answers(solver: Solver, problem: Problem, theta: torch.Tensor, ranks: 
             start = problem.at(where)
             answer = solved(fresh(solver), problem, start, ball, 10)
             _check_truth(solver, problem, start, answer, ball)
+            require(
+                answer.accepted + answer.rejected > 0,
+                solver,
+                "an answer counts its iterations as accepted and rejected; where there is none of "
+                "either, a run takes the point for stationary, and ends",
+            )
             moved = norm_of(start.gradient) == 0.0 or answer.decrease > 0.0
             require(
                 moved,

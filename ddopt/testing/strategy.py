@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ddopt.executor import Serial
 from ddopt.method import contract
 from ddopt.method.engine import Engine
+from ddopt.setup.resolved import resolve
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.testing.conduct import bits, fresh, on_two_processes, saved
 from ddopt.testing.start import begin
@@ -27,8 +28,8 @@ def check_strategy(
 ) -> None:
     """It makes parts anew, decreases f, goes on as it was when resumed, on any process count."""
     problem, theta = begin(problem)
-    options = fresh(strategy).settled(TrustRegion.Config())
-    made = [contract.parts(strategy, strategy.parts(options)) for _ in range(2)]
+    new, options = resolve(fresh(strategy), TrustRegion.Config())
+    made = [contract.parts(strategy, new.parts(options)) for _ in range(2)]
     pairs = {
         part: [getattr(parts.preconditioner, part, None) for parts in made]
         for part in contract.PARTS
@@ -76,9 +77,9 @@ def check_strategy(
 
 
 def _engine(strategy: Strategy, executor: Executor) -> Engine:
-    new = fresh(strategy)
+    new, options = resolve(fresh(strategy), TrustRegion.Config())
     with contract.blamed(strategy, "parts()"):
-        parts = new.parts(new.settled(TrustRegion.Config()))
+        parts = new.parts(options)
     return Engine(contract.parts(strategy, parts), executor)
 
 

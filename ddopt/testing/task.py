@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.evaluation.problem import Samples
-from ddopt.numerics.vectors import norm
 from ddopt.run import chance
 from ddopt.task import Setting, prepare
 from ddopt.testing.conduct import bits, fresh, on_two_processes, saved, untouched
-from ddopt.testing.start import normal
+from ddopt.testing.problem import check_gradient, check_shares, check_value, near
 from ddopt.testing.telling import require, told
 
 if TYPE_CHECKING:
-    from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
     from ddopt.task import Task
 
@@ -30,11 +27,11 @@ def check_task(task: Task, *, ranks: bool = True) -> None:
     prepare(task, Setting(seed=SEED))
     _check_kind(task)
     _check_finite(task)
-    _check_value(task)
+    check_value(task, task.problem, task.initial)
     _check_seeded(task)
-    _check_gradient(task)
+    check_gradient(task, task.problem, near(task.initial))
     if task.problem.samples is not None:
-        _check_shares(task, task.problem)
+        check_shares(task, task.problem, task.initial)
     _check_draws(task)
     with untouched(task, "measure()", theta=task.initial):
         figures = task.measure(task.initial)
@@ -111,78 +108,6 @@ def _check_kind(task: Task) -> None:
                 f"setting.dtype is {dtype}, and {what} has {kind}: make parameters and data in "
                 "setting.dtype on setting.device",
             )
-
-
-def _check_value(task: Task) -> None:
-    """f depends on θ alone, and is a number."""
-    problem, theta = task.problem, task.initial
-    terms = problem.samples.terms if problem.samples is not None else ()
-    given = {f"samples.terms[{i}]": term for i, term in enumerate(terms)}
-    with untouched(task, "evaluating the loss", theta=theta, **given):
-        point = problem.at(theta)
-        gradient = point.gradient
-    require(
-        isinstance(point.value, float),
-        task,
-        f"the value of a point must be a float: {point.value!r}",
-    )
-    require(
-        gradient.shape == theta.shape,
-        task,
-        f"the gradient has the shape {tuple(gradient.shape)}; θ has {tuple(theta.shape)}",
-    )
-    away = theta + 0.1 * normal(len(theta), 5).to(theta)
-    problem.at(away).gradient  # noqa: B018 - what is kept from it would change the next value
-    again = problem.at(theta)
-    require(
-        again.value == point.value and torch.equal(again.gradient, gradient),
-        task,
-        "the loss must be a function of theta alone: the same θ has another value after f was "
-        "evaluated elsewhere. Look for buffers that change, for random numbers, and for parameters "
-        "of the module in the place of those that are given by name",
-    )
-    require(
-        bits(problem.both(theta).gradient) == bits(gradient),
-        task,
-        "both() must give the bits of at()",
-    )
-
-
-def _check_gradient(task: Task) -> None:
-    """Against central differences, at a random θ near the first one."""
-    problem = task.problem
-    theta = task.initial + 0.05 * normal(len(task.initial), 1).to(task.initial)
-    g = problem.at(theta).gradient
-    v = normal(len(theta), 0).to(theta)
-    length = 1e-6 * max(norm(theta), 1.0) / norm(v)
-    ends = [problem.at(theta + sign * length * v).value for sign in (1.0, -1.0)]
-    slope, found = (ends[0] - ends[1]) / (2.0 * length), float(g @ v)
-    require(
-        abs(slope - found) <= 1e-4 * max(norm(g) * norm(v), 1e-8),
-        task,
-        f"the gradient says that the loss changes by {found:g} along a direction; it is {slope:g}",
-    )
-
-
-def _check_shares(task: Task, problem: Problem) -> None:
-    """Shares add up; a part is a mean over its own samples."""
-    assert problem.samples is not None
-    theta = task.initial
-    value = problem.at(theta).value
-    halves = [Samples(tuple(term[i::2] for term in problem.samples.terms)) for i in range(2)]
-    whole = sum(problem.share(half).at(theta).value for half in halves)
-    require(
-        abs(whole - value) <= 1e-10 * max(abs(value), 1e-300),
-        task,
-        f"the shares of two halves of the samples add up to {whole:g}, the loss is {value:g}: "
-        "sums() must return the sum over the samples that it is given",
-    )
-    again = problem.part(problem.samples).at(theta).value
-    require(
-        abs(again - value) <= 1e-10 * max(abs(value), 1e-300),
-        task,
-        f"the part of all samples has the loss {again:g}, and the problem {value:g}",
-    )
 
 
 def _check_draws(task: Task) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.evaluation.problem import Problem
 from ddopt.method.blame import called
 from ddopt.run import chance
 from ddopt.setup.component import Chosen, Settings
@@ -126,8 +127,10 @@ def _ours(error: BaseException) -> bool:
 
 
 def who(component: Any) -> str:
-    """How messages call what is checked: a component, or a module of hooks."""
+    """How messages call what is checked: a component, a problem, or a module of hooks."""
     seam = getattr(type(component), "seam", None)
+    if isinstance(component, Problem):
+        return f"problem {type(component).__name__!r}"
     return called(component) if seam else f"plugin {getattr(component, '__name__', component)!r}"
 
 

@@ -23,6 +23,7 @@ from ddopt.executor.serial import Serial
 from ddopt.method.engine import Engine
 from ddopt.numerics.space import Parameters
 from ddopt.setup.component import chosen
+from ddopt.setup.resolved import resolve
 
 APART = {"name": "sapts_d", "overlap": 0.0}
 PLAIN = {"name": "trust_region", "hessian": "none", "subproblem": "cauchy"}
@@ -55,9 +56,9 @@ def surface(samples, device):
 def method(name, subdomains, executor, problem, theta):
     """An engine that has seen the problem."""
     strategy, solver, _ = METHODS[name]
-    made = chosen("strategy", {**strategy, "subdomains": subdomains}).build()
-    parts = made.parts(made.settled(chosen("solver", solver)))
-    engine = Engine(parts, executor, subdomains)
+    options = chosen("strategy", {**strategy, "subdomains": subdomains})
+    made, solver = resolve(options, chosen("solver", solver))
+    engine = Engine(made.parts(solver), executor, subdomains)
     split, _ = shared(problem, subdomains, executor)
     engine.start(split, theta)
     return lambda: engine.step(split)

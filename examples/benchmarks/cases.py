@@ -6,6 +6,7 @@ that was stopped goes on where it was.
 
 import argparse
 import json
+import math
 import statistics
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def row(name, runs, columns):
     """A row of the table."""
     cells = []
     for column, shape in columns.items():
-        middle = statistics.median(run[column] for run in runs)
+        middle = statistics.median(run.get(column, math.nan) for run in runs)
         cells.append(format(int(middle) if shape.endswith("d") else middle, shape))
     worst = max(run["error"] for run in runs)
     return f"| {name} | {len(runs)} | {' | '.join(cells)} | {worst:.1e} |"

@@ -20,6 +20,7 @@ from ddopt.evaluation.problem import Samples
 from ddopt.executor import Serial
 from ddopt.method.engine import Engine
 from ddopt.setup.component import lookup
+from ddopt.setup.resolved import resolve
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting
 
@@ -47,9 +48,10 @@ def losses(problem, strategy, device, iterations):
     options, dtype, _ = PROBLEMS[problem]
     task = lookup("problem", problem)(**options)
     task.prepare(Setting(seed=0, dtype=dtype, device=torch.device(device)))
-    method = lookup("strategy", strategy)(**STRATEGIES[strategy])
+    made = lookup("strategy", strategy)(**STRATEGIES[strategy])
+    method, solver = resolve(made, TrustRegion.Config())
     f, theta = method.place(task, Serial())
-    engine = Engine(method.parts(method.settled(TrustRegion.Config())), Serial(), method.shares)
+    engine = Engine(method.parts(solver), Serial(), method.shares)
     engine.start(f, theta)
     begin = time.perf_counter()
     found = [engine.step(f).loss for _ in range(iterations)]

@@ -30,6 +30,7 @@ from ddopt.sampling import Sampling
 from ddopt.sampling.batches import Batches
 from ddopt.sampling.full import Full
 from ddopt.setup import overrides
+from ddopt.setup.resolved import resolve
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting, Task
 from ddopt_sapts.data import SaptsD
@@ -178,9 +179,9 @@ def main() -> None:
     changed = overrides.apply({}, [overrides.parse(option) for option in given.options])
     for name in given.methods:
         for count in given.subdomains if name in STRATEGIES else ():
-            strategy: Any = STRATEGIES[name](subdomains=count, **changed)
-            strategy = strategy.suited(sampling(given.batch).config).build()
-            methods.append((f"{name}, N = {count}", strategy.parts(solver), count))
+            asked: Any = STRATEGIES[name](subdomains=count, **changed)
+            strategy, settled = resolve(asked, solver, sampling(given.batch).config)
+            methods.append((f"{name}, N = {count}", strategy.parts(settled), count))
     for name, parts, shares in methods:
         rows.append(trust_region(name, parts, shares, task, sampling(given.batch), given.budget))
         show(rows[-1])

@@ -15,6 +15,7 @@ import torch
 from ddopt.executor import Serial
 from ddopt.method.engine import Engine
 from ddopt.setup.component import lookup
+from ddopt.setup.resolved import resolve
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting
 
@@ -62,8 +63,7 @@ def lbfgs(task, budgets):
 
 def ddopt_errors(task, budgets, name, options, solver):
     """A strategy with default options, stopped at each budget of parallel evaluations."""
-    strategy = lookup("strategy", name)(**options)
-    chosen = strategy.settled(TrustRegion.Config(**solver))
+    strategy, chosen = resolve(lookup("strategy", name)(**options), TrustRegion.Config(**solver))
     engine = Engine(strategy.parts(chosen), Serial(), strategy.subdomains)
     spent = engine.start(task.problem, task.initial) / strategy.subdomains
     errors = []

@@ -17,6 +17,7 @@ from ddopt.executor import Serial
 from ddopt.testing.ranks import run_ranks
 from ddopt_patches import quadrature
 from ddopt_patches.block import Block
+from ddopt_patches.coarse import Polynomials
 from ddopt_patches.equation import Equation
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import FBPINN, Patches
@@ -83,7 +84,7 @@ def solved(executor, nodes, regions, seed, tolerance, degree, watched):
         residuals, blocks = pieces[d.index].by_cells(theta)
         rows[d.index] = residuals, [Block(d.local(b.patches), b.by_corner) for b in blocks]
         cells[d.index] = [one.points.cells for one in pieces[d.index].system.rows]
-    step = Schwarz(made.patches, border, rows, cells, Options(degree=degree))
+    step = Schwarz(made.patches, border, rows, cells, Options(coarse=Polynomials(degree=degree)))
     reached, looking = [], [0.0]
 
     def watch(iteration, y):

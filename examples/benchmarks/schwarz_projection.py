@@ -23,6 +23,7 @@ from schwarz import system
 
 from ddopt.executor import Serial
 from ddopt_patches.block import Block
+from ddopt_patches.coarse import Polynomials
 from ddopt_patches.problem import PatchProblem
 from ddopt_patches.regions import Border
 from ddopt_patches.schwarz import Options, Schwarz
@@ -79,10 +80,10 @@ def traffic(step, border, d):
     triangles = 2 * shared * B * B * 8
     grams = 2 * shared * 2 * (C // 2 * B) ** 2 * 8 / 2  # of the cells along a border, at most
     coarse = grid.cells * (C * p) ** 2 * 8 if everyone > 1 else 0
-    vectors = 2 * shared * B * (8 + 4)
+    vectors = 2 * shared * B * (6 + 4)
     residual = grid.patches * p * 4 if everyone > 1 else 0
     before = (triangles + grams + coarse, 2 * len(region.meeting) + hops)
-    return before, (vectors + residual, 2 * len(region.meeting) + 3 * hops)
+    return before, (vectors + residual, 3 * len(region.meeting) + 3 * hops)
 
 
 def measured(nodes, regions, degree, seed=0):
@@ -98,7 +99,7 @@ def measured(nodes, regions, degree, seed=0):
         residuals, blocks = piece.by_cells(theta)
         rows[d.index] = residuals, [Block(d.local(b.patches), b.by_corner) for b in blocks]
         cells[d.index] = [one.points.cells for one in piece.system.rows]
-    step = Counted(made.patches, border, rows, cells, Options(degree=degree))
+    step = Counted(made.patches, border, rows, cells, Options(coarse=Polynomials(degree=degree)))
     made_in = time.process_time() - start
     start = time.process_time()
     step.solve(TOLERANCE)

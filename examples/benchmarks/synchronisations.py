@@ -18,6 +18,7 @@ import torch
 from ddopt.executor import Serial
 from ddopt.method.engine import Engine
 from ddopt.setup.component import lookup
+from ddopt.setup.resolved import resolve
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.task import Setting
 
@@ -39,8 +40,8 @@ def prepared(problem, seed):
 
 def crossings(task, problem, strategy, limit):
     """For each target, (synchronisations, compute) when it was first met; None where it was not."""
-    parts = strategy.parts(strategy.settled(SOLVERS[problem]))
-    engine = Engine(parts, Serial(), strategy.subdomains)
+    strategy, solver = resolve(strategy, SOLVERS[problem])
+    engine = Engine(strategy.parts(solver), Serial(), strategy.subdomains)
     compute = engine.start(task.problem, task.initial) / strategy.subdomains
     synchronisations, found = 1, {}
     rival = engine.parts.preconditioner is None

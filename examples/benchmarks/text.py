@@ -26,6 +26,7 @@ from ddopt.method.engine import Engine
 from ddopt.numerics.randomness import generator
 from ddopt.sampling.batches import Batches
 from ddopt.setup.component import lookup
+from ddopt.setup.resolved import resolve
 from ddopt.task import Setting
 from ddopt_text.language import Shakespeare
 
@@ -110,7 +111,7 @@ def ours(
     """A method of this project, until the same number of sample-gradients is spent."""
     chosen, solver, size, growth = METHODS[name]
     chosen = {**chosen, **options}
-    strategy: Any = lookup("strategy", str(chosen["name"]))(
+    asked: Any = lookup("strategy", str(chosen["name"]))(
         **{k: v for k, v in chosen.items() if k != "name"}
     )
     options_of = {"name": solver} if isinstance(solver, str) else solver
@@ -118,7 +119,7 @@ def ours(
         **{k: v for k, v in options_of.items() if k != "name"}
     )
     sampling = Batches(size=size, growth=growth)
-    strategy = strategy.suited(sampling.config).build()
+    strategy, run_solver = resolve(asked, run_solver, sampling.config)
     sampling.prepare(seed)
     unit = len(task.train)
     began = time.process_time()

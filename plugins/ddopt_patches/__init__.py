@@ -16,6 +16,8 @@ The files, in the order in which data flows:
 - ``conditions``: conditions of DeepXDE as rows
 - ``block``: rows of a Jacobian by cells
 - ``rows``: an equation at points: jets of u, residuals, Jacobian
+- ``moving_rows``: the same where the hidden layers train, too
+- ``dense_rows``: an equation that needs u elsewhere, with autograd's Jacobian
 - ``weights``: how much conditions weigh against the equation
 - ``system``: all rows of a problem: f(c) = Σ ‖r‖²
 - ``orthonormal``: a better basis for each patch
@@ -25,7 +27,9 @@ The files, in the order in which data flows:
 - ``newton``: the iteration
 - ``regions``: boxes of cells on processes, and what crosses their borders
 - ``neighbours``: what a region must know of the rows beside it
-- ``coarse``: the coarse space, polynomials on each patch
+- ``tiles``: a few patches that a region solves together
+- ``coarse_space``: the seam for coarse spaces; ``coarse``: polynomials on each patch;
+  ``spectral``: slow modes of tiles
 - ``schwarz``: the step on regions, by preconditioned conjugate gradients
 - ``along``: nodes along an axis: equidistant, graded, given
 - ``fit``: output weights that represent a given function: starts, slabs, finer grids
@@ -64,6 +68,10 @@ if TYPE_CHECKING:
 
 PARTS = {
     "acceptance": {"free_start": "ddopt_patches.free_start:FreeStart"},
+    "coarse_space": {
+        "polynomials": "ddopt_patches.coarse:Polynomials",
+        "spectral": "ddopt_patches.spectral:Spectral",
+    },
     "decomposition": {"patches": "ddopt_patches.decomposition:ByPatches"},
     "hessian": {
         "block_gauss_newton": "ddopt_patches.block_gauss_newton:BlockGaussNewton",

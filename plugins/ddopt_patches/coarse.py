@@ -1,4 +1,4 @@
-"""The coarse space: on each patch what combines to polynomials of a low degree.
+"""The polynomial coarse space: on each patch what combines to polynomials of a low degree.
 
 Local solves cannot move what all patches have in common. The coarse space holds, patch by patch,
 the best local fits of the monomials up to a degree; blended by the windows they make smooth
@@ -16,15 +16,34 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import Field
 
+from ddopt.setup.component import Settings
 from ddopt_patches.block import Block, Gram
+from ddopt_patches.coarse_space import CoarseSpace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ddopt_patches.coarse_space import Local
     from ddopt_patches.network import Patches
 
 POINTS = 15  # along an axis, in two dimensions; fewer in three
+
+
+class Polynomials(CoarseSpace):
+    """On each patch the best local fits of the monomials up to a degree."""
+
+    name = "polynomials"
+
+    class Config(Settings):
+        """Which ones."""
+
+        degree: int = Field(2, ge=0, description="of the polynomials")
+
+    def vectors(self, local: Local) -> torch.Tensor:
+        """The fits, orthonormal; p is the number of outputs times that of the monomials."""
+        return polynomials(local.patches, local.places, local.basis, self.config.degree)
 
 
 def polynomials(

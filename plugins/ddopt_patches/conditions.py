@@ -10,12 +10,14 @@ need no code.
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
-from ddopt_patches.equation import Equation, Transform
+from ddopt_patches.dense_rows import instead
+from ddopt_patches.equation import ElsewhereError, Equation
+from ddopt_patches.moving_rows import rows_at
 from ddopt_patches.observations import Observed
 from ddopt_patches.quadrature import Points, face, scattered
 from ddopt_patches.rows import Rows
@@ -23,7 +25,8 @@ from ddopt_pinn.library import dde
 
 if TYPE_CHECKING:
     from ddopt_patches.boundary import Boundary
-    from ddopt_patches.network import Patches
+    from ddopt_patches.equation import Transform
+    from ddopt_patches.network import FBPINN, Patches
 
 
 class Residual:
@@ -107,15 +110,27 @@ def with_normals(condition: Any, edge: Boundary) -> Any:
     return other
 
 
+class Stated(Protocol):
+    """What a condition must know of the statement that it belongs to."""
+
+    @property
+    def transform(self) -> Transform:
+        """(x, N) -> u, where conditions are built into u."""
+
+    @property
+    def net(self) -> FBPINN | None:
+        """Who is asked for u at other points than a residual's own."""
+
+
 def rows_of(
     patches: Patches,
     condition: Any,
     count: int,
     weight: float,
-    transform: Transform = None,
+    stated: Stated,
     edge: Boundary | None = None,
 ) -> list[Rows]:
-    """The rows of one condition; none where the grid fulfils it by itself.
+    """The rows of one condition of ``stated``; none where the grid fulfils it by itself.
 
     ``edge`` is the boundary of a domain that is no box. Raises ``ValueError`` for a condition that
     holds nowhere on the boundary, and for one that relates different points.
@@ -138,11 +153,14 @@ def rows_of(
             "it, up to rounding (np.isclose, not ==)"
         )
     residual = Observed(condition) if hasattr(condition, "points") else Residual(condition)
-    found = []
+    found: list[Rows] = []
+    d = patches.grid.dimensions
     for points in places:
         x = points.x[points.roots > 0]
-        equation = Equation(
-            residual, patches.grid.dimensions, patches.outputs, x, transform, f"a {kind}"
-        )
-        found.append(Rows(patches, points, equation, weight))
+        try:
+            equation = Equation(residual, d, patches.outputs, x, stated.transform, f"a {kind}")
+        except ElsewhereError as error:
+            found.append(instead(error, stated.net, patches, points, residual, weight))
+            continue
+        found.append(rows_at(patches, points, equation, weight))
     return found

@@ -12,7 +12,7 @@ holds ∂F/∂a_α of every point: one backward pass, whatever the equation is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,17 @@ ELSEWHERE = (
 )
 
 
+class ElsewhereError(ValueError):
+    """An equation, called ``label``, needs u at other points than its own.
+
+    ``read`` are the parameters that it reads for that.
+    """
+
+    def __init__(self, label: str, message: str, read: Sequence[torch.Tensor] = ()) -> None:
+        super().__init__(f"{label} {message}")
+        self.label, self.read = label, list(read)
+
+
 @dataclass(frozen=True)
 class Linearised:
     """F and its slopes at points."""
@@ -53,7 +64,8 @@ class Equation:
         transform: (x, N) -> u, where conditions are built into u.
         label: how messages call it.
 
-    Raises ``ValueError`` for derivatives above the fourth, and for residuals that need u elsewhere.
+    Raises ``ValueError`` for derivatives above the fourth, and ``ElsewhereError`` for residuals
+    that need u elsewhere.
     """
 
     def __init__(
@@ -112,31 +124,35 @@ class Equation:
                 f"{self.label} gives {len(before)} residuals at {len(x)} points; it must "
                 "give one for each point, or a list of such"
             )
-        if self._reads_a_network(x, jets):
-            raise ValueError(
-                f"{self.label} evaluates a network of its own (an integral of the solution, say), "
+        read = self._reads(x, jets)
+        if read:
+            raise ElsewhereError(
+                self.label,
+                f"evaluates a network of its own (an integral of the solution, say), "
                 f"whose parameters cannot be linearised point by point; {ELSEWHERE}. If that "
-                "network is a given function, call requires_grad_(False) on it"
+                "network is a given function, call requires_grad_(False) on it",
+                read,
             )
         half = len(x) // 2
         jets[half:] += 1.0
         after = self._pass(x, jets, self.order, False)[0].residual
         if not torch.equal(before[:half].nan_to_num(), after[:half].nan_to_num()):
-            raise ValueError(
-                f"{self.label} needs u at other points than its own (an integral, an operator), "
-                f"which cannot be linearised point by point; {ELSEWHERE}"
+            raise ElsewhereError(
+                self.label,
+                f"needs u at other points than its own (an integral, an operator), "
+                f"which cannot be linearised point by point; {ELSEWHERE}",
             )
         return before.shape[1]
 
-    def _reads_a_network(self, x: torch.Tensor, jets: torch.Tensor) -> bool:
-        """Whether a residual depends on parameters; an unknown number has a single entry."""
+    def _reads(self, x: torch.Tensor, jets: torch.Tensor) -> list[torch.Tensor]:
+        """The parameters that a residual depends on; an unknown number has a single entry."""
         with torch.enable_grad(), numbers(x.dtype, x.device):
             try:
                 points = x.detach().requires_grad_()
                 r = self.value(points, jets)
             finally:
                 dde.grad.clear()
-        return any(one.numel() > 1 and one is not points for one in leaves(r))
+        return [one for one in leaves(r) if one.numel() > 1 and one is not points]
 
     def orders(self, x: torch.Tensor, axis: int) -> list[int]:
         """For each component of u the highest order along an axis that it is differentiated to."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.evaluation.derived import Frozen
 from ddopt.evaluation.problem import Point, Problem
 from ddopt.numerics.space import Layout
 from ddopt_patches.bordered import Bordered, columns, sensitivities
@@ -44,6 +43,12 @@ class InverseProblem(PatchProblem):
         )
 
         sought = list(self.unknown.values())
+        if sought and any(one.everywhere for one in system.rows):
+            raise ValueError(
+                f"the numbers {', '.join(self.unknown)} are looked for beside an equation that "
+                "needs u at other points than its own, which is not supported; give their values, "
+                "or train the network by model.compile(ddopt.LevenbergMarquardt(..))"
+            )
         read = [
             sensitivities(one.equation, *one.equation.probe(), sought)
             for one in (system.rows if sought else [])
@@ -97,8 +102,10 @@ class InverseProblem(PatchProblem):
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), dense: for few patches."""
         whole = super().jacobian(theta, dtype)
+        if not self.unknown:
+            return whole
         tail = [one.flatten(0, 1) for one in self._columns(self._weights(theta))]
-        return torch.cat([whole, torch.cat(tail).to(whole)], 1) if self.unknown else whole
+        return torch.cat([whole, torch.cat(tail).to(whole)], 1)
 
     def factorised(
         self, theta: torch.Tensor, drop: float, damping: float
@@ -110,8 +117,6 @@ class InverseProblem(PatchProblem):
         assert isinstance(inner, LeastSquares)
         return residuals, Bordered(inner, self._columns(self._weights(theta)))
 
-    def frozen(self, point: Point, indices: Indices) -> Problem:
-        """f as a function of some parameters: by the whole f, where there are numbers."""
-        if indices is None or not self.unknown:
-            return super().frozen(point, indices)
-        return Frozen(self, point.theta, indices)
+    def frozen(self, point: Point, indices: Indices) -> Problem | None:
+        """Some patches alone; no cheaper way where there are numbers, of which all rows know."""
+        return None if self.unknown else super().frozen(point, indices)

@@ -34,7 +34,6 @@ def fbpinn(
     outputs: int = 1,
     periodic: tuple[int, ...] = (),
     seed: int = 0,
-    train_hidden: bool = False,
     slabs: int = 1,
     **options: Any,
 ) -> FBPINN:
@@ -45,17 +44,15 @@ def fbpinn(
         outputs: components of the solution.
         periodic: axes whose ends are one place; a ``PeriodicBC`` along them holds by itself.
         seed: of the random features.
-        train_hidden: make the hidden layers parameters, too: for a network that another optimizer
-            trains.
         slabs: time slabs that ``compile`` solves one after the other; they share the cells in time.
-        options: along, features, scale and window, as in ``PatchSettings``.
+        options: along, features, scale, window and train_hidden, as in ``PatchSettings``.
     """
     settings = PatchSettings(**options)
     bounds = box(geometry).tolist()
     patches = settings.patches(bounds, outputs, periodic, seed)
     if slabs == 1:
-        return FBPINN(patches, train_hidden)
-    if train_hidden or not hasattr(geometry, "timedomain"):
+        return FBPINN(patches)
+    if settings.train_hidden or not hasattr(geometry, "timedomain"):
         raise ValueError(
             "slabs need a geometry with time, and hidden layers that do not train; set slabs = 1"
         )
@@ -67,7 +64,7 @@ def compile(
     rows: float = FEWEST,
     condition_weight: float | None = None,
     observed: float = FACTOR,
-    solver: dict[str, Any] | Settings | str = "trust_region",
+    solver: dict[str, Any] | Settings | str | None = None,
     **options: Any,
 ) -> None:
     """``model.compile`` for a network on patches: every iteration is a Gauss-Newton step.
@@ -83,14 +80,15 @@ def compile(
         observed: of values at points of one's own (``PointSetBC``) beside conditions, which have 3,
             where weights are chosen. 0.03 gives the least-squares estimate from noisy values;
             compile and train with 3 first where the equation is not linear.
-        solver: options of the trust region.
+        solver: by default ``trust_region`` with ``block_gauss_newton``, and
+            ``levenberg_marquardt`` where hidden layers move: f is then far from quadratic.
         options: of ``dde.Model.compile``, for example ``metrics``, and
             ``external_trainable_variables``: numbers that the equation reads and that are to be
             found, too.
 
     Raises ``ValueError`` for another network or other data, for data without a point of some
-    condition, for float32, for hidden layers that are to train, and for a periodic condition along
-    an axis that the patches do not close.
+    condition, for float32, and for a periodic condition along an axis that the patches do not
+    close.
     """
     net = model.net
     _refuse(net, options)
@@ -102,7 +100,8 @@ def compile(
             f"a PeriodicBC joins the ends of axis {min(open_ends)}, and the patches do not: make "
             f"the network with periodic=({', '.join(str(a) for a in sorted(open_ends))},)"
         )
-    stated = Statement(data.geom, data.pde, data.bcs, net._output_transform)
+    asked = None if isinstance(net, InSlabs) else net
+    stated = Statement(data.geom, data.pde, data.bcs, net._output_transform, asked)
     given = options.get("external_trainable_variables") or []
     variables = list(given) if isinstance(given, (list, tuple)) else [given]
     if variables and isinstance(net, InSlabs):
@@ -114,6 +113,8 @@ def compile(
     def system(some: Statement, patches: Patches) -> System:
         return some.system(patches, rows, condition_weight, observed)
 
+    if solver is None:
+        solver = "levenberg_marquardt" if net.moving else "trust_region"
     optimizer = SAPTS([*net.parameters(), *variables], "patches", solver=solver)
     model.compile(optimizer, **options)
     if isinstance(net, InSlabs):
@@ -123,7 +124,7 @@ def compile(
         return
     unknown = {f"unknown.{i}": one for i, one in enumerate(variables)}
     problem = InverseProblem(system(stated, net.patches), unknown)
-    if not bool(net.weights.any()):
+    if net.blank:
         with torch.no_grad():
             net.weights.copy_(stated.start(net.patches))
     optimizer.minimise(lambda _: problem)
@@ -155,10 +156,15 @@ def refined(
         goal: mean squared residual at random points that is small enough.
         seed: of those points and of the new features.
 
-    Raises ``ValueError`` for another network, and for one in slabs.
+    Raises ``ValueError`` for another network, for one in slabs, and for hidden layers that train.
     """
     net = model.net
     _refuse(net, {})
+    if net.moving:
+        raise ValueError(
+            "a network whose hidden layers train is not refined: smaller cells begin with features "
+            "of their own; make the network without train_hidden"
+        )
     if isinstance(net, InSlabs):
         raise ValueError(
             "a network in slabs is not refined in a script; give slabs and refine in a run file, "
@@ -185,11 +191,6 @@ def _refuse(net: Any, options: dict[str, Any]) -> None:
         raise ValueError(
             f"ddopt_patches.compile is for a network of ddopt_patches.fbpinn, and not for a "
             f"{type(net).__name__}; use model.compile or ddopt_pinn.compile"
-        )
-    if isinstance(net.W, torch.nn.Parameter):
-        raise ValueError(
-            "these hidden layers are to train, and block Gauss-Newton moves the output weights "
-            "alone; make the network without train_hidden, or use model.compile"
         )
     if net._input_transform is not None:
         raise ValueError(

@@ -58,13 +58,13 @@ def grams(
     for d in border.owned:
         for e in d.meeting:
             parts = [_products(side, blocks[d.index], cells[d.index]) for side in sides(grid, d, e)]
-            sent[d.index, e] = torch.cat([part.flatten() for part in parts])
+            sent[d.index, e] = (torch.cat([part.flatten() for part in parts]),)
     received = border.exchanged(sent)
     found: dict[int, list[Gram]] = {}
     for d in border.owned:
         found[d.index] = []
         for e in sorted(d.meeting):
-            numbers, start = received[e, d.index], 0
+            (numbers,), start = received[e, d.index], 0
             for side in sides(grid, border.regions[e], d.index):
                 g, c = side.corners.shape
                 size = g * (c * B) ** 2

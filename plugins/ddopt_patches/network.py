@@ -25,12 +25,17 @@ CHUNK = 8_192  # points of one forward pass where no gradient is wanted; bounds 
 
 @dataclass(frozen=True)
 class Patches:
-    """What does not move: the grid and the hidden layers."""
+    """The grid and the hidden layers, as they are drawn; ``moving``: hidden layers train, too.
+
+    The unknowns of all patches are one tensor. Where hidden layers are at rest it holds the output
+    weights, (S, outputs, K); where they move, W and b below them, (S, outputs + d + 1, K).
+    """
 
     grid: Grid
     W: torch.Tensor  # (S, K, d)
     b: torch.Tensor  # (S, K)
     outputs: int = 1
+    moving: bool = False
 
     @classmethod
     def random(
@@ -48,7 +53,24 @@ class Patches:
     @property
     def block(self) -> int:
         """B, the unknowns of a patch."""
-        return self.outputs * self.features
+        return self.shape[1] * self.features
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of the unknowns of all patches."""
+        hidden = self.grid.dimensions + 1 if self.moving else 0
+        return self.grid.patches, self.outputs + hidden, self.features
+
+    def joined(self, outputs: torch.Tensor) -> torch.Tensor:
+        """The unknowns with output weights (S, outputs, K) and the hidden layers as drawn."""
+        return torch.cat([outputs, self.W.mT, self.b[:, None]], 1) if self.moving else outputs
+
+    def at(self, weights: torch.Tensor) -> tuple[Patches, torch.Tensor]:
+        """Patches at rest with the hidden layers of ``weights``, and the output weights."""
+        if not self.moving:
+            return self, weights
+        W, b = weights[:, self.outputs : -1].mT, weights[:, -1]
+        return Patches(self.grid, W, b, self.outputs), weights[:, : self.outputs]
 
     @property
     def unknowns(self) -> int:
@@ -59,26 +81,28 @@ class Patches:
 class FBPINN(load().nn.NN):  # type: ignore[misc]
     """The network as a ``torch.nn.Module`` and a ``dde.nn.NN``: ``fbpinn`` makes one.
 
-    Its parameter is ``weights`` (patches, outputs, features); ``W`` and ``b`` are buffers, or
-    parameters where ``train_hidden``. A point evaluates only the patches that touch its cell.
-    Raises ``ValueError`` for points that no patch covers.
+    Its parameter is ``weights``, the unknowns as ``Patches`` says. ``W`` and ``b`` are buffers: the
+    hidden layers as they were drawn, which count where they do not move. A point evaluates only the
+    patches that touch its cell. Raises ``ValueError`` for points that no patch covers.
     """
 
-    def __init__(self, patches: Patches, train_hidden: bool = False) -> None:
+    def __init__(self, patches: Patches) -> None:
         super().__init__()
-        self.grid, self.outputs = patches.grid, patches.outputs
-        shape = (patches.grid.patches, patches.outputs, patches.features)
-        self.weights = nn.Parameter(torch.zeros(shape, dtype=patches.W.dtype))
-        for name, tensor in (("W", patches.W), ("b", patches.b)):
-            if train_hidden:
-                self.register_parameter(name, nn.Parameter(tensor.clone()))
-            else:
-                self.register_buffer(name, tensor.clone())
+        self.grid, self.outputs, self.moving = patches.grid, patches.outputs, patches.moving
+        zeros = patches.W.new_zeros(patches.grid.patches, patches.outputs, patches.features)
+        self.weights = nn.Parameter(patches.joined(zeros).clone())
+        self.register_buffer("W", patches.W.clone())
+        self.register_buffer("b", patches.b.clone())
 
     @property
     def patches(self) -> Patches:
-        """What is needed beside the output weights to evaluate it."""
-        return Patches(self.grid, self.W.detach(), self.b.detach(), self.outputs)
+        """What is needed beside the unknowns to evaluate it."""
+        return Patches(self.grid, self.W, self.b, self.outputs, self.moving)
+
+    @property
+    def blank(self) -> bool:
+        """Whether all output weights are zero: nothing has been solved yet."""
+        return not bool(self.weights[:, : self.outputs].any())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """u at ``x`` (points, d), shape (points, outputs)."""
@@ -91,7 +115,8 @@ class FBPINN(load().nn.NN):  # type: ignore[misc]
 
     def blended(self, x: torch.Tensor) -> torch.Tensor:
         """The blend of the local networks at ``x``, without transforms, shape (points, outputs)."""
-        return blend(self.grid, self.W, self.b, self.weights, x)
+        patches, outputs = self.patches.at(self.weights)
+        return blend(self.grid, patches.W, patches.b, outputs, x)
 
 
 def blend(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ddopt_patches.least_squares import DROP, LeastSquares
+from ddopt_patches.least_squares import DROP, REFINEMENTS, LeastSquares
 from ddopt_patches.system import System, as_promised, by_group, squares
 
 FREE = 3  # full steps that need not decrease f
@@ -76,7 +76,7 @@ def one_step(
         residuals, blocks = system.linearised_about(about)
         c = torch.zeros_like(c)
     model = LeastSquares(blocks, system.levels, system.patches.grid.patches, drop)
-    y = model.solve_in_basis(residuals, 6)
+    y = model.solve_in_basis(residuals, REFINEMENTS)
     promised = by_group([r + q for r, q in zip(residuals, model.product(y), strict=True)])
     d = model.from_basis(y).view_as(c)
     length, kept = 1.0, model.kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,6 +28,9 @@ class PatchSettings(Settings):
     )
     features: int = Field(64, ge=1, description="random features of a patch, K")
     scale: float = Field(1.0, gt=0.0, description="weights of the features are within this")
+    train_hidden: bool = Field(
+        False, description="the hidden layers move, too: small networks, not random features"
+    )
     window: str = Field("c3", description="partition of unity: c1, c2, c3 or c4")
 
     @field_validator("along", mode="before")
@@ -56,7 +60,8 @@ class PatchSettings(Settings):
     ) -> Patches:
         """The patches on these nodes."""
         grid = Grid(nodes, periodic, self.window)
-        return Patches.random(grid, self.features, outputs, self.scale, seed)
+        found = Patches.random(grid, self.features, outputs, self.scale, seed)
+        return replace(found, moving=self.train_hidden)
 
     def patches(
         self, bounds: Sequence[Sequence[float]], outputs: int, periodic: Sequence[int], seed: int

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ddopt.evaluation.derived import Frozen
 from ddopt.evaluation.problem import Point, Problem, Samples
 from ddopt.numerics.space import Indices, Layout
 from ddopt_patches.block import Block
@@ -151,14 +150,10 @@ class PatchProblem(Blocky):
             self._cut[count] = regions(self.system.patches.grid, work, count)
         return RegionProblem(self, self._cut[count], d)
 
-    def frozen(self, point: Point, indices: Indices) -> Problem:
-        """f as a function of some parameters; whole patches see only the rows that touch them."""
-        if indices is None:
-            return self
-        moving = self._whole_patches(indices)
-        if moving is None:
-            return Frozen(self, point.theta, indices)
-        return LocalProblem(self, point, moving)
+    def frozen(self, point: Point, indices: Indices) -> Problem | None:
+        """Whole patches see only the rows that touch them."""
+        moving = self._whole_patches(indices) if indices is not None else None
+        return None if moving is None else LocalProblem(self, point, moving)
 
     def _whole_patches(self, indices: Indices) -> torch.Tensor | None:
         """The patches whose parameters the indices are, in order; None for other parameters."""

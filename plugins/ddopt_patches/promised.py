@@ -18,6 +18,7 @@ from pydantic import Field
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
 from ddopt.setup.component import Settings
 from ddopt_patches.least_squares import DROP
+from ddopt_patches.problem import PatchProblem
 from ddopt_patches.system import as_promised
 
 if TYPE_CHECKING:
@@ -105,10 +106,11 @@ class Promising(Hessian):
     def model(self, problem: Problem, point: Point) -> Ellipsoidal:
         """The linearised least-squares model at ``point``.
 
-        Raises ``ValueError`` for a problem that is not on patches.
+        Raises ``ValueError`` for a problem that is not on patches, and for hidden layers that move.
         """
         if self._last is None or self._last[0] is not point:
             self._last = None  # frees its memory before the next one is made
+            _refuse_moving(problem)
             if self._kept(problem, point):
                 return Reached(point.gradient)
             self._last = point, self.made(problem, point)
@@ -137,3 +139,14 @@ class Promising(Hessian):
         """Restore what ``state_dict`` gave."""
         self._promised, self._before = list(state["promised"]), float(state["before"])
         self._last = None
+
+
+def _refuse_moving(problem: Problem) -> None:
+    """The first step sees no slope by hidden layers, and those after it need damping."""
+    whole = problem.ability(PatchProblem)
+    if whole is not None and whole.system.patches.moving:
+        raise ValueError(
+            "hidden layers that train make f far from quadratic, and this curvature takes whole "
+            "Gauss-Newton steps; set solver.name = 'levenberg_marquardt' (in a script: "
+            "ddopt_patches.compile without solver)"
+        )

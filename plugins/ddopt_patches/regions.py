@@ -9,6 +9,7 @@ Legend: R regions, W processes; region d belongs to process d mod W; s_d patches
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -112,27 +113,28 @@ class Border:
         self.owned = [regions[d] for d in executor.owned(len(regions))]
 
     def exchanged(
-        self, sent: dict[tuple[int, int], torch.Tensor]
-    ) -> dict[tuple[int, int], torch.Tensor]:
-        """What neighbours have sent, by (source, target), from a tensor for each such pair."""
+        self, sent: Mapping[tuple[int, int], tuple[torch.Tensor, ...]]
+    ) -> dict[tuple[int, int], tuple[torch.Tensor, ...]]:
+        """What neighbours have sent, by (source, target), from some tensors for each such pair."""
         pairs = [(d.index, e) for d in self.owned for e in sorted(d.meeting)]
         for d, e in pairs:
-            self.executor.send((sent[d, e],), d, e)
+            self.executor.send(sent[d, e], d, e)
         found = {}
         for e, d in [(e, d) for d, e in pairs]:
-            found[e, d] = self.executor.receive(e, d, sent[d, e].device)[0]
+            found[e, d] = self.executor.receive(e, d, sent[d, e][0].device)
         self.executor.settle()
         return found
 
     def added(
-        self, values: dict[int, torch.Tensor], dtype: torch.dtype | None = None
+        self, values: dict[int, torch.Tensor], travelling: Sequence[torch.dtype] = ()
     ) -> dict[int, torch.Tensor]:
         """Σ over the regions that see a patch of what they say of it, from (s_d, ..) for each.
 
-        ``dtype`` is that of the numbers which travel; the result has that of the values.
+        ``travelling`` are the types of the numbers that cross a border, see ``rounded``; without
+        one they travel as they are. Both sides add the same numbers, so the results agree.
         """
         sent = {
-            (d.index, e): values[d.index][places].to(dtype or values[d.index].dtype)
+            (d.index, e): rounded(values[d.index][places], travelling)
             for d in self.owned
             for e, places in d.meeting.items()
         }
@@ -145,11 +147,19 @@ class Border:
             total[shared] = 0.0
             for e in sorted([*d.meeting, d.index]):
                 if e == d.index:
-                    total[shared] += own[shared].to(dtype or own.dtype).to(own.dtype)
+                    total[shared] += put_together(rounded(own[shared], travelling), own.dtype)
                 else:
-                    total[d.meeting[e]] += received[e, d.index].to(own.dtype)
+                    total[d.meeting[e]] += put_together(received[e, d.index], own.dtype)
             found[d.index] = total
         return found
+
+    def agreed(self, values: dict[int, torch.Tensor]) -> dict[int, torch.Tensor]:
+        """Of each patch what the region says that counts it, (s_d, ..), to all that see it."""
+        own = {
+            d.index: values[d.index] * d.counted.view(-1, *[1] * (values[d.index].dim() - 1))
+            for d in self.owned
+        }
+        return self.added(own)
 
     def total(self, values: dict[int, list[float]]) -> list[float]:
         """The sums over all regions of numbers that each of them gives, equally many."""
@@ -179,3 +189,25 @@ class Border:
         for d, part in zip(self.regions, parts, strict=True):
             found[d.patches[d.counted]] = part.view(-1, *like.shape[1:]).to(like.dtype)
         return found
+
+
+def rounded(values: torch.Tensor, kinds: Sequence[torch.dtype]) -> tuple[torch.Tensor, ...]:
+    """``values`` as a sum of tensors of the ``kinds``, each of what those before it leave.
+
+    float32 and bfloat16 together keep 33 binary digits in six bytes.
+    """
+    if not kinds:
+        return (values,)
+    parts, left = [], values
+    for kind in kinds:
+        parts.append(left.to(kind))
+        left = left - parts[-1].to(values.dtype)
+    return tuple(parts)
+
+
+def put_together(parts: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
+    """The sum of ``parts`` in ``dtype``."""
+    total = parts[0].to(dtype)
+    for part in parts[1:]:
+        total = total + part.to(dtype)
+    return total

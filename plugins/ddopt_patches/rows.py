@@ -51,6 +51,8 @@ class Rows:
         weight: factor of every residual, beside the roots of the quadrature weights.
     """
 
+    everywhere = False  # a row touches the patches of its cell alone
+
     def __init__(
         self, patches: Patches, points: Points, equation: Equation, weight: float = 1.0
     ) -> None:
@@ -228,24 +230,27 @@ class Rows:
     def _fill(self, entries: torch.Tensor, slopes: torch.Tensor, used: torch.Tensor) -> None:
         """Add the operator with ``slopes`` (G, P, Q), applied to every feature, to (G, C, P, K)."""
         for cells in self._chunks():
-            sigma, windows = (
-                derivatives_of_tanh(self._sigma[cells], self.order),
-                self._windows[cells],
-            )
+            sigma = derivatives_of_tanh(self._sigma[cells], self.order)
             own = slopes[cells, None]  # (g, 1, P, Q)
             for order, places in self._orders.items():
                 members, factors = [], []
                 for q in places:
                     terms = [(a, d, n) for a, d, n in self._leibniz[q] if used[a]]
                     if terms:
-                        parts = [n * own[..., a] * windows[..., d] for a, d, n in terms]
                         members.append(q)
-                        factors.append(torch.stack(parts).sum(0))  # (g, C, P)
+                        factors.append(self._factor(cells, own, terms))
                 if members:
                     scale = torch.stack(factors, -1)  # (g, C, P, Γ_k)
                     if order:
                         scale = scale @ self._powers[cells, :, members]  # (g, C, P, K)
                     entries[cells].addcmul_(scale, sigma[order])
+
+    def _factor(
+        self, cells: slice, own: torch.Tensor, terms: list[tuple[int, int, int]]
+    ) -> torch.Tensor:
+        """M_γ (g, C, P) of slopes ``own`` (g, 1, P, Q), from its terms (α, α − γ, C(α, γ))."""
+        windows = self._windows[cells]
+        return torch.stack([n * own[..., a] * windows[..., d] for a, d, n in terms]).sum(0)
 
 
 def _leibniz(dimensions: int, order: int) -> list[list[tuple[int, int, int]]]:

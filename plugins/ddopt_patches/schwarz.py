@@ -9,7 +9,7 @@ regions, the coarse slope of each region's own patches, and two scalars.
 
 The conjugate gradients run on J itself (CGLS; Björck, Numerical Methods for Least Squares Problems,
 7.4). The preconditioner's numbers travel in float32: they need not be exact, only the same on both
-sides.
+sides. Those of the slope travel in six bytes, to 33 binary digits of what each side knows of it.
 
 Source: Toselli and Widlund, Domain Decomposition Methods (2005), chapters 2 and 3.
 
@@ -19,16 +19,18 @@ the shape (s_d, B), in the orthonormal bases of the patches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
 from ddopt_patches.block import Block, Gram
-from ddopt_patches.coarse import polynomials, squared
+from ddopt_patches.coarse import Polynomials, squared
+from ddopt_patches.coarse_space import CoarseSpace, Local
 from ddopt_patches.levels import levels
 from ddopt_patches.neighbours import grams
 from ddopt_patches.orthonormal import basis, triangles
+from ddopt_patches.tiles import Tile, tiles
 from ddopt_patches.tridiagonal import Tridiagonal
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from ddopt_patches.regions import Border, Region
 
 RIDGE = 1e-13
-TRAVELLING = torch.float32  # of what the preconditioner exchanges
+TRAVELLING = (torch.float32,)  # what the preconditioner exchanges
+SLOPE = (torch.float32, torch.bfloat16)  # as the slope, which decides how exact the step becomes
 Vectors = dict[int, torch.Tensor]  # by region
 
 
@@ -48,7 +51,7 @@ class Options:
 
     drop: float = 1e-12
     tile: int = 4
-    degree: int = 2
+    coarse: CoarseSpace = field(default_factory=Polynomials)
     iterations: int = 200
 
 
@@ -99,7 +102,7 @@ class Schwarz:
         """R of all rows of a patch, from those of each region that sees it."""
         border = self._border
         sent = {
-            (d.index, e): own[d.index][places]
+            (d.index, e): (own[d.index][places],)
             for d in border.owned
             for e, places in d.meeting.items()
         }
@@ -110,7 +113,7 @@ class Schwarz:
             result[d.shared] = 0.0
             for e in sorted([*d.meeting, d.index]):  # the same sequence on every side
                 places = d.shared if e == d.index else d.meeting[e]
-                more = own[d.index][places] if e == d.index else received[e, d.index]
+                more = own[d.index][places] if e == d.index else received[e, d.index][0]
                 if len(places):
                     tall = torch.cat([result[places], more], 1)
                     result[places] = torch.linalg.qr(tall, mode="r").R
@@ -128,7 +131,9 @@ class Schwarz:
             mask = torch.zeros(grid.patches, dtype=torch.bool)
             mask[region.patches[around]] = True
             order = [region.local(level) for level in levels(grid, mask)]
-            found.append(Tile(torch.cat(order), Tridiagonal(rows, order, self._dropped[d], RIDGE)))
+            found.append(
+                Tile(own, torch.cat(order), Tridiagonal(rows, order, self._dropped[d], RIDGE))
+            )
         return found
 
     def _around(self, d: int, own: torch.Tensor) -> torch.Tensor:
@@ -143,12 +148,7 @@ class Schwarz:
     def _coarsen(self, cells: dict[int, list[torch.Tensor]]) -> None:
         """The coarse vectors of each region, and Zᵀ JᵀJ Z from the parts of all regions."""
         border, grid = self._border, self._patches.grid
-        self._coarse = {
-            d.index: polynomials(
-                self._patches, d.patches, self.basis[d.index], self._options.degree
-            )
-            for d in border.owned
-        }
+        self._coarse = border.agreed({d.index: self._vectors(d) for d in border.owned})
         C, p = grid.corners, next(iter(self._coarse.values())).shape[2]
         own = {}
         for d in border.owned:
@@ -171,6 +171,16 @@ class Schwarz:
         nothing = torch.zeros(grid.patches, p, dtype=torch.float64)
         self._coarse_factor = self._replicated(found, levels(grid, active), nothing)
 
+    def _vectors(self, region: Region) -> torch.Tensor:
+        """The coarse vectors of the patches of a region, (s_d, B, p)."""
+        d = region.index
+        kept = self._dropped[d] == 0.0
+        local = Local(
+            self._patches, region.patches, self.basis[d], kept, self._tiles[d], region.index
+        )
+        found: torch.Tensor = self._options.coarse.vectors(local)
+        return found
+
     def _replicated(
         self, found: list[Gram], order: list[torch.Tensor], nothing: torch.Tensor
     ) -> Tridiagonal:
@@ -191,7 +201,7 @@ class Schwarz:
             d.index: (self._coarse[d.index].mT @ slope[d.index][..., None]).squeeze(-1)
             for d in border.owned
         }
-        whole = border.whole(smooth, self._patches.grid.patches, TRAVELLING)
+        whole = border.whole(smooth, self._patches.grid.patches, *TRAVELLING)
         answer = self._coarse_factor.solve(whole)
         for d in border.owned:
             Z = self._coarse[d.index]
@@ -214,7 +224,7 @@ class Schwarz:
                 parts = (block.by_corner.mT @ r[:, None, :, None]).squeeze(-1)
                 total.index_add_(0, block.patches.flatten(), parts.flatten(0, 1))
             own[d] = total
-        found = self._border.added(own)
+        found = self._border.added(own, SLOPE)
         return {d: slope - self._dropped[d] * y[d] for d, slope in found.items()}
 
     def solve(
@@ -262,21 +272,3 @@ class Schwarz:
         """The weights of all patches (S, B) in the features' own coordinates, on every process."""
         own = {d: (self.basis[d] @ v[..., None]).squeeze(-1) for d, v in y.items()}
         return self._border.whole(own, self._patches.grid.patches)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Some patches of a region and the factor of their part of JᵀJ."""
-
-    patches: torch.Tensor  # places in the region
-    factor: Tridiagonal
-
-
-def tiles(position: torch.Tensor, size: int) -> list[torch.Tensor]:
-    """Patches, at ``position`` (s, d) on the grid, in boxes of about ``size`` along each axis."""
-    number = torch.zeros(len(position), dtype=torch.long)
-    for along in position.T:
-        first, extent = int(along.min()), int(along.max() - along.min()) + 1
-        count = max(1, round(extent / size))
-        number = number * count + (along - first) * count // extent
-    return [(number == one).nonzero().flatten() for one in number.unique().tolist()]

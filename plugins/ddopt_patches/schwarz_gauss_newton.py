@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from ddopt.executor import Serial, Split
+from ddopt.setup.component import Chosen, Settings
 from ddopt_patches.block import Block
 from ddopt_patches.problem import PatchProblem, RegionProblem
 from ddopt_patches.promised import Minimised, PromiseSettings, Promising
@@ -95,7 +96,11 @@ class SchwarzGaussNewton(Promising):
             4, ge=1, description="patches along an axis that are solved together, without those "
             "around them"
         )  # fmt: skip
-        degree: int = Field(2, ge=0, description="of the polynomials in the coarse space")
+        coarse: Annotated[Settings, Chosen("coarse_space")] = Field(
+            "polynomials",
+            validate_default=True,
+            description="directions of each patch that are solved for all patches at once",
+        )
         iterations: int = Field(200, ge=1, description="of conjugate gradients in a step, at most")
         tolerance: float = Field(
             1e-8, gt=0.0, lt=1.0, description="of the conjugate gradients, where the model is good"
@@ -104,7 +109,7 @@ class SchwarzGaussNewton(Promising):
     def made(self, problem: Problem, point: Point) -> SchwarzModel:
         """The model on regions; ``ValueError`` for a problem that is not on patches."""
         c = self.config
-        options = Options(c.drop, c.tile, c.degree, c.iterations)
+        options = Options(c.drop, c.tile, c.coarse.build(), c.iterations)
         return SchwarzModel(problem, point, options, self._forcing(point.value))
 
     def _forcing(self, value: float) -> float:

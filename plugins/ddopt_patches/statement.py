@@ -14,9 +14,11 @@ from ddopt_patches.boundary import Boundary, boundary
 from ddopt_patches.conditions import remembered, rows_of
 from ddopt_patches.curves import around, curves
 from ddopt_patches.cut import enough, points_inside
-from ddopt_patches.equation import Equation, Function, Transform
+from ddopt_patches.dense_rows import instead
+from ddopt_patches.equation import ElsewhereError, Equation, Function, Transform
 from ddopt_patches.fit import fit
-from ddopt_patches.network import Patches
+from ddopt_patches.moving_rows import rows_at
+from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.quadrature import Points
 from ddopt_patches.rows import Rows
 from ddopt_patches.system import FEWEST, System
@@ -36,12 +38,15 @@ class Statement:
         equation: (x, u) -> residuals, as ``dde.data.PDE`` takes it.
         conditions: ``dde.icbc`` objects.
         transform: (x, N) -> u, where conditions are built into u.
+        net: the network with the patches that ``system`` is given, if there is one: what needs u at
+            other points than its own is asked for by it (``DenseRows``).
     """
 
     geometry: Any
     equation: Function
     conditions: Sequence[Any]
     transform: Transform = None
+    net: FBPINN | None = None
 
     @property
     def bounds(self) -> np.ndarray:
@@ -76,18 +81,28 @@ class Statement:
         """
         grid = patches.grid
         self._covered(grid)
-        equation = self.equation_at(patches)
         cut = not self._fills(grid)
-        points, count = self._points(patches, equation.equations, rows, cut)
-        inside = [Rows(patches, some, equation) for some in points]
+        inside, count = self._inside(patches, rows, cut)
         edge = self._edge(grid, count) if cut and self.conditions else None
         given = 1.0 if weight is None else weight
         found: list[Rows] = []
         for condition in self.conditions:
-            found += rows_of(patches, condition, count, given, self.transform, edge)
+            found += rows_of(patches, condition, count, given, self, edge)
         if weight is None:
             found = balanced(inside, found, self.start(patches), observed)
         return System(patches, [*inside, *found])
+
+    def _inside(self, patches: Patches, rows: float, cut: bool) -> tuple[list[Rows], int]:
+        """The rows of the equation; how many points there are along an axis of a cell."""
+        try:
+            equation = self.equation_at(patches)
+        except ElsewhereError as error:
+            some = quadrature.interior(patches.grid, 2)
+            whole = instead(error, self.net, patches, some, self.equation)
+            points, count = self._points(patches, whole.equation.equations, rows, cut)
+            return [whole.at(one) for one in points], count
+        points, count = self._points(patches, equation.equations, rows, cut)
+        return [rows_at(patches, one, equation) for one in points], count
 
     @property
     def _space(self) -> Any:
@@ -132,11 +147,14 @@ class Statement:
         return boundary(grid, curves(self._space), self.inside, count)
 
     def start(self, patches: Patches) -> torch.Tensor:
-        """Output weights to begin with: the initial condition at all times; zero without one."""
+        """Unknowns to begin with: the initial condition at all times; zero without one."""
         initial = [c for c in self.conditions if isinstance(c, dde.icbc.IC)]
         if not initial or self.transform is not None:
-            return fit(patches, lambda x: x.new_zeros(len(x), patches.outputs))
-        return fit(patches, _at_the_beginning(initial, patches.outputs, self.bounds[-1, 0]))
+            found = fit(patches, lambda x: x.new_zeros(len(x), patches.outputs))
+        else:
+            values = _at_the_beginning(initial, patches.outputs, self.bounds[-1, 0])
+            found = fit(patches, values)
+        return patches.joined(found)
 
 
 def box(geometry: Any) -> np.ndarray:

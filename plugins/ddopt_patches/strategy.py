@@ -42,7 +42,7 @@ class OnPatches(Strategy):
 
     def parts(self, solver: Settings) -> Parts:
         """No decomposition of the iteration: the model is what is decomposed."""
-        built: Solver = self.settled(solver).build()  # type: ignore[assignment]
+        built: Solver = solver.build()  # type: ignore[assignment]
         return Parts(None, GlobalPass(built))
 
 

@@ -68,7 +68,9 @@ class System:
 
     @cached_property
     def levels(self) -> list[torch.Tensor]:
-        """The patches that some row touches, level by level."""
+        """The patches that some row touches, level by level; one where a row may touch all."""
+        if any(one.everywhere for one in self.rows):
+            return [self.active.nonzero().flatten()]
         return levels(self.patches.grid, self.active)
 
     @property
@@ -77,9 +79,9 @@ class System:
         return sum(one.count for one in self.rows)
 
     def zeros(self) -> torch.Tensor:
-        """Output weights (S, outputs, K), all zero."""
+        """The unknowns of all patches with output weights that are zero."""
         p = self.patches
-        return p.W.new_zeros(p.grid.patches, p.outputs, p.features)
+        return p.joined(p.W.new_zeros(p.grid.patches, p.outputs, p.features))
 
     def residuals(self, weights: torch.Tensor) -> list[torch.Tensor]:
         """The weighted residuals of each group of rows, (G, P E) each."""

@@ -150,6 +150,12 @@ class PatchTask(DifferentialTask):
                 f"the unknowns {', '.join(self._unknown)} belong to the whole domain, and slabs "
                 "and refined grids are solved one after the other; set slabs = 1 and leave refine"
             )
+        if self.config.train_hidden and (self.config.slabs > 1 or self.config.refine.rounds):
+            raise ValueError(
+                "hidden layers that train belong to the cells that they began in, and slabs and "
+                "refined grids begin with fits of random features; set slabs = 1 and leave refine, "
+                "or leave train_hidden"
+            )
         self._slabs = Slabs(
             self._geometry,
             self._posed,
@@ -187,7 +193,7 @@ class PatchTask(DifferentialTask):
             if coarse is None:
                 start = self._slabs.start(net.patches, self._stated)
             else:
-                start = fit(net.patches, coarse.blended)
+                start = fit(net.patches, coarse.blended)  # hidden layers at rest
         named = {UNKNOWN + name: one for name, one in self._unknown.items()}
         self.problem = StatedProblem(system, self._solution, self._posed, named)
         return torch.cat([start.flatten(), *(one.flatten() for one in self._unknown.values())])

@@ -27,14 +27,19 @@ PROBLEMS = {
     "allen_cahn": "ddopt_pinn.allen_cahn:AllenCahn",
     "allen_cahn_steady": "ddopt_pinn.allen_cahn:AllenCahnSteady",
     "burgers": "ddopt_pinn.burgers:Burgers",
+    "cavity": "ddopt_pinn.cavity:Cavity",
     "convection": "ddopt_pinn.convection:Convection",
     "diffusion_inverse": "ddopt_pinn.diffusion:DiffusionInverse",
     "diffusion_reaction": "ddopt_pinn.diffusion:DiffusionReaction",
     "helmholtz2d": "ddopt_pinn.helmholtz:Helmholtz2D",
+    "kdv": "ddopt_pinn.kdv:KdV",
     "multiscale": "ddopt_pinn.multiscale:Multiscale",
     "poisson1d": "ddopt_pinn.poisson:Poisson1D",
     "poisson2d": "ddopt_pinn.poisson:Poisson2D",
     "poisson3d": "ddopt_pinn.poisson:Poisson3D",
+    "poisson5d": "ddopt_pinn.poisson:Poisson5D",
+    "reaction": "ddopt_pinn.reaction:Reaction",
+    "wave": "ddopt_pinn.wave:Wave",
 }
 OPERATORS = {"antiderivative": "ddopt_pinn.operator:Antiderivative"}
 RESAMPLINGS = {

@@ -17,6 +17,7 @@ Legend: m residuals, n parameters.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -32,6 +33,7 @@ from ddopt_pinn.stack import Named, stack_of
 PRICES = {"propagated": 3.0, "per point": 10.0}
 CHECKED = 3  # samples of each term at which the ways are compared
 ROUND_OFF = 1e4  # machine epsilons that they may differ by, relative to the largest entry
+LOG = logging.getLogger("ddopt.pinn")
 AWAY = 0.1  # from where a run starts: a derivative that is zero there may be read all the same
 
 
@@ -98,6 +100,7 @@ class Differentiation:
             return torch.zeros(0, len(theta), dtype=dtype, device=theta.device)
         if self.way is None:
             self._choose(problem, theta)
+            LOG.info("Jacobian: %s", self.way)
         if self.way == "propagated":
             try:
                 assert self._selections is not None

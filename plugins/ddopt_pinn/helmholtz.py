@@ -1,4 +1,4 @@
-"""The Helmholtz equation −Δu − k²u = f at a wave number with two waves along each side."""
+"""The Helmholtz equation −Δu − k²u = f at a wave number with k/2π waves along each side."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from pydantic import Field
 from ddopt_pinn.library import dde
 from ddopt_pinn.task import Depth, PDETask, Width
 
-WAVE_NUMBER = 4.0 * math.pi
-
 
 class Helmholtz2D(PDETask):
-    """The Helmholtz equation on the unit square, k = 4π, boundary values exact."""
+    """The Helmholtz equation on the unit square, boundary values exact."""
 
     name = "helmholtz2d"
     axes = ("x", "y")
@@ -28,6 +26,12 @@ class Helmholtz2D(PDETask):
         width: Width = Field(50, description="width of the hidden layers")
         depth: Depth = Field(3, description="number of hidden layers")
         activation: str = Field("sin", description="activation function, by DeepXDE's name")
+        waves: int = Field(4, ge=1, description="k/π, twice the waves along each side")
+
+    @property
+    def k(self) -> float:
+        """The wave number."""
+        return math.pi * float(self.config.waves)
 
     def geometry(self) -> Any:
         """(0, 1)²."""
@@ -36,8 +40,8 @@ class Helmholtz2D(PDETask):
     def equation(self, x: Any, u: Any, *_: Any) -> Any:
         """−Δu − k²u − k² sin kx sin ky."""
         laplacian = dde.grad.hessian(u, x, i=0, j=0) + dde.grad.hessian(u, x, i=1, j=1)
-        source = WAVE_NUMBER**2 * torch.sin(WAVE_NUMBER * x).prod(1, keepdim=True)
-        return -laplacian - WAVE_NUMBER**2 * u - source
+        source = self.k**2 * torch.sin(self.k * x).prod(1, keepdim=True)
+        return -laplacian - self.k**2 * u - source
 
     def conditions(self, geometry: Any) -> list[Any]:
         """None: ``network`` is zero on the boundary."""
@@ -51,4 +55,4 @@ class Helmholtz2D(PDETask):
 
     def solution(self, points: np.ndarray) -> np.ndarray:
         """sin kx sin ky."""
-        return np.sin(WAVE_NUMBER * points).prod(1, keepdims=True)
+        return np.sin(self.k * points).prod(1, keepdims=True)

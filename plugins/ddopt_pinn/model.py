@@ -13,9 +13,8 @@ from typing import Any
 import torch
 
 from ddopt.evaluation.autograd import AutogradProblem, Named
-from ddopt.evaluation.derived import Frozen
 from ddopt.evaluation.graphs import built_inside
-from ddopt.evaluation.problem import Operator, Point, Problem, Samples
+from ddopt.evaluation.problem import Operator, Point, Samples
 from ddopt.numerics.space import Indices, Parameters
 from ddopt_pinn.collocation import Collocation, network_at
 from ddopt_pinn.differentiation import Block, Differentiation
@@ -132,11 +131,9 @@ class ModelProblem(AutogradProblem):
             inner[piece] = gradient.reshape(-1)
         return Point(theta, float(loss.detach()), inner, torch.finfo(loss.dtype).eps)
 
-    def frozen(self, point: Point, indices: Indices) -> Problem:
-        """Hold the other parameters; one by one where there are external variables."""
-        if self._external and indices is not None:
-            return Frozen(self, point.theta, indices)
-        return super().frozen(point, indices)
+    def frozen(self, point: Point, indices: Indices) -> AutogradProblem | None:
+        """Differentiate some tensors alone; not where there are external variables."""
+        return None if self._external else super().frozen(point, indices)
 
     def curvature(self, theta: torch.Tensor) -> Operator:
         """v ↦ ∇²f(θ) v, where there are no external variables."""

@@ -102,6 +102,30 @@ class Poisson2D(Poisson):
         )
 
 
+class Poisson5D(Poisson):
+    """Poisson's equation in five dimensions, boundary values exact."""
+
+    name = "poisson5d"
+    axes = ("x1", "x2", "x3", "x4", "x5")
+    resolution = (8, 8, 8, 8, 8)
+
+    class Config(Poisson.Config):
+        """A wider network, with the condition built in."""
+
+        exact: bool = Field(
+            True, description="build the condition into the network; false: a term of the loss"
+        )
+        interior: int = Field(1000, ge=0, description="points at which the equation is asked for")
+        boundary: int = Field(0, ge=0, description="points on the boundary")
+        distribution: Distribution = Field("Sobol", description="how the points are chosen")
+        width: Width = Field(64, description="width of the hidden layers")
+        depth: Depth = Field(4, description="number of hidden layers")
+
+    def geometry(self) -> Any:
+        """(0, 1)⁵."""
+        return dde.geometry.Hypercube([0.0] * 5, [1.0] * 5)
+
+
 class Poisson3D(Poisson):
     """Poisson's equation in the unit cube."""
 

@@ -36,19 +36,22 @@ class LayerSettings(PreconditionedSettings):
         None, description="explicit groups of parameter name patterns; they say what N is"
     )
 
-    @model_validator(mode="after")
-    def _count(self) -> LayerSettings:
-        """N is the number of the groups that are given.
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, options: Any) -> Any:
+        """N is the number of the groups that are given."""
+        if not isinstance(options, dict) or not isinstance(options.get("patterns"), (list, tuple)):
+            return options
+        return {"subdomains": len(options["patterns"]), **options}
 
-        Raises ``ValueError`` where both are given and differ.
-        """
+    @model_validator(mode="after")
+    def _agree(self) -> LayerSettings:
+        """Raise ``ValueError`` where N and groups are given, and differ."""
         if self.patterns is not None and self.subdomains != len(self.patterns):
-            if "subdomains" in self.model_fields_set:
-                raise ValueError(
-                    f"subdomains = {self.subdomains}, and patterns has {len(self.patterns)} "
-                    "groups; leave subdomains out"
-                )
-            object.__setattr__(self, "subdomains", len(self.patterns))
+            raise ValueError(
+                f"subdomains = {self.subdomains}, and patterns has {len(self.patterns)} "
+                "groups; leave subdomains out"
+            )
         return self
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ddopt.method.parts import GlobalPass, Parts, Preconditioner
 from ddopt.recombination.best import Best
@@ -69,15 +69,6 @@ class PreconditionedSettings(Settings):
         "compared; for local solvers that walk on micro-batches. 0: f is compared on all samples",
     )
 
-    @model_validator(mode="after")
-    def _settle(self) -> PreconditionedSettings:
-        """Write down the curvature that the strategy chooses."""
-        strategy: Any = self.build()
-        for key in ("local_solver", "global_solver"):
-            if getattr(self, key) is not None:
-                object.__setattr__(self, key, strategy.settled(getattr(self, key)))
-        return self
-
 
 def assemble(
     options: Any,
@@ -89,11 +80,39 @@ def assemble(
 ) -> Parts:
     """The parts of a preconditioned strategy: its own choices around a decomposition.
 
-    Raises ``ValueError`` for a local solver whose box would stick out of the ball of the 2-norm,
-    for the best of ends that complete each other, for samples that are set aside where a solver
-    compares values on others, and for retries of a step that one process has.
+    Raises ``ValueError`` for options that do not go together (``_refuse_misfits``).
     """
     local: Any = options.local_solver or solver
+    _refuse_misfits(options, decomposition, local)
+    preconditioner = Preconditioner(
+        decomposition=decomposition,
+        solver=local,
+        norm=options.norm,
+        recombination=options.recombination.build(),
+        acceptance=options.acceptance.build(),
+        radius=options.radius.build(),
+        iterations=options.local_iterations,
+        first_radius=options.first_radius,
+        consistency=consistency,
+        judged=options.judged,
+        one_radius=one_radius,
+        retries=options.retries,
+    )
+    if options.global_iterations == 0:
+        return Parts(preconditioner, None)
+    global_solver: Any = (options.global_solver or solver).build()
+    return Parts(
+        preconditioner, GlobalPass(global_solver, options.global_iterations, options.memory_pieces)
+    )
+
+
+def _refuse_misfits(options: Any, decomposition: Decomposition, local: Any) -> None:
+    """Raise ``ValueError`` for options that do not go together.
+
+    These are a local solver whose box would stick out of the ball of the 2-norm, the best of ends
+    that complete each other, samples that are set aside where a solver compares values on others,
+    and retries of a step that one process has.
+    """
     if options.retries and isinstance(options.recombination, Best.Config):
         raise ValueError(
             "the recombination 'best' has no step to try again, shorter: its ends have all been "
@@ -117,23 +136,3 @@ def assemble(
             "the local solver keeps to a box (norm = 'inf'), which sticks out of the ball of the "
             "2-norm; set strategy.norm = 'inf' too"
         )
-    preconditioner = Preconditioner(
-        decomposition=decomposition,
-        solver=local,
-        norm=options.norm,
-        recombination=options.recombination.build(),
-        acceptance=options.acceptance.build(),
-        radius=options.radius.build(),
-        iterations=options.local_iterations,
-        first_radius=options.first_radius,
-        consistency=consistency,
-        judged=options.judged,
-        one_radius=one_radius,
-        retries=options.retries,
-    )
-    if options.global_iterations == 0:
-        return Parts(preconditioner, None)
-    global_solver: Any = (options.global_solver or solver).build()
-    return Parts(
-        preconditioner, GlobalPass(global_solver, options.global_iterations, options.memory_pieces)
-    )

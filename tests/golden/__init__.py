@@ -23,7 +23,7 @@ from ddopt.numerics.space import Parameters
 from ddopt.numerics.vectors import fingerprint
 from ddopt.pipeline import StagedProblem, cut
 from ddopt.run.running import Run
-from ddopt.setup.config import RunConfig, Stop
+from ddopt.setup.config import RunConfig, load_given
 from ddopt.testing.problems import network
 
 FILE = Path(__file__).parent / "runs.json"
@@ -175,8 +175,8 @@ RUNS = {  # name -> strategy, and what else differs from the defaults; N is odd 
 def config(name: str, **changes) -> RunConfig:
     """The settings of one of the runs."""
     strategy, others = RUNS[name]
-    given = {"strategy": strategy, "stop": Stop(iterations=ITERATIONS), **others, **changes}
-    return RunConfig(problem=Fit.Config(), **given)
+    given = {"strategy": strategy, "stop": {"iterations": ITERATIONS}, **others, **changes}
+    return load_given({"problem": Fit.Config(), **given}, {})
 
 
 def followed(run: Run) -> dict:

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 import ddopt
+from ddopt.evaluation.derived import held
 from ddopt.evaluation.problem import Point
 from ddopt.executor import Serial
 from ddopt.method.engine import Engine
 from ddopt.setup.component import chosen
+from ddopt.setup.resolved import resolve
 from ddopt.testing import check_acceptance, check_decomposition
 from ddopt.testing.problems import rotated_quadratic
 from ddopt.testing.ranks import run_ranks
@@ -80,7 +82,7 @@ def test_one_patch_costs_the_rows_that_touch_it():
     f = problem("line")  # nine cells, ten patches, twelve points a cell and one at each end
     point = f.at(some_theta(f))
     B = f.system.patches.block
-    assert f.frozen(point, slice(4 * B, 5 * B)).cost == pytest.approx(24 / 110)
+    assert held(f, point, slice(4 * B, 5 * B)).cost == pytest.approx(24 / 110)
 
 
 def test_parameters_that_are_no_whole_patches_are_frozen_like_any_others():
@@ -88,7 +90,7 @@ def test_parameters_that_are_no_whole_patches_are_frozen_like_any_others():
     theta = some_theta(f)
     point = f.at(theta)
     indices = torch.tensor([1, 2, 9])
-    part = f.frozen(point, indices)
+    part = held(f, point, indices)
     assert not isinstance(part, LocalProblem)
     assert part.at(theta[indices]).value == pytest.approx(point.value)
 
@@ -149,8 +151,8 @@ def test_free_steps_are_taken_and_later_ones_must_decrease():
 
 def test_one_step_solves_a_linear_problem_and_the_next_ends_the_run():
     f = problem()
-    strategy = OnPatches()
-    engine = Engine(strategy.parts(strategy.settled(chosen("solver", "trust_region"))), Serial())
+    strategy, solver = resolve(OnPatches(), chosen("solver", "trust_region"))
+    engine = Engine(strategy.parts(solver), Serial())
     theta = torch.zeros(f.layout.size, dtype=torch.float64)
     engine.start(f, theta)
     first = engine.step(f)
@@ -165,7 +167,7 @@ def test_a_whole_problem_in_one_subdomain_takes_the_same_step():
     f = problem()
     theta = some_theta(f)
     point = f.at(theta)
-    local = f.frozen(point, slice(0, f.layout.size))
+    local = held(f, point, slice(0, f.layout.size))
     steps = [
         BlockGaussNewton().model(one, one.at(theta)).minimise(float("inf"))[0] for one in (f, local)
     ]

@@ -13,13 +13,15 @@ from ddopt.setup.config import load
 from ddopt.testing.problems import rotated_quadratic
 from ddopt.testing.ranks import run_ranks
 from ddopt_patches.block import Block
+from ddopt_patches.coarse import Polynomials
 from ddopt_patches.grid import Grid
 from ddopt_patches.levels import levels
 from ddopt_patches.neighbours import grams, sides
 from ddopt_patches.problem import PatchProblem
 from ddopt_patches.regions import Border, regions
-from ddopt_patches.schwarz import Options, Schwarz, tiles
+from ddopt_patches.schwarz import Options, Schwarz
 from ddopt_patches.schwarz_gauss_newton import SchwarzGaussNewton, linearised
+from ddopt_patches.tiles import tiles
 from tests.patches.test_least_squares import poisson as made
 
 RUN_FILE = """\
@@ -202,7 +204,8 @@ def test_a_coarse_space_helps():
     system = poisson(cells=(8, 8), features=16)
     iterations = {}
     for degree in (0, 2):
-        border, rows, cells, options = prepared(system, 4, tile=2, degree=degree)
+        coarse = Polynomials(degree=degree)
+        border, rows, cells, options = prepared(system, 4, tile=2, coarse=coarse)
         solved = Schwarz(system.patches, border, rows, cells, options)
         solved.solve(1e-6)
         iterations[degree] = solved.iterations

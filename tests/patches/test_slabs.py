@@ -241,7 +241,7 @@ def test_values_at_points_weigh_in_a_slab_what_they_are_told_to():
     def weights(**options):
         try:
             model = script(2, np.array([[0.2, 0.1], [0.7, 0.4]]), **options)
-            rows = model.opt._source(None).system.rows
+            rows = model.opt._objective.source(None).system.rows
         finally:
             dde.config.set_default_float("float32")
         return [one.weight for one in rows if isinstance(one.equation.function, Observed)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ddopt.decomposition.boxes import Boxes, along_longest
-from ddopt.evaluation.derived import Consistent
+from ddopt.evaluation.consistent import Consistent
 from ddopt.executor import Serial, Split
 from ddopt.method.engine import Engine
 from ddopt.numerics.vectors import norm

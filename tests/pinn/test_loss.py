@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ddopt.evaluation.derived import held
 from ddopt.evaluation.problem import Samples
 from ddopt.numerics.vectors import norm
 from ddopt_pinn import PROBLEMS, PDETask, dde
@@ -120,7 +121,7 @@ def test_layers_can_be_frozen():
     layers = task.problem.layout.layers()
     piece = layers["linears.1"]
     indices = torch.cat([torch.arange(len(task.initial))[one] for one in piece])
-    local = task.problem.frozen(task.problem.at(task.initial), indices)
+    local = held(task.problem, task.problem.at(task.initial), indices)
     point = local.at(task.initial[indices])
     whole = task.problem.at(task.initial)
     assert point.value == whole.value

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from ddopt.evaluation.derived import held
 from ddopt.evaluation.problem import Samples
 from ddopt_pinn import PROBLEMS, dde
 from ddopt_pinn.jacobian import per_residual
@@ -148,7 +149,7 @@ def test_a_sequence_of_layers_and_frozen_parameters():
     problem, theta = problem_of(EQUATIONS["Laplace"][0], lambda: net)
     agree(problem, theta)
     assert problem.differentiation.way == "propagated"
-    local = problem.frozen(problem.at(theta), torch.arange(15, 45))
+    local = held(problem, problem.at(theta), torch.arange(15, 45))
     agree(local, theta[15:45])
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ddopt.evaluation.derived import held
 from ddopt.evaluation.problem import Samples
 from ddopt.executor.serial import Serial
 from ddopt.numerics.vectors import norm
@@ -62,7 +63,7 @@ def test_a_stage_alone_has_the_gradient_of_the_whole_in_its_parameters():
     point = cut.at(cut.initial())
     gradient = point.gradient
     for d, block in enumerate(cut.stages()):
-        own = cut.frozen(point, block).at(cut.piece(point.theta, d))
+        own = held(cut, point, block).at(cut.piece(point.theta, d))
         assert own.value == pytest.approx(point.value, rel=1e-12)
         assert torch.equal(own.gradient, gradient[block])
 

@@ -184,6 +184,11 @@ SOLVERS = {
         answered(decrease=lambda f, *a: None),
         "Answer.decrease",
     ),
+    "does not count": (
+        TrustRegion,
+        answered(accepted=lambda f, *a: 0, rejected=lambda f, *a: 0),
+        "counts its iterations|says that it took",
+    ),
     "an end that is no point": (TrustRegion, answered(end=lambda f, *a: f.step), "ddopt.Point"),
     "moves the start": (TrustRegion, {"iterate": moved}, "changed start.theta in place"),
     "keeps a buffer": (TrustRegion, answered(step=lambda f, s, start: kept(f.step, s)), BUFFER),

@@ -17,6 +17,7 @@ def conforms() -> None:
 
     import ddopt
     from ddopt.executor import Serial
+    from ddopt.setup.resolved import resolve
     from ddopt.solver.trust_region import TrustRegion
     from ddopt.testing import check_executor
     from ddopt.testing.problems import regression
@@ -28,9 +29,8 @@ def conforms() -> None:
     check_executor(executor)
     losses = []
     for kind in (Serial(), executor):
-        strategy = SaptsD(subdomains=3)
-        parts = strategy.parts(strategy.settled(TrustRegion.Config()))
-        engine, (problem, theta) = ddopt.Engine(parts, kind), regression()
+        strategy, solver = resolve(SaptsD(subdomains=3), TrustRegion.Config())
+        engine, (problem, theta) = ddopt.Engine(strategy.parts(solver), kind), regression()
         engine.start(problem, theta)
         losses.append([engine.step(problem).loss for _ in range(6)])
     assert losses[0] == losses[1]

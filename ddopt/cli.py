@@ -77,6 +77,8 @@ class Commands(click.Group):
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a plugin's command; the names of the core are taken."""
+        if not isinstance(cmd, click.Command):
+            raise ValueError(f"a command must be a click.Command, not {brief(cmd)}")
         name = name or cmd.name
         if name in COMMANDS or name in self.commands:
             raise ValueError(f"there is a command {name!r} already")

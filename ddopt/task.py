@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.method.blame import blamed, broken, described, number
 from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
@@ -119,16 +120,36 @@ def filled(network: torch.nn.Module, named: Mapping[str, torch.Tensor]) -> torch
 
 def prepare(task: Task, setting: Setting) -> None:
     """Call ``task.prepare``; raises ``ValueError`` where it has not set what it has to."""
-    task.prepare(setting)
+    with blamed(task, "prepare()"):
+        task.prepare(setting)
     lacking = [name for name in ("problem", "initial") if not hasattr(task, name)]
     if lacking:
         raise ValueError(
             f"problem {task.name!r}: prepare() must set self.problem and self.initial; it has not "
             f"set {' and '.join(lacking)}"
         )
-    n, shape = task.problem.layout.size, tuple(task.initial.shape)
-    if shape != (n,):
+    n, shape = task.problem.layout.size, getattr(task.initial, "shape", None)
+    if shape is None or tuple(shape) != (n,):
+        shown = f"is a {type(task.initial).__name__}"
+        if shape is not None:
+            shown = f"has the shape {tuple(shape)}"
         raise ValueError(
-            f"problem {task.name!r}: self.initial has the shape {shape}; its layout has {n} "
-            f"parameters, so it must be ({n},)"
+            f"problem {task.name!r}: self.initial {shown}; its layout has {n} parameters, so it "
+            f"must be a tensor of shape ({n},)"
         )
+
+
+def figures(task: Task, theta: torch.Tensor) -> dict[str, float]:
+    """What ``task.measure`` gives at ``theta`` (n,); raises ``ValueError`` for what is no number.
+
+    Called by runs and comparisons wherever they measure.
+    """
+    with blamed(task, "measure()"):
+        found = task.measure(theta)
+    if not isinstance(found, dict):
+        raise broken(task, "measure()", "a dict of numbers by their names", found)
+    for name, figure in found.items():
+        if not number(figure):
+            wanted = f"numbers, and so float(...) for {name!r}"
+            raise broken(task, "measure()", wanted, described(figure))
+    return dict(found)

@@ -23,9 +23,14 @@ from ddopt.radius.stepwise import Stepwise
 from ddopt.recombination import Recombined
 from ddopt.recombination.mean import Mean
 from ddopt.recombination.sum import Sum
+from ddopt.run.execution import execute
+from ddopt.sampling.batches import Batches
+from ddopt.setup.config import load_given
+from ddopt.setup.plugins import manager
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.subproblem import Candidate
 from ddopt.subproblem.cauchy import Cauchy
+from ddopt.testing.regression import Regression
 
 FIRST = TrustRegion.Config(hessian="none", subproblem="cauchy")
 PARTS = Preconditioner(Data(subdomains=3), FIRST, Sum(), Monotone(), Stepwise(), first_radius=0.1)
@@ -355,3 +360,75 @@ def test_the_data_of_a_function_are_found_where_it_keeps_them():
     assert digest(function) == digest(around(Holder(x.clone()), extra.clone()))
     assert digest(function) != digest(around(Holder(x + 1e-6), extra))
     assert digest(function) != digest(around(Holder(x), extra.double()))
+
+
+def spoilt(above, method, found):
+    """A registered component whose ``method`` gives ``found(what the right one gives)``."""
+    name = f"spoilt_{method}_{len(list(manager().registry))}"
+    wrong = staticmethod(found) if found is raises else None
+
+    def replaced(self, *arguments):
+        return found(getattr(above, method)(self, *arguments))
+
+    manager().registry.add(
+        type("Odd", (above,), {"name": name, method: wrong or replaced}),
+        provider="odd (odd 1.0)",
+        source="odd",
+    )
+    return name
+
+
+OF_A_RUN = [
+    (Batches, "samples", lambda f: None, "ddopt.Samples .*; it returned None"),
+    (Batches, "samples", lambda f: list(f.terms), "ddopt.Samples .*; it returned a list of 1"),
+    (Batches, "samples", lambda f: Samples((f.terms[0] + 37,)), "samples of D, 0 to 36"),
+    (Batches, "samples", lambda f: Samples((f.terms[0] % 2 == 0,)), "integers .*torch.bool"),
+    (Batches, "samples", lambda f: Samples((f.terms[0][:0],)), "at least one; .* none of a term"),
+    (Batches, "samples", raises, r"samples\(\) raised KeyError: 'weights'"),
+    (Batches, "draw", lambda f: None, "a whole number from 0; it returned None"),
+    (Batches, "draw", lambda f: f / 2, "a whole number from 0; it returned 0.0"),
+    (Batches, "observe", raises, r"observe\(\) raised KeyError: 'weights'"),
+    (Regression, "measure", lambda f: None, "a dict of numbers by their names; it returned None"),
+    (Regression, "measure", lambda f: {"error": torch.ones(())}, r"float\(...\) for 'error'; it"),
+    (Regression, "measure", lambda f: {"error": "small"}, "for 'error'; it returned a str"),
+    (Regression, "measure", raises, r"measure\(\) raised KeyError: 'weights'"),
+    (Regression, "prepare", raises, r"prepare\(\) raised KeyError: 'weights'"),
+    (Serial, "carry_out", lambda f: None, "what each asking returns, by subdomain; it returned No"),
+    (Serial, "carry_out", lambda f: None if len(f) > 1 else f, "to its end, .*; it returned None"),
+    (Serial, "carry_out", lambda f: {0: f[0]}, "to its end, .*; it returned a Answer for 0"),
+    (Serial, "carry_out", lambda f: dict.fromkeys(f, 1.0) if len(f) > 1 else f, "returned 1.0 for"),
+]
+
+
+@pytest.mark.parametrize(("above", "method", "found", "message"), OF_A_RUN)
+def test_what_a_run_is_given_is_told_in_a_sentence(above, method, found, message):
+    name = spoilt(above, method, found)
+    table = {"problem": "regression", "stop": {"iterations": 2}, "output": {"figures": False}}
+    chosen = {"name": name, "size": 15} if above is Batches else name
+    table |= {"strategy": {"name": "sapts_d", "subdomains": 3}, above.seam: chosen}
+    config = load_given(table, {})
+    with pytest.raises(ValueError, match=message) as error:
+        execute(config, None)
+    assert f"{above.seam} '{name}' (class Odd of odd (odd 1.0))" in str(error.value)
+
+
+class Seeded(Layers):
+    """Takes note of its seed."""
+
+    name = "seeded"
+    seen = []  # noqa: RUF012
+
+    def split(self, problem):
+        self.seen.append(self.seed)
+        return super().split(problem)
+
+
+def test_a_decomposition_has_the_seed_of_the_run():
+    manager().registry.add(Seeded, provider="odd (odd 1.0)", source="odd")
+    for cut in ("seeded", {"name": "product", "samples": "data", "parameters": "seeded"}):
+        Seeded.seen.clear()
+        method = {"name": "sapts", "decomposition": cut, "recombination": "mean"}
+        table = {"problem": "regression", "strategy": method, "seed": 5}
+        table |= {"stop": {"iterations": 1}, "output": {"figures": False}}
+        execute(load_given(table, {}), None)
+        assert set(Seeded.seen) == {5}

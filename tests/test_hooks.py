@@ -65,3 +65,17 @@ def test_theta_is_a_copy_for_whoever_watches(tmp_path, notes):
         execute(load(file, ["output.figures=false"]), Folder(places[-1]))
         hooks.code = code
     assert timeless(places[0]) == timeless(places[1])
+
+
+def test_what_a_plugin_configures_wrongly_is_its_fault(tmp_path):
+    path = tmp_path / "hasty.py"
+    path.write_text(
+        "import ddopt\n@ddopt.hookimpl\ndef ddopt_configure(table):\n"
+        "    if table.get('seed') == 78:\n        table['stop'] = {'iterations': 'many'}\n"
+    )
+    file = write_run_file(tmp_path)
+    with pytest.raises(ValueError, match=r"iterations: .*ddopt_configure of .*hasty.py has set it"):
+        load(file, ["seed=78"], [path])
+    with pytest.raises(ValueError, match="on the command line") as error:
+        load(file, ["seed=78", "stop.iterations=few"], [path])
+    assert "hasty" not in str(error.value)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ddopt.task import Status
+from ddopt.task import Status, figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ class Objective:
         line = self._line(value)
         if self.due:
             self._measured = self._spent
-            line |= self.task.measure(self._latest)
+            line |= figures(self.task, self._latest)
         self.lines.append(line)
         self._show(line)
         if not math.isfinite(value):
@@ -144,7 +144,7 @@ class Objective:
     def finish(self) -> None:
         """Measure the last iterate."""
         if self.lines:
-            self.lines[-1] |= self.task.measure(self._latest)
+            self.lines[-1] |= figures(self.task, self._latest)
 
     def _line(self, value: float) -> dict[str, Any]:
         return {

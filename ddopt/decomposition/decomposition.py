@@ -86,6 +86,8 @@ def validate(subdomains: list[Subdomain], n: int) -> torch.Tensor:
         try:
             own[slice(None) if subdomain.indices is None else subdomain.indices] = True
             distinct = int(own.sum()) == subdomain.size(n) > 0
+            if isinstance(subdomain.indices, torch.Tensor):
+                distinct = distinct and int(subdomain.indices.min()) >= 0
         except (AttributeError, IndexError, TypeError):
             distinct = False
         if not distinct:
@@ -118,7 +120,7 @@ def inventory(subdomains: list[Subdomain], n: int, *, parameters: bool = True) -
 
 def _described(indices: object) -> str:
     if not isinstance(indices, torch.Tensor) or indices.numel() == 0:
-        return f"{indices}"
+        return f"{' '.join(f'{indices}'.split()):.80}"
     found, within = indices.unique().numel(), f"{indices.min().item()}..{indices.max().item()}"
     return f"{indices.numel()} of {indices.dtype} in {within}, {found} of them distinct"
 
@@ -128,6 +130,14 @@ class Decomposition(Component):
 
     seam = "decomposition"
     complementary = False  # each subdomain moves a place of its own: keeping one end alone is lost
+    seed: int = 0  # of the run
+
+    def prepare(self, seed: int) -> None:
+        """Take the seed of the run, once and before ``split``; the random numbers follow from it.
+
+        A torch optimizer has no seed and does not call it.
+        """
+        self.seed = seed
 
     @abstractmethod
     def split(self, problem: Problem) -> list[Subdomain]:

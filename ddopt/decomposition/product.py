@@ -35,6 +35,11 @@ class Product(Decomposition):
         self.samples: Any = self.config.samples.build()
         self.parameters: Any = self.config.parameters.build()
 
+    def prepare(self, seed: int) -> None:
+        """Hand the seed on."""
+        self.samples.prepare(seed)
+        self.parameters.prepare(seed)
+
     def split(self, problem: Problem) -> list[Subdomain]:
         """All pairs of a part and a group; a single pair is the problem itself.
 

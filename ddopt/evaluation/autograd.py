@@ -30,6 +30,46 @@ class _Held:
     theta: torch.Tensor
 
 
+def _summed(sums: Any, count: int) -> bool:
+    """Whether it is one real number for each of ``count`` terms of a loss, as tensors."""
+    right = isinstance(sums, (tuple, list)) and len(sums) == count
+    return right and all(
+        isinstance(one, torch.Tensor) and one.dim() == 0 and one.is_floating_point() for one in sums
+    )
+
+
+def _not_summed(sums: Any, count: int) -> str:
+    """The sentence about what is returned instead."""
+    items = list(sums) if isinstance(sums, (tuple, list)) else [sums]
+    shown = ", ".join(
+        f"{one.dtype} of shape {tuple(one.shape)}"
+        if isinstance(one, torch.Tensor)
+        else type(one).__name__
+        for one in items[:4]
+    )
+    kind = type(sums).__name__ if isinstance(sums, (tuple, list)) else "no tuple"
+    return (
+        "the function of the loss must return a tuple with the sum over the samples, a 0-d tensor "
+        f"of real numbers, for each of its {count} term(s); it returned a {kind} ({shown})".replace(
+            "a no tuple", "no tuple"
+        )
+    )
+
+
+def _gradient(loss: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
+    """∂loss/∂leaf, (n,); raises ``ValueError`` where the one does not depend on the other."""
+    found = None
+    if loss.requires_grad:
+        (found,) = torch.autograd.grad(loss, leaf, allow_unused=True)
+    if found is None:
+        raise ValueError(
+            "the loss does not depend on the parameters that its function is given by name: compute"
+            " with them, by torch.func.functional_call(module, dict(named), inputs), and neither "
+            "with the module's own nor with detached ones"
+        )
+    return found
+
+
 class AutogradProblem(Problem):
     """f(θ) = Σ_t (1/m_t) Σ_{i ∈ D_t} ℓ_{t,i}(θ), one mean per term t of the loss.
 
@@ -80,6 +120,8 @@ class AutogradProblem(Problem):
         """f(θ) as a 0-d tensor that can be differentiated with respect to ``theta`` (n,)."""
         assert self.samples is not None
         sums = self._sums(self.named(theta), self.samples)
+        if not _summed(sums, len(self._counts)):
+            raise ValueError(_not_summed(sums, len(self._counts)))
         terms = [term / count for term, count in zip(sums, self._counts, strict=True) if count]
         return torch.stack(terms).sum() if len(terms) > 1 else terms[0]
 
@@ -140,7 +182,7 @@ class AutogradProblem(Problem):
             leaf = theta.detach().requires_grad_()
             loss = self.loss(leaf)
         value, epsilon = Later(loss), torch.finfo(loss.dtype).eps
-        return Point(theta, value, lambda: torch.autograd.grad(loss, leaf)[0], epsilon)
+        return Point(theta, value, lambda: _gradient(loss, leaf), epsilon)
 
     def _accumulated(self, theta: torch.Tensor) -> Point:
         """Evaluate f and its gradient in one pass over the chunks."""

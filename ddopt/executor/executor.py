@@ -17,6 +17,7 @@ import torch
 
 from ddopt.evaluation.question import answered, asked
 from ddopt.executor.facts import differences
+from ddopt.method.blame import broken
 from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class Executor(Component):
 
     def ask(self, question: Question) -> Any:
         """The answer to one question; where it is one of all processes, all ask it."""
-        return self.carry_out({0: asked(question)})[0]
+        found = self.carry_out({0: asked(question)})
+        if not isinstance(found, dict) or 0 not in found:
+            raise broken(self, "carry_out()", "what each asking returns, by subdomain", found)
+        return found[0]
 
     @abstractmethod
     def sum(self, vectors: dict[int, torch.Tensor], count: int, like: torch.Tensor) -> torch.Tensor:

@@ -10,64 +10,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from contextlib import contextmanager
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from ddopt.acceptance.acceptance import Verdict
-from ddopt.decomposition.decomposition import Subdomain, validate
+from ddopt.acceptance.acceptance import Acceptance, Verdict
+from ddopt.decomposition.decomposition import Decomposition, Subdomain, validate
 from ddopt.evaluation.problem import Point, Problem, Samples
 from ddopt.evaluation.question import Question
+from ddopt.method.blame import blamed, broken, called, described, number
 from ddopt.method.parts import GlobalPass, Parts, Preconditioner
-from ddopt.recombination.recombination import Recombined
-from ddopt.solver.solver import Answer
+from ddopt.radius import RadiusRule
+from ddopt.recombination.recombination import Recombination, Recombined
+from ddopt.setup.component import Settings
+from ddopt.solver.solver import Answer, Solver
 from ddopt.subproblem.subproblem import Candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ddopt.evaluation.question import Asking
     from ddopt.numerics.space import Layout
     from ddopt.setup.component import Component
-    from ddopt.solver.solver import Solver
 
-MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError)
+PARTS = {
+    "decomposition": Decomposition,
+    "recombination": Recombination,
+    "acceptance": Acceptance,
+    "radius": RadiusRule,
+}
 SLACK = 1e-3  # of a radius: steps are differences of points, which are rounded
-
-
-def broken(component: Component, method: str, wanted: str, found: Any) -> ValueError:
-    """The sentence about a component: its name, its seam, where it is from, what it must return."""
-    shown = found if isinstance(found, str) else described(found)
-    return ValueError(f"{called(component)}: {method} must return {wanted}; it returned {shown}")
-
-
-def called(component: Component) -> str:
-    """How messages call a component: its seam, its name, and who brought it."""
-    from ddopt.setup.plugins import manager
-
-    kind = type(component)
-    seam, name = kind.seam, getattr(kind, "name", kind.__name__)
-    claim = manager().registry.claim(kind)
-    provider = claim.provider if claim is not None else f"module {kind.__module__}"
-    return f"{seam} {name!r} (class {kind.__name__} of {provider})"
-
-
-def described(thing: Any) -> str:
-    """What was returned instead, in a few words."""
-    if isinstance(thing, torch.Tensor):
-        return f"a tensor of shape {tuple(thing.shape)} and {thing.dtype}"
-    if isinstance(thing, (list, tuple)):
-        return f"a {type(thing).__name__} of {len(thing)}"
-    if thing is None or isinstance(thing, Real):
-        return str(thing)
-    return f"a {type(thing).__name__}"
-
-
-def number(thing: Any) -> bool:
-    """Whether it is a real number, NaN included; a tensor is none."""
-    return isinstance(thing, (float, int, Real))
 
 
 def parts(strategy: Component, found: Any) -> Parts:
@@ -80,7 +51,30 @@ def parts(strategy: Component, found: Any) -> Parts:
             raise broken(strategy, "parts()", wanted, part)
     if found.preconditioner is None and found.global_pass is None:
         raise broken(strategy, "parts()", "ddopt.Parts with at least one part", "neither")
+    if found.preconditioner is not None:
+        _preconditioner(strategy, found.preconditioner)
+    if found.global_pass is not None and not isinstance(found.global_pass.solver, Solver):
+        wanted = "a ddopt.GlobalPass whose solver is a ddopt.Solver"
+        raise broken(strategy, "parts()", wanted, found.global_pass.solver)
     return found
+
+
+def _preconditioner(strategy: Component, found: Preconditioner) -> None:
+    """Whether every part is one of its seam."""
+    for name, kind in PARTS.items():
+        part = getattr(found, name)
+        if not isinstance(part, kind):
+            wanted = f"a ddopt.Preconditioner whose {name} is a ddopt.{kind.__name__}"
+            raise broken(strategy, "parts()", wanted, part)
+    options = found.solver
+    if not (isinstance(options, Settings) and issubclass(options.component, Solver)):
+        wanted = "a ddopt.Preconditioner whose solver is the options of one, Mine.Config(...): "
+        wanted += "each subdomain builds a solver of its own"
+        raise broken(strategy, "parts()", wanted, options)
+    if not (number(found.first_radius) and found.first_radius > 0.0 and found.iterations >= 1):
+        wanted = "a ddopt.Preconditioner with a first_radius above 0 and at least one iteration"
+        shown = f"{found.first_radius!r} and {found.iterations!r}"
+        raise broken(strategy, "parts()", wanted, shown)
 
 
 def subdomains(
@@ -124,6 +118,9 @@ def covered(decomposition: Component, found: list[Subdomain], problem: Problem) 
     for one in found:
         _prolonged(decomposition, one, problem.layout)
     weights = [one.weight for one in found]
+    if not all(number(weight) and 0.0 < weight < math.inf for weight in weights):
+        wanted = "subdomains whose weight is a positive number, a float"
+        raise broken(decomposition, "split()", wanted, f"the weights {weights!r:.80}")
     everywhere = all(one.samples is not None and one.indices is None for one in found)
     if everywhere and set(weights) != {1.0} and abs(sum(weights) - 1.0) > 1e-6:
         wanted = "weights that add up to 1, the shares of D that the subdomains stand for"
@@ -145,33 +142,6 @@ def _prolonged(decomposition: Component, subdomain: Subdomain, layout: Layout) -
         raise broken(decomposition, method, wanted, "zeros, or what is not finite, for ones")
 
 
-def _ours(kind: type[Component]) -> bool:
-    """Whether a class is of ddopt's own; the modules of others may begin with ddopt, too."""
-    from ddopt.setup.plugins import manager
-
-    claim = manager().registry.claim(kind)
-    own: str = claim.source if claim is not None else kind.__module__.partition(".")[0]
-    return own == "ddopt"
-
-
-@contextmanager
-def blamed(component: Component, method: str) -> Iterator[None]:
-    """Let what goes wrong in the code of a plugin be a sentence with its name.
-
-    Errors in ddopt's own components keep their traceback: they are faults of ddopt.
-    """
-    try:
-        yield
-    except MISTAKES as error:
-        if _ours(type(component)) or (
-            isinstance(error, RuntimeError) and type(error) is not RuntimeError
-        ):
-            raise
-        raise ValueError(
-            f"{called(component)}: {method} raised {type(error).__name__}: {error}"
-        ) from error
-
-
 def solved(
     solver: Solver, problem: Problem, start: Point, ball: float, iterations: int, norm: str = "2"
 ) -> Asking[Answer]:
@@ -189,6 +159,18 @@ def solved(
             "may have to come back to it: make a new vector, theta + step"
         )
     return answer(solver, found, problem, ball, norm)
+
+
+def answers(executor: Component, found: Any, wanted: list[int]) -> dict[int, Answer]:
+    """What ``Executor.carry_out`` returned for the local solves of these subdomains."""
+    right = isinstance(found, dict) and sorted(found) == sorted(wanted)
+    if not right or not all(isinstance(one, Answer) for one in found.values()):
+        shown = found
+        if isinstance(found, dict):
+            shown = ", ".join(f"{described(one)} for {d}" for d, one in found.items()) or "none"
+        asked = f"what each asking of the subdomains {wanted} returns when it has been answered"
+        raise broken(executor, "carry_out()", f"{asked} to its end, by subdomain", shown)
+    return dict(found)
 
 
 def _questions(solver: Component, asking: Asking[Any]) -> Asking[Any]:
@@ -225,6 +207,10 @@ def answer(solver: Component, found: Any, problem: Problem, ball: float, norm: s
         raise broken(solver, "iterate()", "a number as Answer.decrease", repr(found.decrease))
     if not isinstance(found.end, Point):
         raise broken(solver, "iterate()", "a ddopt.Point as Answer.end", found.end)
+    counts = (found.accepted, found.rejected)
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        wanted = "Answer.accepted and Answer.rejected as counts of iterations"
+        raise broken(solver, "iterate()", wanted, f"{counts}")
     if math.isfinite(ball) and not problem.geometry.sharded:
         known = found.length if norm == "2" else None
         length = problem.geometry.length(found.step, norm) if known is None else known()
@@ -248,8 +234,10 @@ def candidate(
     if not isinstance(found, Candidate):
         raise broken(subproblem, "solve()", "a ddopt.Candidate", found)
     step = found.step
-    if not isinstance(step, torch.Tensor) or step.shape != gradient.shape:
-        wanted = f"a Candidate whose step is a tensor of shape {tuple(gradient.shape)}"
+    right = isinstance(step, torch.Tensor) and step.shape == gradient.shape
+    if not right or step.dtype != gradient.dtype:
+        shape = tuple(gradient.shape)
+        wanted = f"a Candidate whose step is a tensor of shape {shape} and {gradient.dtype}"
         raise broken(subproblem, "solve()", wanted, step)
     if not (number(found.predicted) and number(found.norm)):
         wanted = "numbers as Candidate.predicted and Candidate.norm"
@@ -300,9 +288,11 @@ def ball(recombination: Component, found: Any) -> float:
 
 def verdict(acceptance: Component, found: Any) -> Verdict:
     """What ``Acceptance.consider`` returned."""
+    wanted = "a ddopt.Verdict(accepted, ratio), the ratio a number"
     if not isinstance(found, Verdict) or not number(found.ratio):
-        wanted = "a ddopt.Verdict(accepted, ratio), the ratio a number"
         raise broken(acceptance, "consider()", wanted, getattr(found, "ratio", found))
+    if not isinstance(found.accepted, (bool, np.bool_)):
+        raise broken(acceptance, "consider()", f"{wanted}, accepted a bool", found.accepted)
     return found
 
 
@@ -310,7 +300,10 @@ def radius(rule: Component, found: Any, before: float) -> float:
     """What ``RadiusRule.update`` returned; no bound on steps (infinity) may stay one."""
     if not (number(found) and found >= 0.0 and (found < math.inf or before == math.inf)):
         raise broken(
-            rule, "update()", "the next radius, a finite number that is not negative", found
+            rule,
+            "update()",
+            "the next radius, a finite number that is not negative",
+            described(found),
         )
     return float(found)
 

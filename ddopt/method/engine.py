@@ -89,7 +89,8 @@ class Engine:
             subdomains = self.local.split(work)
             ball = self.local.ball(self.radius, subdomains, work)
             askings = self.local.askings(subdomains, work, point, ball, self.meter)
-            answers = self.executor.carry_out(askings)
+            wanted = list(askings)
+            answers = contract.answers(self.executor, self.executor.carry_out(askings), wanted)
 
             # Step 3: one step from all of theirs.
             corrections = self.local.collected(

@@ -15,7 +15,7 @@ from ddopt.run.interrupt import Interrupt
 from ddopt.run.stopping import StopReason, resumed, seen, why
 from ddopt.run.tally import Tally
 from ddopt.setup.plugins import manager
-from ddopt.task import Setting, Status, Task, prepare
+from ddopt.task import Setting, Status, Task, figures, prepare
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
@@ -69,7 +69,10 @@ class Run:
         """The method of the run, which has seen no problem yet."""
         with contract.blamed(self.strategy, "parts()"):
             parts = self.strategy.parts(self.config.solver)
-        return Engine(contract.parts(self.strategy, parts), self.executor, shares)
+        parts = contract.parts(self.strategy, parts)
+        if parts.preconditioner is not None:
+            parts.preconditioner.decomposition.prepare(self.config.seed)
+        return Engine(parts, self.executor, shares)
 
     @property
     def subdomains(self) -> int:
@@ -120,7 +123,8 @@ class Run:
         self._sample()
         report = self.engine.step(self.problem)
         self.tally.count(report)
-        self.sampling.observe(report)
+        with contract.blamed(self.sampling, "observe()"):
+            self.sampling.observe(report)
         self._note_best()
         outside = self._listen()
         due = self._due()
@@ -251,7 +255,7 @@ class Run:
 
     def _measure(self) -> None:
         """Measure on every process; rank 0's numbers count where they decide something."""
-        self.measured = dict(self.task.measure(self.theta))
+        self.measured = figures(self.task, self.theta)
         if self.executor.size > 1 and self.measured:
             executor, keys = self.executor, list(self.measured)
             row = [float(self.measured[key]) for key in keys]

@@ -17,10 +17,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
+
+from ddopt.evaluation.problem import Samples
+from ddopt.method.blame import blamed, broken
 from ddopt.setup.component import Component
 
 if TYPE_CHECKING:
-    from ddopt.evaluation.problem import Problem, Samples
+    from ddopt.evaluation.problem import Problem
     from ddopt.method.parts import StepReport
 
 
@@ -46,16 +50,37 @@ class Sampling(Component):
 
     def problem(self, whole: Problem, iteration: int) -> Problem:
         """f of an iteration: over its samples, with random numbers (augmentation) of its own."""
-        number = self.draw(iteration)
+        with blamed(self, "draw()"):
+            number = self.draw(iteration)
+        if not (isinstance(number, int) and number >= 0):
+            raise broken(self, "draw()", "the number of a draw, a whole number from 0", number)
         drawn = whole.drawn(number)
         if whole.samples is None:
             return drawn
-        samples = self.samples(whole.samples, iteration)
+        with blamed(self, "samples()"):
+            samples = self.samples(whole.samples, iteration)
         if samples is whole.samples:
             return drawn
+        self._look_at(samples, whole.samples)
         part = drawn.part(samples)
         part.draw = number + 1  # 0 is the whole problem, with nothing drawn
         return part
+
+    def _look_at(self, found: Samples, full: Samples) -> None:
+        """Whether they are some of all samples; cheaply, for it is done in every iteration."""
+        wanted = "ddopt.Samples with numbers of samples, a tensor of integers for each term of the "
+        wanted += "loss"
+        if not isinstance(found, Samples) or len(found.terms) != len(full.terms):
+            raise broken(self, "samples()", wanted, found)
+        for term, everything in zip(found.terms, full.terms, strict=True):
+            if not isinstance(term, torch.Tensor) or term.dtype not in (torch.int64, torch.int32):
+                raise broken(self, "samples()", wanted, term)
+            if not len(term):
+                raise broken(self, "samples()", f"{wanted}, at least one", "none of a term")
+            least, most = int(everything.min()), int(everything.max())
+            if int(term.min()) < least or int(term.max()) > most:
+                shown = f"numbers from {int(term.min())} to {int(term.max())}"
+                raise broken(self, "samples()", f"samples of D, {least} to {most}", shown)
 
     def observe(self, report: StepReport) -> None:
         """Learn how an iteration went; the samples of the next *draw* may depend on it."""

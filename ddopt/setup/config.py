@@ -181,6 +181,7 @@ def _settled(
 ) -> RunConfig:
     table = overrides.apply(table, source.changed)
     table["plugins"] = _load_plugins(table.get("plugins", []), plugin_files, source)
+    asked = _branches(table)
     if not source.recorded:
         table = overrides.apply(_configured(table), source.changed)
     table = complete(RunConfig, table)
@@ -188,13 +189,36 @@ def _settled(
         given = RunConfig.model_validate(table)
     except ValidationError as error:
         found = explain(error, RunConfig, table)
-        lines = [f"{source.blame(key)}: {text}" if key else text for key, text in found]
+        lines = [
+            f"{source.blame(key)}: {text}{_by_plugins(key, asked, table)}" if key else text
+            for key, text in found
+        ]
         raise ConfigError("\n".join(lines)) from None
     try:
         strategy, solver = resolve(given.strategy, given.solver, given.sampling)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     return given.model_copy(update={"strategy": strategy.config, "solver": solver})
+
+
+def _by_plugins(key: str, given: dict[str, Any], table: dict[str, Any]) -> str:
+    """Whose a value is that the file does not have."""
+    from ddopt.setup.plugins import manager
+
+    before, after = (_at(one, key) for one in (given, table))
+    who = manager().implementing("ddopt_configure") if before != after else []
+    return f" (as ddopt_configure of {' or '.join(who)} has set it)" if who else ""
+
+
+def _branches(table: dict[str, Any]) -> dict[str, Any]:
+    """The same table anew, with the same leaves, which may be objects."""
+    return {key: _branches(one) if isinstance(one, dict) else one for key, one in table.items()}
+
+
+def _at(table: Any, key: str) -> Any:
+    for part in key.split("."):
+        table = table.get(part) if isinstance(table, dict) else None
+    return table
 
 
 def _configured(table: dict[str, Any]) -> dict[str, Any]:

@@ -242,6 +242,10 @@ class PluginManager:
             *(f"opens the seam {seam!r}" for seam in opened),
         ]
 
+    def implementing(self, hook: str) -> list[str]:
+        """Who has a hook, as messages call them; those of the core's distribution left out."""
+        return [p.provider for p in self.plugins if hook in self.hooks(p) and not p.reason]
+
     def hooks(self, plugin: Plugin) -> list[str]:
         """The hooks that a plugin implements."""
         callers = self._pluggy.get_hookcallers(plugin.code) if plugin.code is not None else None

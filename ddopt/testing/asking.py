@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddopt.evaluation.derived import Derived
 from ddopt.evaluation.question import Question
+from ddopt.method.blame import described
 
 if TYPE_CHECKING:
     import torch
@@ -13,17 +14,25 @@ if TYPE_CHECKING:
     from ddopt.evaluation.jacobian import Gramian
     from ddopt.evaluation.problem import Kind, Point, Problem
 
+ENDLESS = 2_000  # questions in one call of a few iterations
+
 
 class Gate:
     """Open while a question is answered."""
 
     def __init__(self) -> None:
-        self.open = False
+        self.open, self.asked = False, 0
 
     def tell(self, question: Any) -> Any:
         """The answer; raises ``AssertionError`` for what is no question."""
         assert isinstance(question, Question), (
-            f"iterate() must yield questions (ddopt.evaluation.question), not {question!r}"
+            "iterate() must yield questions (ddopt.evaluation.question), such as "
+            f"Both(problem, theta), and not {described(question)}"
+        )
+        self.asked += 1
+        assert self.asked <= ENDLESS, (
+            f"iterate() has asked {ENDLESS:,} questions in one call, and goes on: it must return "
+            "after so many iterations as it is given"
         )
         self.open = True
         told = question.answer()

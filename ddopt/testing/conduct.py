@@ -10,21 +10,17 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import random
-import traceback
 from contextlib import contextmanager
-from functools import wraps
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ddopt.evaluation.problem import Problem
-from ddopt.method.contract import called
 from ddopt.numerics.vectors import fingerprint
 from ddopt.run import chance
 from ddopt.testing.ranks import RankFailedError, run_ranks
+from ddopt.testing.telling import require, who
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,64 +34,6 @@ STEPS = 10  # calls of a sequence,
 MIDDLE = (
     7  # which is resumed before this one: prime, so that what counts to a few has not come round
 )
-
-
-def told(check: Callable[..., None]) -> Callable[..., None]:
-    """Let a check end in an ``AssertionError`` with one sentence, whatever the component raises."""
-
-    @wraps(check)
-    def checked(component: Any, *given: Any, **options: Any) -> None:
-        __tracebackhide__ = True  # pytest shows the line that called the check, and the sentence
-        before = chance.state()
-        try:
-            check(component, *given, **options)
-        except AssertionError as error:
-            cause = error.__cause__
-            raise _outside(error, check) from (cause and _outside(cause, check))
-        except Exception as error:
-            text = str(error)
-            if isinstance(error, ValueError) and who(component) in text:  # of the contract
-                raise AssertionError(text) from None
-            raise AssertionError(_raised(component, error)) from _outside(error, check)
-        finally:
-            chance.restore(before)
-
-    return checked
-
-
-def _outside(error: BaseException, check: Callable[..., None]) -> BaseException:
-    """The error without its first frames, as far as they are the kit's or the check's module's."""
-    frames = error.__traceback__
-    while frames is not None and (
-        frames.tb_frame.f_globals is check.__globals__
-        or frames.tb_frame.f_globals.get("__package__") == __package__
-    ):
-        frames = frames.tb_next
-    return error.with_traceback(frames)
-
-
-def who(component: Any) -> str:
-    """How messages call what is checked: a component, a problem, or a module of hooks."""
-    seam = getattr(type(component), "seam", None)
-    if isinstance(component, Problem):
-        return f"problem {type(component).__name__!r}"
-    return called(component) if seam else f"plugin {getattr(component, '__name__', component)!r}"
-
-
-def _raised(component: Any, error: BaseException) -> str:
-    """Where a component fell over; the innermost line that is not of ddopt or a library."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = next((f for f in reversed(frames) if "site-packages" not in f.filename), frames[-1])
-    return (
-        f"{who(component)}: it raised {type(error).__name__}: {error} "
-        f"({place.filename}, line {place.lineno}, in {place.name})"
-    )
-
-
-def require(condition: bool, component: Any, sentence: str) -> None:
-    """Raise ``AssertionError`` with the component's name before the sentence."""
-    if not condition:
-        raise AssertionError(f"{who(component)}: {sentence}")
 
 
 def fresh(component: Any) -> Any:
@@ -161,7 +99,6 @@ def check_conduct(
 
     ``advance(component, i)`` makes the i-th call and returns what came out of it.
     """
-    _check_options(component)
     first, outcomes, kept, middle = fresh(component), [], [], None
     stir(1)
     for i in range(STEPS):
@@ -186,23 +123,6 @@ def check_conduct(
 def stir(number: int) -> None:
     """Other global random numbers."""
     chance.seed(number)
-
-
-def _check_options(component: Component) -> None:
-    """Options are written to a run's folder, and read back."""
-    options = component.config
-    for key, field in type(options).model_fields.items():
-        require(
-            not field.is_required() and bool(field.description),
-            component,
-            f"its option {key!r} needs a default and a description",
-        )
-    again = type(options).model_validate(options.model_dump())
-    require(
-        again.model_dump() == options.model_dump(),
-        component,
-        "its options do not read back as they were written",
-    )
 
 
 def _run(component: Component, advance: Advance) -> list[Any]:
@@ -242,9 +162,6 @@ def _check_ranks(component: Component, advance: Advance, method: str, kept: list
     """Two processes find the same bits, those of one process alone."""
 
     def outcome(executor: Executor) -> list[Any]:
-        os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(executor.rank)
-        os.environ["WORLD_SIZE"] = str(executor.size)
-        random.seed(executor.rank)
         return _run(component, advance)
 
     found = on_two_processes(component, outcome)
@@ -263,10 +180,18 @@ def on_two_processes(
 ) -> list[Any]:
     """What ``outcome(executor)`` returns on each; an ``AssertionError`` where it fails on one.
 
-    ``timeout`` is in seconds.
+    Each has the environment of a launched process, and random numbers of its own. ``timeout`` is in
+    seconds.
     """
+
+    def launched(executor: Executor) -> Any:
+        os.environ["RANK"] = os.environ["LOCAL_RANK"] = str(executor.rank)
+        os.environ["WORLD_SIZE"] = str(executor.size)
+        stir(3 + executor.rank)
+        return outcome(executor)
+
     try:
-        return run_ranks(outcome, 2, timeout=timeout)
+        return run_ranks(launched, 2, timeout=timeout)
     except RankFailedError as error:
         last = str(error).strip().splitlines()[-1]
         raise AssertionError(f"{who(component)}: it fails on two processes: {last}") from error

@@ -11,8 +11,9 @@ from ddopt.evaluation.problem import Samples
 from ddopt.method import contract
 from ddopt.numerics.space import restrict
 from ddopt.numerics.vectors import norm
-from ddopt.testing.conduct import check_conduct, require, told, untouched
+from ddopt.testing.conduct import check_conduct, untouched
 from ddopt.testing.start import begin, normal
+from ddopt.testing.telling import require, told
 
 if TYPE_CHECKING:
     from ddopt.decomposition import Decomposition, Subdomain
@@ -32,11 +33,12 @@ def check_decomposition(
     n = problem.layout.size
     sizes: list[int] | None = None
 
+    terms = {f"samples.terms[{i}]": term for i, term in enumerate(_terms(problem.samples))}
+
     def advance(cut: Any, i: int) -> Any:
-        return [
-            [s.index, s.weight, restrict(torch.arange(n), s.indices), _terms(s.samples)]
-            for s in contract.subdomains(cut, cut.split(problem), n, sizes)
-        ]
+        with untouched(cut, "split()", **terms):
+            found = contract.subdomains(cut, cut.split(problem), n, sizes)
+        return [[s.index, s.weight, _entries(s, n), _terms(s.samples)] for s in found]
 
     first = contract.subdomains(decomposition, decomposition.split(problem), n, None)
     covered = contract.covered(decomposition, first, problem)
@@ -51,6 +53,12 @@ def check_decomposition(
     for subdomain in first:
         _check_transfers(decomposition, subdomain, theta)
         _check_consistency(decomposition, problem, theta, subdomain)
+
+
+def _entries(subdomain: Subdomain, n: int) -> torch.Tensor:
+    """The indices; a tensor of them itself, which may change later."""
+    own = subdomain.indices
+    return own if isinstance(own, torch.Tensor) else restrict(torch.arange(n), own)
 
 
 def _terms(samples: Samples | None) -> list[torch.Tensor]:

@@ -10,9 +10,10 @@ import torch
 
 from ddopt.hessian import Model
 from ddopt.numerics.vectors import norm
-from ddopt.testing.conduct import bits, check_conduct, fresh, require, told, untouched
+from ddopt.testing.conduct import bits, check_conduct, fresh, untouched
 from ddopt.testing.problems import rotated_quadratic
 from ddopt.testing.start import begin, normal
+from ddopt.testing.telling import require, told
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem
@@ -34,14 +35,22 @@ def check_hessian(hessian: Hessian, problem: Problem | None = None, *, ranks: bo
     model = _model(trained, problem, point)
     u, v = (normal(n, 100 + i).to(theta) for i in range(2))
     with untouched(hessian, "mv()", vector=u, gradient=point.gradient, theta=theta):
-        Bu, Bv = model.mv(u), model.mv(v)
+        Bu = model.mv(u)
+        kept = bits(Bu)
+        Bv = model.mv(v)
+    require(
+        bits(Bu) == kept,
+        hessian,
+        "what mv() returned has changed after a later call: it returns a buffer of its own; return "
+        "a new tensor",
+    )
     right = isinstance(Bu, torch.Tensor) and Bu.shape == u.shape and Bu.dtype == u.dtype
     require(right, hessian, f"mv() must give a tensor of shape ({n},) and {u.dtype}")
     require(bool(Bu.isfinite().all()), hessian, "mv() gives NaN or ∞ at a point where f is finite")
-    scale = max(norm(Bu) * norm(v), norm(Bv) * norm(u), 1e-300)
-    require(abs(float(Bu @ v - Bv @ u)) <= 1e-8 * scale, hessian, "B must be symmetric")
     sum_error = norm(model.mv(u + 2.0 * v) - Bu - 2.0 * Bv)
     require(sum_error <= 1e-8 * max(norm(Bu) + norm(Bv), 1e-300), hessian, "B must be linear")
+    scale = max(norm(Bu) * norm(v), norm(Bv) * norm(u), 1e-300)
+    require(abs(float(Bu @ v - Bv @ u)) <= 1e-8 * scale, hessian, "B must be symmetric")
     require(
         torch.equal(model.gradient, point.gradient)
         or norm(model.gradient - point.gradient) <= 1e-12 * norm(point.gradient),
@@ -62,13 +71,15 @@ def check_hessian(hessian: Hessian, problem: Problem | None = None, *, ranks: bo
         "after reset() the model must be that of a new object: pairs of another problem are wrong",
     )
     if hessian.learns:
+        _check_odd_pairs(hessian, problem, point, u)
         _check_learning(hessian, problem, point)
         _check_copies(hessian, problem, point, u)
     _check_memory(hessian, problem, theta)
 
 
 def _model(hessian: Any, problem: Problem, point: Point) -> Model:
-    model = hessian.model(problem, point)
+    with untouched(hessian, "model()", theta=point.theta, gradient=point.gradient):
+        model = hessian.model(problem, point)
     require(
         isinstance(model, Model), hessian, f"model() must return a ddopt.Model; it returned {model}"
     )
@@ -104,7 +115,14 @@ def _check_learning(hessian: Hessian, given: Problem, point: Point) -> None:
     before = norm(_model(learner, problem, point).mv(s) - y)
     for seed in (1, 2, 0):
         update(learner, problem, point, seed)
-    Bs = _model(learner, problem, point).mv(s)
+    model = _model(learner, problem, point)
+    Bs = model.mv(s)
+    require(
+        norm(model.mv(y) - s) > 1e-6 * norm(s),
+        hessian,
+        "it has learned B y = s from update(s, y), and must learn B s = y: s and y are in each "
+        "other's place",
+    )
     require(
         float(Bs @ s) >= 0.0,
         hessian,
@@ -117,6 +135,23 @@ def _check_learning(hessian: Hessian, given: Problem, point: Point) -> None:
         f"update() teaches it nothing: ‖B s − y‖ is {norm(Bs - y):g} for the last pair, and "
         f"{before:g} before any; if it makes no use of pairs, set learns = False",
     )
+
+
+def _check_odd_pairs(hessian: Hessian, problem: Problem, point: Point, u: torch.Tensor) -> None:
+    """Where f is flat or bends down along a step, the model stays one of numbers."""
+    for place, share in (("is flat", 0.0), ("bends down", -1.0)):
+        one = fresh(hessian)
+        _model(one, problem, point)
+        s, _ = _pair(problem, point, 0)
+        one.update(s, share * s)
+        for _ in range(2):  # with the odd pair last, and another one after it
+            require(
+                bool(_model(one, problem, point).mv(u).isfinite().all()),
+                hessian,
+                f"after a step s along which f {place} (y = {share:g} s) mv() gives NaN or ∞: "
+                "update() must leave such a pair out, or divide by nothing that may be 0",
+            )
+            update(one, problem, point, 1)
 
 
 def _check_copies(hessian: Hessian, problem: Problem, point: Point, u: torch.Tensor) -> None:

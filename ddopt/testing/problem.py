@@ -8,8 +8,9 @@ import torch
 
 from ddopt.evaluation.problem import Samples
 from ddopt.numerics.vectors import norm
-from ddopt.testing.conduct import bits, require, told, untouched
+from ddopt.testing.conduct import bits, untouched
 from ddopt.testing.start import normal
+from ddopt.testing.telling import require, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable

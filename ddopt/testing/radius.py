@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ddopt.method import contract
 from ddopt.radius import Trial, unusable
-from ddopt.testing.conduct import check_conduct, fresh, require, told
+from ddopt.testing.conduct import check_conduct, fresh
+from ddopt.testing.telling import require, told
 
 if TYPE_CHECKING:
     from ddopt.radius import RadiusRule

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddopt.evaluation.problem import Samples
+from ddopt.method import contract
 from ddopt.method.parts import StepReport
-from ddopt.testing.conduct import bits, check_conduct, fresh, require, told
+from ddopt.testing.conduct import bits, check_conduct, fresh, untouched
 from ddopt.testing.start import begin
+from ddopt.testing.telling import require, told
 
 if TYPE_CHECKING:
     from ddopt.sampling import Sampling
@@ -23,8 +25,14 @@ def check_sampling(sampling: Sampling, *, ranks: bool = True) -> None:
     """Samples are some of D, follow from seed and draw, and are those of a resumed run."""
     full = Samples.all(*COUNTS)
     one = _prepared(sampling)
-    found = [one.samples(full, k) for k in range(DRAWN)]
     draws = [one.draw(k) for k in range(DRAWN)]
+    whole = all(isinstance(draw, int) and draw >= 0 for draw in draws)
+    require(whole, sampling, f"draw() must give whole numbers from 0; it gave {draws!r:.60}")
+    terms = {f"full.terms[{i}]": term for i, term in enumerate(full.terms)}
+    found = []
+    for k in range(DRAWN):
+        with untouched(sampling, "samples()", **terms):
+            found.append(one.samples(full, k))
     for k, samples in enumerate(found):
         _check_samples(sampling, samples, full, k)
     backwards = _prepared(sampling)
@@ -48,11 +56,20 @@ def check_sampling(sampling: Sampling, *, ranks: bool = True) -> None:
 
     def advance(chosen: Any, i: int) -> Any:
         chosen.prepare(7)
-        samples = chosen.samples(full, i)
+        samples, draw = chosen.samples(full, i), chosen.draw(i)
         chosen.observe(StepReport(iteration=i, loss=1.0 + i % 2, refuted=i % 2))
-        return [_terms(samples), chosen.draw(i)]
+        return [_terms(samples), draw]
 
-    check_conduct(sampling, advance, "samples()", ranks=ranks)
+    course = check_conduct(sampling, advance, "samples()", ranks=ranks)
+    for k in range(1, len(course)):
+        (before, number), (after, next_number) = course[k - 1], course[k]
+        require(
+            bits(before) == bits(after) or number != next_number,
+            sampling,
+            f"after observe() iteration {k} has other samples than the one before, and the same "
+            f"draw {number}: what was observed may change the next draw only, and draw() must give "
+            "another number, or f is compared on two sets of samples",
+        )
 
 
 def _prepared(sampling: Sampling) -> Any:
@@ -75,6 +92,13 @@ def _check_samples(sampling: Sampling, samples: Any, full: Samples, k: int) -> N
     )
     for number, (term, everything) in enumerate(zip(samples.terms, full.terms, strict=True)):
         place = f"term {number} in iteration {k}"
+        whole = isinstance(term, torch.Tensor) and term.dtype in (torch.int32, torch.int64)
+        require(
+            whole,
+            sampling,
+            "samples() must give numbers of samples, tensors of integers that are taken from "
+            f"full.terms; for {place} it gives {contract.described(term)}",
+        )
         require(len(term) > 0, sampling, f"samples() gives none of {place}")
         inside = bool(torch.isin(term, everything).all())
         require(inside, sampling, f"samples() gives samples that are not in D, for {place}")

@@ -13,8 +13,9 @@ from ddopt.evaluation.meter import Meter, Metered
 from ddopt.evaluation.question import answered
 from ddopt.method import contract
 from ddopt.testing.asking import Gate, Gated
-from ddopt.testing.conduct import bits, check_conduct, fresh, require, untouched
+from ddopt.testing.conduct import bits, check_conduct, fresh, untouched
 from ddopt.testing.start import normal
+from ddopt.testing.telling import require
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Point, Problem
@@ -49,6 +50,12 @@ def check_answers(solver: Solver, problem: Problem, theta: torch.Tensor, ranks: 
             start = problem.at(where)
             answer = solved(fresh(solver), problem, start, ball, 10)
             _check_truth(solver, problem, start, answer, ball)
+            require(
+                answer.accepted + answer.rejected > 0,
+                solver,
+                "an answer counts its iterations as accepted and rejected; where there is none of "
+                "either, a run takes the point for stationary, and ends",
+            )
             moved = norm_of(start.gradient) == 0.0 or answer.decrease > 0.0
             require(
                 moved,

@@ -10,8 +10,9 @@ from ddopt.method import contract
 from ddopt.method.engine import Engine
 from ddopt.setup.resolved import resolve
 from ddopt.solver.trust_region import TrustRegion
-from ddopt.testing.conduct import bits, fresh, on_two_processes, require, saved, told
+from ddopt.testing.conduct import bits, fresh, on_two_processes, saved
 from ddopt.testing.start import begin
+from ddopt.testing.telling import require, told
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
@@ -27,17 +28,21 @@ def check_strategy(
 ) -> None:
     """It makes parts anew, decreases f, goes on as it was when resumed, on any process count."""
     problem, theta = begin(problem)
-    made, options = resolve(fresh(strategy), TrustRegion.Config())
-    one, other = (contract.parts(strategy, made.parts(options)) for _ in range(2))
-    for part in ("decomposition", "recombination", "acceptance", "radius"):
-        pair = [getattr(parts.preconditioner, part, None) for parts in (one, other)]
+    new, options = resolve(fresh(strategy), TrustRegion.Config())
+    made = [contract.parts(strategy, new.parts(options)) for _ in range(2)]
+    pairs = {
+        part: [getattr(parts.preconditioner, part, None) for parts in made]
+        for part in contract.PARTS
+    }
+    pairs["solver of the global pass"] = [getattr(p.global_pass, "solver", None) for p in made]
+    for part, pair in pairs.items():
         require(
             pair[0] is None or pair[0] is not pair[1],
             strategy,
             f"parts() must make new parts each time it is called; the {part} is one object for two "
             "runs, which would share what it remembers",
         )
-    require(repr(one) == repr(other), strategy, "parts() must give the same parts each time")
+    require(repr(made[0]) == repr(made[1]), strategy, "parts() must give the same parts each time")
     engine = _engine(strategy, Serial())
     engine.start(problem, theta)
     first = engine.point.value  # type: ignore[union-attr]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +10,9 @@ import torch
 
 from ddopt.run import chance
 from ddopt.task import Setting, prepare
-from ddopt.testing.conduct import (
-    bits,
-    fresh,
-    on_two_processes,
-    require,
-    saved,
-    told,
-    untouched,
-)
+from ddopt.testing.conduct import bits, fresh, on_two_processes, saved, untouched
 from ddopt.testing.problem import check_gradient, check_shares, check_value, near
+from ddopt.testing.telling import require, told
 
 if TYPE_CHECKING:
     from ddopt.executor import Executor
@@ -32,8 +26,9 @@ def check_task(task: Task, *, ranks: bool = True) -> None:
     """A problem follows from its seed, is differentiated rightly, and is the sum of its shares."""
     prepare(task, Setting(seed=SEED))
     _check_kind(task)
-    _check_seeded(task)
+    _check_finite(task)
     check_value(task, task.problem, task.initial)
+    _check_seeded(task)
     check_gradient(task, task.problem, near(task.initial))
     if task.problem.samples is not None:
         check_shares(task, task.problem, task.initial)
@@ -58,6 +53,24 @@ def _prepared(task: Task, dtype: torch.dtype = torch.float64, stirred: int = 0) 
     chance.seed(stirred)
     prepare(twin, Setting(seed=SEED, dtype=dtype))
     return twin
+
+
+def _check_finite(task: Task) -> None:
+    """What a run begins with; nothing can be said of NaN."""
+    theta = task.initial
+    require(bool(theta.isfinite().all()), task, "self.initial has NaN or ∞")
+    require(
+        not theta.requires_grad,
+        task,
+        "self.initial must be a plain vector of numbers; detach() it from the module's parameters",
+    )
+    with untouched(task, "evaluating the loss"):
+        value = task.problem.at(theta).value
+    require(
+        isinstance(value, float) and math.isfinite(value),
+        task,
+        f"the loss at self.initial must be a finite number; it is {value!r}",
+    )
 
 
 def _check_seeded(task: Task) -> None:

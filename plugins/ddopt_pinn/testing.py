@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from ddopt.task import Status
-from ddopt.testing.conduct import bits, check_conduct, fresh, require, told
+from ddopt.testing.conduct import bits, check_conduct, fresh
+from ddopt.testing.telling import require, told
 from ddopt_pinn.resampling import Drawn, Known
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from tests.planted.acceptances import ACCEPTANCES
 from tests.planted.baselines import BASELINES
 from tests.planted.decompositions import DECOMPOSITIONS
+from tests.planted.executors import EXECUTORS
 from tests.planted.hessians import HESSIANS
 from tests.planted.problems import TASKS
 from tests.planted.radii import RADII
@@ -12,6 +13,7 @@ from tests.planted.solvers import SOLVERS
 from tests.planted.spoil import made
 from tests.planted.strategies import STRATEGIES
 from tests.planted.subproblems import SUBPROBLEMS
+from tests.planted.walks import BATCH, WALKS
 
 TABLES = {
     "decomposition": DECOMPOSITIONS,
@@ -25,6 +27,10 @@ TABLES = {
     "baseline": BASELINES,
     "task": TASKS,
     "solver": SOLVERS,
+    "walk": WALKS,
+    "executor": EXECUTORS,
 }
 
-__all__ = ["SIZE", "TABLES", "made"]
+OPTIONS = {"sampling": SIZE | {"growth": 2.0, "patience": 1}, "walk": BATCH}
+
+__all__ = ["OPTIONS", "SIZE", "TABLES", "made"]

@@ -33,8 +33,16 @@ def tensor_ratio(found, self, value, trial, predicted):
 
 
 ACCEPTANCES = {
-    "ratio is a tensor": (Monotone, {"ratio": tensor_ratio}, "the ratio a number"),
-    "ratio is None": (Monotone, {"ratio": lambda *a: None}, "it raised TypeError"),
+    "ratio is a tensor": (
+        Monotone,
+        {"ratio": tensor_ratio},
+        r"ratio\(\) must return a number; it returned a tensor",
+    ),
+    "ratio is None": (
+        Monotone,
+        {"ratio": lambda *a: None},
+        r"ratio\(\) must return a number; it returned None",
+    ),
     "takes everything": (Monotone, {"ratio": lambda *a: 1.0}, "a thousand times as high"),
     "takes nothing": (Monotone, {"ratio": lambda *a: 0.0}, "must be taken; it got the ratio 0"),
     "flips the sign": (Monotone, {"ratio": lambda f, s, *a: -f}, "must be taken"),
@@ -79,3 +87,36 @@ class Stubborn(Window):
 
 
 ACCEPTANCES["reset without effect"] = (Stubborn, {}, "after reset")
+
+
+class Chosen(Monotone):
+    """A verdict of the author's own."""
+
+    name = "odd"
+
+    def judge(self, value, trial, predicted):
+        return self.verdict(value, trial, (value - trial) / predicted)
+
+
+class Boolean(Chosen):
+    @staticmethod
+    def verdict(value, trial, ratio):
+        return ddopt.Verdict(torch.tensor(ratio > 0.1), ratio)
+
+
+class Simple(Chosen):
+    @staticmethod
+    def verdict(value, trial, ratio):
+        return ddopt.Verdict(trial <= value, ratio)
+
+
+ACCEPTANCES |= {
+    "accepted is a tensor": (Boolean, {}, "accepted a bool; it returned a tensor"),
+    "ignores its threshold": (Simple, {}, "and its option threshold is 0.0001"),
+    "a ratio with a unit": (
+        Monotone,
+        {"ratio": lambda f, s, value, trial, predicted: value - trial},
+        "where f is 1024 times as large",
+    ),
+    "a ratio in words": (Monotone, {"ratio": lambda *a: "good"}, "a number; it returned a str"),
+}

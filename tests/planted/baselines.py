@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
+import ddopt
 from ddopt.compare.baseline import Baseline
 from ddopt.compare.descent import SGD
 
@@ -96,4 +98,97 @@ BASELINES = {
     "ends without a word": (Wordless, {}, "must say why"),
     "throws dice": (Dicing, {}, "other iterates the second time"),
     "has no rate": (Rateless, {}, "needs an option 'rate'"),
+}
+
+
+class Descent(Baseline):
+    """Gradient descent, which derived classes get wrong."""
+
+    name = "odd"
+
+    def minimise(self, f):
+        theta = self.first(f.start)
+        for _ in range(10**4):
+            value, g = self.evaluated(f, theta)
+            f.iterate(theta, value)
+            theta = theta - self.rate() * g
+        return self.reason
+
+    reason = "done"
+
+    def first(self, theta):
+        return theta
+
+    def evaluated(self, f, theta):
+        return f.at(theta)
+
+    def rate(self):
+        return 0.01
+
+
+class Free(Descent):
+    """Evaluates where nobody counts."""
+
+    def evaluated(self, f, theta):
+        point = f.task.problem.at(theta)
+        return point.value, point.gradient
+
+
+class Stubborn(Descent):
+    """Catches whatever ends it."""
+
+    def minimise(self, f):
+        theta = f.start
+        while True:
+            try:
+                value, g = f.at(theta)
+                f.iterate(theta, value)
+                theta = theta - 0.01 * g
+            except Exception:
+                continue
+
+
+class Single(Descent):
+    def first(self, theta):
+        return theta.float()
+
+
+class Mindful(Descent):
+    """Remembers the runs before on its class."""
+
+    runs = 0
+
+    def minimise(self, f):
+        Mindful.runs += 1
+        return super().minimise(f)
+
+    def rate(self):
+        return 0.01 / self.runs
+
+
+class Deaf(Descent):
+    """Says that it has a rate, and takes another."""
+
+    tuned = True
+
+    class Config(ddopt.Settings):
+        rate: float = Field(0.01, gt=0.0, description="learning rate")
+
+
+class Mute(Descent):
+    reason = ""
+
+    def minimise(self, f):
+        for theta in (f.start, f.start - 0.01 * f.at(f.start)[1]):
+            f.iterate(theta, f.at(theta)[0])
+        return self.reason
+
+
+BASELINES |= {
+    "evaluates for nothing": (Free, {}, "by f.task, for which nobody is charged"),
+    "does not end": (Stubborn, {}, "goes on after f has raised Spent"),
+    "in float32": (Single, {}, "takes a tensor like f.start, .* torch.float64; it was given"),
+    "remembers on its class": (Mindful, {}, "other iterates the second time"),
+    "makes no use of its rate": (Deaf, {}, "half the rate gives the same iterates"),
+    "ends with an empty word": (Mute, {}, "must say why; it returned ''"),
 }

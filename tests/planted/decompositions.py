@@ -14,6 +14,7 @@ from ddopt.decomposition.data import Data
 from ddopt.decomposition.layers import Layers
 from ddopt.evaluation.problem import Samples
 from tests.planted.spoil import (
+    BUFFER,
     RANDOM,
     RANKS,
     RESUMED,
@@ -143,7 +144,7 @@ DECOMPOSITIONS = {
     "differs by rank": (
         Layers,
         {"split": lambda f, s, p: halves(torch.arange(40 + rank()), p)},
-        rf"{RANKS}|same sizes|fails on two",
+        "fails on two processes: .*same sizes",
     ),
     "differs by process": (
         Layers,
@@ -156,4 +157,71 @@ DECOMPOSITIONS = {
         "same sizes",
     ),
     "forgets where it is": (Layers, {"split": rotating}, RESUMED),
+}
+
+
+class Rolling(Layers):
+    """Moves on, in one tensor that it writes over; what it remembers it saves."""
+
+    name = "odd"
+    at, own = 0, None
+
+    def split(self, problem):
+        everything = torch.arange(problem.layout.size)
+        self.own = everything.clone() if self.own is None else self.own
+        self.own.copy_(everything.roll(self.at))
+        self.at += 1
+        return halves(self.own[:50], problem)
+
+    def state_dict(self):
+        return {"at": self.at}
+
+    def load_state_dict(self, state):
+        self.at = state["at"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Turned(Subdomain):
+    def prolong(self, part, n):
+        return -super().prolong(part, n)
+
+
+def of_weight(weight):
+    return Data, {"split": lambda f, s, p: [dataclasses.replace(x, weight=weight(x)) for x in f]}
+
+
+def shuffled(found, self, problem):
+    term = problem.samples.terms[0]
+    term.copy_(term.flip(0))
+    return found
+
+
+DECOMPOSITIONS |= {
+    "keeps a buffer": (Rolling, {}, BUFFER),
+    "shuffles the samples": (Data, {"split": shuffled}, r"changed samples.terms\[0\] in place"),
+    "takes a mask": (
+        Layers,
+        {"split": lambda f, s, p: halves(torch.arange(113) % 2 == 0, p)},
+        "distinct integers .*torch.bool",
+    ),
+    "counts from the end": (
+        Layers,
+        {"split": lambda f, s, p: halves(torch.tensor([-1, -2]), p)},
+        r"distinct integers in 0..112.* in -2..-1",
+    ),
+    "takes names of layers": (
+        Layers,
+        {"split": lambda f, s, p: halves(list(p.layout.layers()), p)},
+        r"they are \['0', '2', '4'\]",
+    ),
+    "samples as a tensor": (
+        Layers,
+        {"split": lambda f, s, p: [Subdomain(0, samples=torch.arange(3)), Subdomain(1)]},
+        "as ddopt.Samples",
+    ),
+    "a negative weight": (*of_weight(lambda x: -0.5), "weight is a positive number"),
+    "a weight of NaN": (*of_weight(lambda x: float("nan")), "weight is a positive number"),
+    "a weight as a tensor": (*of_weight(lambda x: torch.tensor(0.5)), "positive number, a float"),
+    "prolongs with a sign": (Layers, {"split": of_kind(Turned)}, r"with fixed weights w in 0..1"),
+    "returns a dict": (Layers, {"split": lambda f, s, p: dict(enumerate(f))}, "returned a dict"),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import types
 
 import click
+import numpy as np
 import torch
 
 import ddopt
@@ -61,9 +63,74 @@ HOOKS = {
     "keeps functions": (
         {"ddopt_after_step": counted, "state_dict": lambda: {"f": counted},
          "load_state_dict": lambda state: None},
-        "must be made of tensors, numbers|state_dict",
+        "a state must be made of tensors, numbers",
     ),
 }  # fmt: skip
+
+
+def misspelt(run, reprot):
+    pass
+
+
+def chosen(table):
+    table["stop"] = {"iterations": "many"}
+
+
+def changing(table):
+    table["seed"] = COUNT["steps"] = COUNT["steps"] + 1
+
+
+def cached(run, path, restored):
+    run.engine.radius *= 0.5
+
+
+HOOKS |= {
+    "misspells an argument": ({"ddopt_after_step": misspelt}, r"Argument\(s\) \{'reprot'\}"),
+    "raises at the end": ({"ddopt_after_run": lambda run: 1 / 0}, "ddopt_after_run raised ZeroDiv"),
+    "moves at a checkpoint": ({"ddopt_on_checkpoint": cached}, "ends at another θ"),
+    "stops the run": (
+        {"ddopt_after_step": lambda run: run.request_stop()},
+        "ends after 2 iterations, and 6 without them: a hook asks it to stop",
+    ),
+    "draws": ({"ddopt_after_step": lambda run: np.random.rand()}, "a hook draws from the global"),
+    "does not begin anew": (
+        {
+            "ddopt_after_step": counted,
+            "state_dict": lambda: dict(COUNT),
+            "load_state_dict": COUNT.update,
+        },
+        "ddopt_before_run begins anew",
+    ),
+    "keeps no dict": (
+        {
+            "ddopt_after_step": counted,
+            "state_dict": lambda: None,
+            "load_state_dict": lambda state: None,
+        },
+        "must return a dict, not None",
+    ),
+    "configures nonsense": (
+        {"ddopt_configure": chosen},
+        "a run file that is refused: stop.iterations: Input should be a valid integer",
+    ),
+    "configures in two ways": ({"ddopt_configure": changing}, "the same table in two ways"),
+    "switches gradients off": (
+        {"ddopt_after_step": lambda run: torch.set_grad_enabled(False)},
+        "it changes the mode of gradients",
+    ),
+    "changes the dtype": (
+        {"ddopt_before_run": lambda run: torch.set_default_dtype(torch.float64)},
+        "it changes torch's default dtype",
+    ),
+    "changes the threads": (
+        {"ddopt_before_run": lambda run: torch.set_num_threads(2)},
+        "torch's number of threads, from 1 to 2",
+    ),
+    "changes the directory": (
+        {"ddopt_after_run": lambda run: os.chdir("/")},
+        "it changes the working directory",
+    ),
+}
 
 
 def adding(name, text, callback=lambda: None):
@@ -82,8 +149,38 @@ def broken(group):
 
 COMMANDS = {
     "no command": ({"ddopt_add_commands": lambda group: None}, "has added no command"),
-    "a name of ddopt's": (adding("run", "Run."), "has a command 'run' already"),
+    "a name of ddopt's": (adding("run", "Run."), "there is a command 'run' already"),
     "no help": (adding("odd", None), "needs a docstring"),
     "help that fails": ({"ddopt_add_commands": broken}, "--help ends with exit code"),
     "raises": ({"ddopt_add_commands": lambda group: 1 / 0}, "it raised ZeroDivisionError"),
 }
+
+
+def grouped(group):
+    @group.group()
+    def odd():
+        """A group."""
+
+    @odd.command()
+    def inner():
+        pass
+
+
+COMMANDS |= {
+    "a function": (
+        {"ddopt_add_commands": lambda group: group.add_command(print)},
+        "must be a click.Command",
+    ),
+    "a name with a space": (adding("odd one", "Odd."), "small letters, digits and -"),
+    "the same name twice": (
+        {"ddopt_add_commands": lambda group: [adding("odd", "Odd.")["ddopt_add_commands"](group)
+                                              for _ in range(2)]},
+        "there is a command 'odd' already",
+    ),
+    "no help within a group": ({"ddopt_add_commands": grouped}, "'odd inner' needs a docstring"),
+    "does nothing": (adding("odd", "Odd.", None), "command 'odd' does nothing"),
+    "prints": (
+        {"ddopt_add_commands": lambda group: click.echo("odd")},
+        "ddopt_add_commands prints 'odd', at every command line",
+    ),
+}  # fmt: skip

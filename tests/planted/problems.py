@@ -97,12 +97,12 @@ TASKS = {
         {"sums": lambda f, s, n, samples: (f[0] * 30 / len(samples),)},
         "must return the sum",
     ),
-    "a loss that counts": (Sine, {"sums": counting}, "same loss|function of theta alone"),
+    "a loss that counts": (Sine, {"sums": counting}, "function of theta alone"),
     "a gradient that is cut": (Sine, {"sums": detached}, "the gradient says"),
     "the module's parameters": (
         Sine,
         {"sums": of_module},
-        "RuntimeError|function of theta|gradient",
+        "the loss does not depend on the parameters",
     ),
     "measures tensors": (
         Sine,
@@ -123,7 +123,7 @@ TASKS = {
     "draws in the loss": (
         Sine,
         {"sums": lambda f, s, n, samples: (f[0] * (1 + 1e-9 * torch.rand(())),)},
-        f"{RANDOM}|same loss",
+        RANDOM,
     ),
     "prepares nothing": (
         Sine,
@@ -132,4 +132,46 @@ TASKS = {
     ),
     "does not say where it is": (Growing, {}, "load_state_dict.. must set the problem"),
     "raises": (Sine, {"sums": raises}, "it raised KeyError"),
+}
+
+
+class Silent(Sine):
+    name = "odd"
+
+    class Config(ddopt.Settings):
+        width: int = 5
+
+
+def summed(spoil):
+    return Sine, {"sums": lambda found, self, named, samples: spoil(found[0], samples)}
+
+
+TERMS = "a 0-d tensor of real numbers, for each of its 1 term"
+
+
+TASKS |= {
+    "a loss for each sample": (*summed(lambda f, i: (torch.stack([f, f]),)), TERMS),
+    "no tuple": (*summed(lambda f, i: f), f"{TERMS}.* no tuple"),
+    "a term too many": (*summed(lambda f, i: (f, f)), TERMS),
+    "a float": (*summed(lambda f, i: (float(f),)), f"{TERMS}.* a tuple .float."),
+    "complex numbers": (*summed(lambda f, i: (f * 1j,)), TERMS),
+    "detached": (*summed(lambda f, i: (f.detach(),)), "the loss does not depend on the param"),
+    "NaN": (*summed(lambda f, i: (f * torch.nan,)), "must be a finite number; it is nan"),
+    "turns the samples round": (
+        *summed(lambda f, i: [i.terms[0].copy_(i.terms[0].flip(0)), (f,)][1]),
+        r"changed samples.terms\[0\] in place",
+    ),
+    "initial wants a gradient": (
+        Sine,
+        {"first": lambda f, s, t: t.requires_grad_()},
+        "must be a plain vector of numbers",
+    ),
+    "initial is a list": (Sine, {"first": lambda f, s, t: t.tolist()}, "self.initial is a list"),
+    "initial is NaN": (Sine, {"first": lambda f, s, t: t * torch.nan}, "self.initial has NaN"),
+    "measuring draws": (
+        Sine,
+        {"measure": lambda f, s, t: {"error": float(torch.rand(()))}},
+        RANDOM,
+    ),
+    "an option without a word": (Silent, {}, "its option 'width' needs a default and a descr"),
 }

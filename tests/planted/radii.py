@@ -29,7 +29,7 @@ RADII = {
     "grows on failure": (
         Stepwise,
         {"update": lambda f, s, t: (2.0 if not t.accepted else 1.0) * t.radius},
-        "must shrink it|returned inf",
+        "must shrink it",
     ),
     "shrinks on success": (
         Stepwise,
@@ -58,4 +58,15 @@ RADII = {
     ),
     "differs by rank": (Stepwise, {"update": lambda f, s, t: f * (1 + 0.1 * rank())}, RANKS),
     "raises": (Stepwise, {"update": raises}, "it raised KeyError"),
+}
+
+
+RADII |= {
+    "in absolute lengths": (Stepwise, {"update": lambda f, s, t: min(f, 1.0)}, "from 1000 to 1"),
+    "in words": (Stepwise, {"update": lambda f, s, t: str(f)}, "it returned a str"),
+    "to a power of the ratio": (
+        Stepwise,
+        {"update": lambda f, s, t: t.radius * 2.0**t.ratio},
+        "where f is not finite",
+    ),
 }

@@ -63,7 +63,7 @@ RECOMBINATIONS = {
     "changes the steps": (
         Sum,
         {"combine": lambda f, s, c: [[x.mul_(0.5) for x in c.steps.values()], f][1]},
-        "changed θ, the gradient or the subdomains' steps",
+        "changed θ, the gradient, the subdomains' steps",
     ),
     "keeps a buffer": (Sum, stepped(lambda x, s, c: kept(x, s)), BUFFER),
     "adds up its own steps only": (Sum, {"combine": own_part}, "only some of corrections.steps"),
@@ -104,3 +104,45 @@ class Keeping(Sum):
 
 
 RECOMBINATIONS["reset without effect"] = (Keeping, {}, "after reset")
+
+
+class Shared(Sum):
+    """Weights by the share of what all have gained."""
+
+    name = "odd"
+
+    def combine(self, corrections):
+        whole = sum(corrections.decreases)
+        return Recombined(corrections.sum([d / whole for d in corrections.decreases]), whole)
+
+
+def behind(found, self, corrections):
+    inner = corrections.problem
+    while hasattr(inner, "meter"):
+        inner = inner.problem
+    inner.at(corrections.point.theta + found.step)
+    return found
+
+
+def own_way(found, self, corrections):
+    g = corrections.point.gradient
+    return dataclasses.replace(found, step=-0.5 * corrections.radius / g.norm() * g)
+
+
+RECOMBINATIONS |= {
+    "divides by what may be 0": (Shared, {}, "no subdomain has found a step .* ZeroDivisionError"),
+    "promises the world": (
+        Sum,
+        {"combine": lambda f, s, c: dataclasses.replace(f, predicted=1e3 * f.predicted)},
+        "a promise that is never kept",
+    ),
+    "turns the decreases round": (
+        Sum,
+        {"combine": lambda f, s, c: [c.decreases.reverse(), f][1]},
+        "the subdomains' steps or decreases in place",
+    ),
+    "evaluates behind the meter": (Sum, {"combine": behind}, "has evaluated f 1 times, and 0 were"),
+    "goes uphill": (Sum, stepped(lambda x, s, c: -x), "a step along which f rises"),
+    "makes nothing of the steps": (Sum, {"combine": own_way}, "the same step whatever the subdom"),
+    "a ball that is a tensor": (Sum, {"ball": lambda f, *a: torch.tensor(f)}, "a positive number"),
+}

@@ -7,6 +7,7 @@ import torch
 from ddopt.evaluation.problem import Samples
 from ddopt.sampling.batches import Batches
 from tests.planted.spoil import (
+    BUFFER,
     RANDOM,
     RANKS,
     RESUMED,
@@ -36,6 +37,51 @@ def termwise(spoil):
     return {"samples": lambda f, s, full, k: Samples(tuple(spoil(t, s, full, k) for t in f.terms))}
 
 
+class Growing(Batches):
+    """Grows with what it observes, and says nothing of it."""
+
+    name = "odd"
+    seen = 0
+
+    def draw(self, iteration):
+        return 0
+
+    def samples(self, full, iteration):
+        return Samples(tuple(term[: 3 + self.seen] for term in full.terms))
+
+    def observe(self, report):
+        self.seen += 1
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = state["seen"]
+
+
+class Writing(Batches):
+    """Gives the first of its samples out of one tensor, which it writes over."""
+
+    name = "odd"
+
+    def samples(self, full, iteration):
+        found = [term[:1] for term in super().samples(full, iteration).terms]
+        if not hasattr(self, "own"):
+            self.own = [term.clone() for term in found]
+        for own, term in zip(self.own, found, strict=True):
+            own.copy_(term)
+        return Samples(tuple(self.own))
+
+
+def turned(found, self, full, iteration):
+    full.terms[0].copy_(full.terms[0].flip(0))
+    return found
+
+
+def even(found, self, full, iteration):
+    return Samples(tuple(term % 2 == 0 for term in full.terms))
+
+
 SAMPLINGS = {
     "returns a tensor": (
         Batches,
@@ -53,7 +99,7 @@ SAMPLINGS = {
     "draws": (
         Batches,
         termwise(lambda t, s, f, k: t[torch.randperm(len(t))]),
-        f"{RANDOM}|asked for in another order",
+        RANDOM,
     ),
     "one draw of two sets": (
         Batches,
@@ -75,4 +121,19 @@ SAMPLINGS = {
         RESUMED,
     ),
     "raises": (Batches, {"samples": raises}, "it raised KeyError"),
+}
+
+SAMPLINGS |= {
+    "grows without a draw": (Growing, {}, "what was observed may change the next draw only"),
+    "keeps a buffer": (Writing, {}, f"{BUFFER}|asked for in another order"),
+    "turns D round": (Batches, {"samples": turned}, r"changed full.terms\[0\] in place"),
+    "a mask": (Batches, {"samples": even}, "tensors of integers .* and torch.bool"),
+    "floats": (Batches, termwise(lambda t, *a: t.double()), "tensors of integers"),
+    "half a draw": (
+        Batches,
+        {"draw": lambda f, s, k: k / 2},
+        "whole numbers from 0; it gave .0.0",
+    ),
+    "no draw": (Batches, {"draw": lambda *a: None}, "whole numbers from 0"),
+    "cannot observe": (Batches, {"observe": raises}, "it raised KeyError"),
 }

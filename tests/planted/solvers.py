@@ -11,6 +11,7 @@ import torch
 
 import ddopt
 from ddopt.acceptance.monotone import Monotone
+from ddopt.evaluation.question import Both
 from ddopt.solver.trust_region import TrustRegion
 from tests.planted.spoil import (
     BUFFER,
@@ -192,7 +193,7 @@ SOLVERS = {
     "moves the start": (TrustRegion, {"iterate": moved}, "changed start.theta in place"),
     "keeps a buffer": (TrustRegion, answered(step=lambda f, s, start: kept(f.step, s)), BUFFER),
     "never moves": (TrustRegion, {"iterate": still}, "it has not moved in ten iterations"),
-    "ignores iterations": (Greedy, {}, "and says that it took|gives the step of six"),
+    "ignores iterations": (Greedy, {}, "given 1 iterations, and says that it took 10"),
     "keeps every trial": (Careless, {}, "it ends higher than it began"),
     "forgets": (Absent, {}, RESUMED),
     "reset without effect": (Clinging, {}, r"reset\(\) changes no tensor"),
@@ -205,4 +206,55 @@ SOLVERS = {
     "is no generator": (Eager, {}, r"iterate\(\) must be a generator"),
     "raises": (TrustRegion, {"iterate": raises}, "it raised KeyError"),
     "divides by zero": (TrustRegion, {"iterate": lambda *a: 1 / 0}, "it raised ZeroDivisionError"),
+}
+
+
+class Endless(TrustRegion):
+    name = "odd"
+
+    def iterate(self, problem, start, ball, iterations):
+        while True:
+            yield Both(problem, start.theta)
+
+
+class Pairs(TrustRegion):
+    name = "odd"
+
+    def iterate(self, problem, start, ball, iterations):
+        yield problem, start.theta
+
+
+class Elsewhere(TrustRegion):
+    """Starts from 0, wherever it is told to start."""
+
+    name = "odd"
+
+    def iterate(self, problem, start, ball, iterations):
+        zero = yield Both(problem, torch.zeros_like(start.theta))
+        return (yield from super().iterate(problem, zero, ball, iterations))
+
+
+class Counting(Chancy):
+    """Counts on its class."""
+
+    name = "odd"
+    total = [0]  # noqa: RUF012 - the defect
+
+    def source(self):
+        self.total[0] += 1
+        return self.total[0] % 5 / 5
+
+
+SOLVERS |= {
+    "asks without end": (Endless, {}, "and goes on: it must return after so many iterations"),
+    "asks by a pair": (Pairs, {}, "and not a tuple of 2"),
+    "starts elsewhere": (Elsewhere, {}, "Answer.step must lead from the start to Answer.end"),
+    "remembers on its class": (Counting, {}, f"variables of the class|{RESUMED}"),
+    "no counts": (TrustRegion, answered(accepted=lambda *a: None), "as counts of iterations"),
+    "a count below 0": (TrustRegion, answered(rejected=lambda *a: -1), "as counts of iterations"),
+    "a step of NaN": (
+        TrustRegion,
+        answered(step=lambda f, *a: f.step * math.nan),
+        "it returned one of length nan",
+    ),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import random
 
+from pydantic import Field
+
 import ddopt
 from ddopt.acceptance.monotone import Monotone
 from ddopt.decomposition.layers import Layers
@@ -15,6 +17,7 @@ from ddopt.solver.trust_region import TrustRegion
 from tests.planted.spoil import (
     made,
     raises,
+    rank,
 )
 
 
@@ -24,7 +27,7 @@ class Parity(ddopt.Strategy):
     name = "odd"
 
     class Config(ddopt.Settings):
-        subdomains: int = 2
+        subdomains: int = Field(2, ge=1, description="number of subdomains N")
 
     recombination: ddopt.Recombination | None = None
 
@@ -115,4 +118,54 @@ STRATEGIES = {
         },
         "resumed in the middle goes on differently",
     ),
+}
+
+
+ONE = TrustRegion()
+
+
+class Bare(Parity):
+    name = "odd"
+
+    class Config(ddopt.Settings):
+        subdomains: int = 2
+
+
+STRATEGIES |= {
+    "a class for an object": (
+        Parity,
+        preconditioner(decomposition=Layers),
+        "decomposition is a ddopt.Decomposition; it returned the class Layers",
+    ),
+    "a solver for its options": (
+        Parity,
+        preconditioner(solver=TrustRegion()),
+        r"the options of one, Mine.Config\(...\)",
+    ),
+    "no acceptance": (Parity, preconditioner(acceptance=None), "acceptance is a ddopt.Acceptance"),
+    "a negative radius": (Parity, preconditioner(first_radius=-1.0), "a first_radius above 0"),
+    "no iterations": (Parity, preconditioner(iterations=0), "at least one iteration"),
+    "shares its global solver": (
+        Parity,
+        {"parts": lambda f, s, x: dataclasses.replace(f, global_pass=GlobalPass(ONE))},
+        "the solver of the global pass is one object for two runs",
+    ),
+    "a global pass that is a solver": (
+        Parity,
+        {"parts": lambda f, s, x: dataclasses.replace(f, global_pass=TrustRegion())},
+        "whose GlobalPass is one, or None",
+    ),
+    "differs by rank": (
+        Parity,
+        {
+            "parts": lambda f, s, x: dataclasses.replace(
+                f,
+                preconditioner=dataclasses.replace(
+                    f.preconditioner, first_radius=0.1 * (1 + rank())
+                ),
+            )
+        },
+        "two processes",
+    ),
+    "an option without a word": (Bare, {}, "its option 'subdomains' needs a default and a descr"),
 }

@@ -6,6 +6,7 @@ import dataclasses
 
 import torch
 
+import ddopt
 from ddopt.subproblem import Candidate
 from ddopt.subproblem.obs import OBS
 from tests.planted.spoil import (
@@ -86,3 +87,49 @@ SUBPROBLEMS = {
 
 def shorter(found, model, factor):
     return Candidate(factor * found.step, found.predicted, factor * found.norm)
+
+
+class Steepest(ddopt.Subproblem):
+    """The Cauchy step, by an author who has forgotten where it is none; ``length`` is his."""
+
+    name = "odd"
+
+    def solve(self, model, radius):
+        g, size = model.gradient, float(model.gradient.norm())
+        bend = float(g @ model.mv(g))
+        t = self.length(radius, size, bend)
+        return Candidate(-t * g, t * size**2 - 0.5 * t**2 * bend, t * size)
+
+
+class Radial(Steepest):
+    @staticmethod
+    def length(radius, size, bend):
+        return min(radius / size, size**2 / bend) if bend > 0.0 else radius / size
+
+
+class Newtonian(Steepest):
+    @staticmethod
+    def length(radius, size, bend):
+        return min(radius / max(size, 1e-300), size**2 / bend) if size > 0.0 else 0.0
+
+
+SUBPROBLEMS |= {
+    "divides by the gradient": (Radial, {}, "raised ZeroDivisionError where the gradient is zero"),
+    "divides by the curvature": (Newtonian, {}, "where the model has no curvature"),
+    "a float32 step": (
+        OBS,
+        {"solve": lambda f, s, m, r: dataclasses.replace(f, step=f.step.float())},
+        r"shape \(113,\) and torch.float64; it returned",
+    ),
+    "a step of NaN": (
+        OBS,
+        {"solve": lambda f, s, m, r: dataclasses.replace(f, step=f.step * torch.nan)},
+        "the step has NaN",
+    ),
+    "changes the model": (
+        OBS,
+        {"solve": lambda f, s, m, r: [setattr(m, "gradient", 2 * m.gradient), f][1]},
+        "has put another gradient into the model",
+    ),
+    "returns nothing": (OBS, {"solve": lambda *a: None}, "it returned None"),
+}

@@ -15,7 +15,7 @@ import torch
 from mpi4py import MPI
 
 import ddopt
-from ddopt.executor.executor import tree_sum
+from ddopt.executor import tree_sum
 
 
 class MPIExecutor(ddopt.Executor):

@@ -15,12 +15,13 @@ def conforms() -> None:
     import torch
     from ddopt_mpi import MPIExecutor
 
-    from ddopt.executor import Serial, shared
-    from ddopt.method.engine import Engine
-    from ddopt.setup.component import chosen
+    import ddopt
+    from ddopt.executor import Serial
     from ddopt.setup.resolved import resolve
+    from ddopt.solver.trust_region import TrustRegion
     from ddopt.testing import check_executor
     from ddopt.testing.problems import regression
+    from ddopt_sapts.data import SaptsD
 
     torch.set_num_threads(1)
     executor = MPIExecutor()
@@ -28,12 +29,10 @@ def conforms() -> None:
     check_executor(executor)
     losses = []
     for kind in (Serial(), executor):
-        options = chosen("strategy", {"name": "sapts_d", "subdomains": 3})
-        strategy, solver = resolve(options, chosen("solver", "trust_region"))
-        engine, (problem, theta) = Engine(strategy.parts(solver), kind, 3), regression()
-        split, _ = shared(problem, 3, kind)
-        engine.start(split, theta)
-        losses.append([engine.step(split).loss for _ in range(6)])
+        strategy, solver = resolve(SaptsD(subdomains=3), TrustRegion.Config())
+        engine, (problem, theta) = ddopt.Engine(strategy.parts(solver), kind), regression()
+        engine.start(problem, theta)
+        losses.append([engine.step(problem).loss for _ in range(6)])
     assert losses[0] == losses[1]
     assert executor.bytes_sent > 0
 

@@ -178,3 +178,49 @@ def test_a_jacobian_that_is_not_finite_gives_no_step(shape, bad):
     assert math.isnan(decrease)
     with pytest.raises(ArithmeticError, match=r"has the diagonal nan|has the diagonal inf"):
         model.at(1.0)
+
+
+def beyond_reach(rows, columns, seed=0):
+    """J with singular values from 1 to 1e-16, and residuals along the least of them."""
+    k = min(rows, columns)
+    U, V = (torch.linalg.qr(numbers(n, k, seed=seed + i))[0] for i, n in enumerate((rows, columns)))
+    J = U * torch.logspace(0.0, -16.0, k, dtype=torch.float64) @ V.T
+    return J, U @ (numbers(k, seed=seed + 2) * torch.linspace(0.0, 1.0, k, dtype=U.dtype) ** 20)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("damping", [1e-8, 1e-2, 10.0])
+def test_the_decrease_of_a_damped_step(shape, damping):
+    """m(0) − m(p) = ‖Jp‖² + 2σ‖p‖²."""
+    J, r = numbers(*shape), numbers(shape[0], seed=1)
+    model = LinearResiduals(Dense(J), r)
+    step = model.sound(damping)
+    p = step.step
+    exact = float((J @ p).square().sum() + 2.0 * damping * p.square().sum())
+    assert model.decrease(p, model.promised(p)) == pytest.approx(exact, rel=1e-6)
+    assert torch.equal(p, model.at(damping).step)  # nothing to refine
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (60, 60), (90, 60)])
+@pytest.mark.parametrize("share", [8e-16, 1e-14, 1e-12])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_step_that_round_off_has_taken_is_refined(shape, share, seed):
+    """With the dual form it would promise an increase; the exact step never does."""
+    J, r = beyond_reach(*shape, seed=seed)
+    model = LinearResiduals(Dense(J), r)
+    if model.jacobian.dual:
+        p = model.at(share * model.equations.top).step
+        assert model.decrease(p, model.promised(p)) < 0.0
+    found = model.sound(share * model.equations.top)
+    p = found.step
+    exact = float((J @ p).square().sum() + 2.0 * found.damping * p.square().sum())
+    assert model.decrease(p, model.promised(p)) >= 0.9 * exact > 0.0
+    assert found.damping <= max(share, 1e-12) * model.equations.top
+
+
+def test_at_a_minimum_no_damping_helps():
+    """r is orthogonal to the range of J up to round-off, and the search for a step ends."""
+    Q = torch.linalg.qr(numbers(40, 20))[0]
+    model = LinearResiduals(Dense(Q[:, :10].contiguous()), Q[:, 10:] @ numbers(10, seed=1))
+    step = model.sound(1e-10)
+    assert float(step.step.norm()) < 1e-14

@@ -25,6 +25,7 @@ class Jacobian(ABC):
 
     shape: tuple[int, int]  # (m, n)
     dtype: torch.dtype  # of the entries
+    graph_anew = False  # whether each product builds the graph of r again, and costs twice as much
 
     @property
     @abstractmethod
@@ -91,9 +92,14 @@ class Products(Jacobian):
     """
 
     def __init__(
-        self, residuals: torch.Tensor, parameters: int, differential: tuple[Operator, Operator]
+        self,
+        residuals: torch.Tensor,
+        parameters: int,
+        differential: tuple[Operator, Operator],
+        graph_anew: bool = False,
     ) -> None:
         self.shape, self.dtype = (len(residuals), parameters), residuals.dtype
+        self.graph_anew = graph_anew
         self._product, self._pullback = differential
         self._residuals = residuals
 

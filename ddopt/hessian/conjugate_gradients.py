@@ -5,8 +5,7 @@ Saunders 1982), stopped early: an inexact Levenberg-Marquardt step. Its precondi
 directions of a solve and their images are secant pairs of JᵀJ + σI, and the L-BFGS matrix made of
 them is a preconditioner of the next solve, whose matrix is near (Morales and Nocedal, SIAM J.
 Optim. 10 (2000) 1079). A correction of the step is a solve with the same matrix. Step and
-corrections share an allowance of products, so that the price of an iteration is bounded: 60
-evaluations, where each product builds its graph again.
+corrections share an allowance, so that the price of an iteration is bounded: 60 evaluations.
 
 Legend: m residuals, n parameters, J (m, n), σ the damping.
 """
@@ -23,9 +22,9 @@ from ddopt.evaluation.jacobian import Jacobian
 from ddopt.numerics.vectors import dot
 
 KEPT = 20  # secant pairs of the preconditioner
-MOST = 24  # products with J or Jᵀ of a step and its corrections together
-STEP = 18  # of them, that the step may take: a correction has some left
-TURN = 2  # of them, in a step of conjugate gradients
+MOST = 48  # evaluations that the products of a step and its corrections together may cost
+STEP = 36  # of them, that the step may take: a correction has some left
+TURN = 2  # products, in a step of conjugate gradients
 ENOUGH = 0.05  # of the gradient's norm: what a solve may leave
 
 
@@ -107,7 +106,10 @@ class Iterated:
         return Iterated(self.jacobian, self.damping, self.pairs)._solved(vector)
 
     def _solved(self, right: torch.Tensor) -> torch.Tensor:
-        left, most = (MOST, STEP) if self.left is None else (self.left, self.left)
+        left, most = self.left, self.left
+        if left is None or most is None:
+            price = 1 + self.jacobian.graph_anew
+            left, most = MOST // price, STEP // price
         x, found = torch.zeros_like(right), []
         for step, image in self._directions(right, most // TURN):
             x += step

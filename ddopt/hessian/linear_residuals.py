@@ -12,7 +12,7 @@ consistent local objective has one, ``Problem.tilt``), σ the damping, Δ a radi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -20,12 +20,14 @@ import torch
 from ddopt.evaluation.jacobian import Gramian, Jacobian
 from ddopt.hessian.conjugate_gradients import Iterated, IterativeEquations, RecycledPairs
 from ddopt.hessian.hessian import Regularised
-from ddopt.hessian.normal_equations import Damped, NormalEquations
+from ddopt.hessian.normal_equations import RAISE, Damped, NormalEquations
 from ddopt.numerics.vectors import dot, norm
 
 TIGHT = {torch.float64: 1e-9, torch.float32: 1e-4}  # how well ‖p(σ)‖ meets a radius
 ROUGH = 0.1  # the same where p(σ) itself is approximate
 MOST = 60  # solves with one radius; Newton's method takes about five
+SOUND = 0.9  # of the decrease that the exact step has: what a computed one must have
+REFINED = 3  # times, before the damping is raised instead
 FAR = 10.0  # factor on σ while nothing is known to be beyond the root
 
 
@@ -100,14 +102,43 @@ class LinearResiduals(Regularised):
             error, outside = error + inside, outside - self.jacobian.pullback(inside)
         return error, outside
 
-    def at(self, damping: float) -> DampedStep:
+    def at(self, damping: float, refinements: int = 0) -> DampedStep:
         """p(σ) for σ = ``damping``, or the least greater one that can be factorised."""
         error, outside = self._parts
         factorised = self.equations.damped(damping)
+        if isinstance(factorised, Damped) and refinements:
+            factorised = replace(factorised, refinements=refinements)
         step = -factorised.fitted(error)
         beside = None if outside is None else -factorised.inverse(outside)
         self.last = DampedStep(step if beside is None else step + beside, factorised, beside)
         return self.last
+
+    def sound(self, damping: float) -> DampedStep:
+        """p(σ) with the decrease of the exact one, m(0) − m(p) = ‖Jp‖² + 2σ‖p‖².
+
+        Round-off may take it, and even leave a step that promises an increase. Then the step is
+        refined; where that does not help, the damping is raised, but not above the largest element
+        of the Gram matrix: at a minimum no step promises anything.
+        """
+        while True:
+            for refinements in range(REFINED + 1):
+                found = self.at(damping, refinements)
+                if self._sound(found):
+                    return found
+            if found.damping >= self.equations.scale:
+                return found
+            damping = RAISE * found.damping
+
+    def _sound(self, found: DampedStep) -> bool:
+        """Whether the decrease is at least most of what it should be.
+
+        Products alone are inexact on purpose, and are not asked.
+        """
+        if not isinstance(self.jacobian, Gramian):
+            return True
+        change, step = self.jacobian.product(found.step), found.step
+        exact = dot(change, change) + 2.0 * found.damping * dot(step, step)
+        return not self.decrease(step, self.residuals + change) < SOUND * exact
 
     def _slowness(self, found: DampedStep) -> float:
         """<p, (JᵀJ + σI)⁻¹ p> = −½ d‖p‖²/dσ."""

@@ -80,6 +80,7 @@ class Damped:
     jacobian: Gramian
     factor: torch.Tensor  # of JJᵀ + σI or JᵀJ + σI, lower triangular
     damping: float  # σ
+    refinements: int = 0  # of a fit
 
     def _solve(self, vector: torch.Tensor) -> torch.Tensor:
         right = vector.to(self.factor.dtype)[:, None]
@@ -91,7 +92,19 @@ class Damped:
         return self._solve(error)
 
     def fitted(self, error: torch.Tensor) -> torch.Tensor:
-        """(JᵀJ + σI)⁻¹ Jᵀe, from (m,) to (n,): the least-squares solution of J x = e, damped."""
+        """(JᵀJ + σI)⁻¹ Jᵀe, from (m,) to (n,): the least-squares solution of J x = e, damped.
+
+        Refined by what it leaves: x += (JᵀJ + σI)⁻¹ (Jᵀ(e − Jx) − σx). The dual form needs it where
+        e is nearly outside the range of J: there (JJᵀ + σI)⁻¹e is about e/σ, and Jᵀ times its
+        round-off is ε‖J‖‖e‖/σ, also along the largest singular vectors.
+        """
+        x = self._fitted(error)
+        for _ in range(self.refinements):
+            left = self.jacobian.pullback(error - self.jacobian.product(x)) - self.damping * x
+            x = x + self.inverse(left)
+        return x
+
+    def _fitted(self, error: torch.Tensor) -> torch.Tensor:
         if self.jacobian.dual:
             return self.jacobian.pullback(self._solve(error))
         return self._solve(self.jacobian.pullback(error))
@@ -104,7 +117,7 @@ class Damped:
         """
         if not self.jacobian.dual:
             return self._solve(vector)
-        inside = self.fitted(self.jacobian.product(vector))
+        inside = self._fitted(self.jacobian.product(vector))
         return (vector - inside) / self.damping
 
     def slowness(self, step: torch.Tensor, error: torch.Tensor) -> float:

@@ -27,7 +27,7 @@ from ddopt.setup.component import Settings
 from ddopt.solver.damping import Nielsen
 from ddopt.solver.region import BLIND, REACHED
 from ddopt.solver.solver import Answer, Solver
-from ddopt.solver.work import factorisation, products
+from ddopt.solver.work import factorisation
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
@@ -162,7 +162,8 @@ class LevenbergMarquardt(Solver):
         dtype: torch.dtype | None = None,
     ) -> LinearResiduals:
         if not self._fits(len(residuals), len(theta)):
-            known = Products(residuals, len(theta), problem.differential(theta))
+            multiply, anew = problem.differential(theta), problem.rows_anew
+            known = Products(residuals, len(theta), multiply, anew)
             return LinearResiduals(known, residuals, problem.tilt, pairs=self._pairs)
         jacobian = problem.linearised(theta, dtype or self._precision(len(residuals), theta))
         return LinearResiduals(jacobian, residuals, problem.tilt)
@@ -172,13 +173,13 @@ class LevenbergMarquardt(Solver):
 
         A step by products is rougher than one by a factorisation, and was no worse for its price.
         """
-        work, other = factorisation(m, n), products(MOST, anew=m > PIECE)
-        fits = m * n <= self.config.dense and work <= other
+        work = factorisation(m, n)
+        fits = m * n <= self.config.dense and work <= MOST
         if self._said != (m, n):
             self._said = m, n
             way = f"kept, Gram matrix {min(m, n)} x {min(m, n)}" if fits else "known by products"
             LOG.info("J %s x %s: %s", m, n, way)
-            LOG.info("a factorisation is %.0f evaluations, products are %.0f", work, other)
+            LOG.info("a factorisation is %.0f evaluations, products are %.0f", work, MOST)
         return fits
 
     def _precision(self, m: int, theta: torch.Tensor) -> torch.dtype:
@@ -205,7 +206,7 @@ class LevenbergMarquardt(Solver):
     def _plain(self, model: LinearResiduals, room: float) -> DampedStep:
         """The damped step, or a shorter one that stays in the ball."""
         wanted = max(self._damping.share * model.equations.scale, model.equations.floor)
-        found = model.at(wanted)
+        found = model.sound(wanted)
         if found.damping > wanted:
             self._damping.drowned()
         length = norm(found.step)

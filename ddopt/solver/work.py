@@ -29,11 +29,6 @@ def factorisation(m: int, n: int) -> float:
     return k / DENSE * (1.0 + k * k / max(m * n, 1))
 
 
-def products(count: int, anew: bool) -> float:
-    """So many products with J or Jᵀ; twice as much where each builds the graph of r ``anew``."""
-    return count * (2.0 if anew else 1.0)
-
-
 def matrix_update(m: int, n: int) -> float:
     """An iteration of a dense quasi-Newton matrix (n, n): a few passes over it."""
     return n / max(m, 1) / PASSES

@@ -97,7 +97,7 @@ def ring(cells, features):
     return run
 
 
-def cube(cells, features, scale=0.5):
+def cube(cells, features, scale=0.3, weight=100.0):
     def exact(x):
         return torch.sin(PI * x).prod(1, keepdim=True)
 
@@ -110,7 +110,7 @@ def cube(cells, features, scale=0.5):
 
         nodes = [Along(cells=cells).between(0.0, 1.0)] * 3
         stated = Statement(geometry, equation, [value])
-        net, n, seconds = solved(stated, nodes, features, seed, scale=scale)
+        net, n, seconds = solved(stated, nodes, features, seed, scale=scale, weight=weight)
         return measured(n, seconds, against(net, exact, geometry))
 
     return run
@@ -155,8 +155,8 @@ CASES = {
     "disk with a hole; 13² patches of 100": ring(12, 100),
     "l-shape; 25² patches of 64": l_shape(24, 64, 6.0, 100.0),
     "l-shape; 33² patches of 49": l_shape(32, 49, 7.0, 100.0),
-    "poisson in 3-d; 8³ patches of 40": cube(7, 40),
     "poisson in 3-d; 8³ patches of 56": cube(7, 56),
+    "poisson in 3-d; 8³ patches of 72": cube(7, 72),
     "burgers' viscosity, exact values": viscosity(0.0),
     "burgers' viscosity, noise 0.01": viscosity(0.01),
 }

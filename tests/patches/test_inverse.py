@@ -1,5 +1,7 @@
 """Unknown numbers beside the patches: their columns, the bordered step, problems that find them."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -177,3 +179,34 @@ def test_a_problem_with_an_unknown_coefficient_from_a_run_file():
     found = task.measure(theta)
     assert found["coefficient_error"] < 1e-6
     assert found["error"] < 1e-6
+
+
+def test_what_is_known_of_a_corner_may_have_an_unknown_factor():
+    """On an L-shape u = 3/2 s + x² − y², s = r^(2/3) sin 2θ/3: patches beside a s, a unknown."""
+    room = dde.geometry.Rectangle([-1, -1], [1, 1])
+    domain = room - dde.geometry.Rectangle([0, -1], [1, 0])
+
+    def singular(x):
+        angle = torch.atan2(x[:, 1:], x[:, :1])
+        angle = torch.where(angle < -1e-9, angle + 2 * math.pi, angle)
+        return (x * x).sum(1, keepdim=True) ** (1 / 3) * torch.sin(2 / 3 * angle)
+
+    def exact(x):
+        x = torch.as_tensor(x)
+        return (1.5 * singular(x) + x[:, :1] ** 2 - x[:, 1:] ** 2).numpy()
+
+    def laplace(x, u):
+        return dde.grad.hessian(u, x, i=0, j=0) + dde.grad.hessian(u, x, i=1, j=1)
+
+    factor = dde.Variable(0.5)
+    value = dde.icbc.DirichletBC(domain, exact, lambda _, on: on)
+    data = dde.data.PDE(domain, laplace, value, num_domain=30, num_boundary=30)
+    net = ddopt_patches.fbpinn(domain, along=[4, 4], features=25)
+    net.apply_output_transform(lambda x, N: N + factor * singular(x))
+    model = dde.Model(data, net)
+    ddopt_patches.compile(model, external_trainable_variables=[factor])
+    model.train(iterations=6, display_every=100)
+    x = domain.random_points(500)
+    missed = np.abs(model.predict(x) - exact(x)).max()
+    assert float(factor.detach()) == pytest.approx(1.5, abs=1e-3)
+    assert missed < 2e-4

@@ -79,7 +79,15 @@ class Cavity(PDETask):
         """``error`` against the tables, and ``validation_loss``."""
         up = np.stack([np.full(len(UP), 0.5), np.array(UP)], 1)
         across = np.stack([np.array(ACROSS), np.full(len(ACROSS), 0.5)], 1)
-        u, v = self.predict(theta, up)[:, 0], self.predict(theta, across)[:, 1]
-        found, known = np.concatenate([u, v]), np.array(U + V)
-        error = float(np.linalg.norm(found - known) / np.linalg.norm(known))
+        points, known = np.concatenate([up, across]), np.array(U + V)
+        which = torch.tensor([0] * len(U) + [1] * len(V), device=theta.device)  # u, then v
+        if self._cut is None:
+            found = self.predict(theta, points)[np.arange(len(known)), which.cpu().numpy()]
+            distance = float(np.linalg.norm(found - known))
+        else:
+            value = self._tensor(known)
+            distance = self._distance_in_stages(
+                theta, points, lambda w, i: w.gather(1, which[i, None])[:, 0] - value[i]
+            )
+        error = distance / float(np.linalg.norm(known))
         return {"error": error, **super().measure(theta)}

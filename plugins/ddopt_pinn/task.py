@@ -23,6 +23,8 @@ from ddopt_pinn.resampling import Drawn, Known
 from ddopt_pinn.stages import CHECKED, cut
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ddopt.executor import Executor
     from ddopt.pipeline import StagedProblem
 
@@ -213,16 +215,31 @@ class PDETask(DifferentialTask):
         """The Euclidean norm of prediction minus reference on the grid."""
         if self._cut is None:
             return super()._distance(theta)
-        x, reference = (
-            torch.as_tensor(array, dtype=self._setting.dtype, device=self._setting.device)
-            for array in (self.grid, self.reference)
-        )
+        reference = self._tensor(self.reference)
+        return self._distance_in_stages(theta, self.grid, lambda u, i: u - reference[i])
+
+    def _distance_in_stages(
+        self,
+        theta: torch.Tensor,
+        points: np.ndarray,
+        difference: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> float:
+        """The norm of ``difference`` at ``points`` (points, dimensions), of the stages' solution.
+
+        Args:
+            difference: (u, i) -> any shape; u (some, outputs) is the solution at the points i.
+        """
+        x = self._tensor(points)
 
         def squares(output: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
-            return (self._ends.solution(output, x[i]) - reference[i]).square().sum()
+            return difference(self._ends.solution(output, x[i]), i).square().sum()
 
+        assert self._cut is not None
         scored = self._cut.scored(lambda i: self._ends.values(x[i]), squares, Samples.all(len(x)))
         return math.sqrt(scored.at(theta).value * len(x))
+
+    def _tensor(self, array: Any) -> torch.Tensor:
+        return torch.as_tensor(array, dtype=self._setting.dtype, device=self._setting.device)
 
     def _coefficient(self, theta: torch.Tensor, name: str) -> float:
         """An unknown coefficient, wherever it is."""

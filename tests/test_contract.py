@@ -362,7 +362,15 @@ def test_the_data_of_a_function_are_found_where_it_keeps_them():
     assert digest(function) != digest(around(Holder(x), extra.double()))
 
 
-def spoilt(above, method, found):
+@pytest.fixture
+def spoilt(monkeypatch):
+    """``made_wrong``, whose components are not there for other tests."""
+    registry = manager().registry
+    monkeypatch.setattr(registry, "_claims", {**registry._claims})
+    return made_wrong
+
+
+def made_wrong(above, method, found):
     """A registered component whose ``method`` gives ``found(what the right one gives)``."""
     name = f"spoilt_{method}_{len(list(manager().registry))}"
     wrong = staticmethod(found) if found is raises else None
@@ -401,7 +409,7 @@ OF_A_RUN = [
 
 
 @pytest.mark.parametrize(("above", "method", "found", "message"), OF_A_RUN)
-def test_what_a_run_is_given_is_told_in_a_sentence(above, method, found, message):
+def test_what_a_run_is_given_is_told_in_a_sentence(spoilt, above, method, found, message):
     name = spoilt(above, method, found)
     table = {"problem": "regression", "stop": {"iterations": 2}, "output": {"figures": False}}
     chosen = {"name": name, "size": 15} if above is Batches else name

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from ddopt.numerics.vectors import LOCAL
 from ddopt.setup.component import lookup
 from ddopt.solver.course import FEWEST, GROUP, Course
 from ddopt.solver.distance import Distance
@@ -60,16 +61,15 @@ def test_it_goes_on_from_a_state_as_if_nothing_had_been():
 
 def test_a_length_that_was_shortened_is_not_raised_by_the_bound_that_was_wrong():
     """Far from the minimiser of a line the bound grows without end; after a fall it must not."""
+    slope = torch.ones(1, dtype=torch.float64)
     distance, x = Distance(1e-3), torch.tensor([100.0], dtype=torch.float64)
 
     def go(x):
         for _ in range(40):
-            distance.update(x, torch.ones(1, dtype=torch.float64), dot, torch.sign)
+            reach = distance.reach(x, slope, LOCAL)()
+            distance.update(slope, reach, LOCAL, torch.sign)
             x = x - distance.d
         return x
-
-    def dot(a, b):
-        return float(a @ b)
 
     x = go(x)
     length = distance.d

@@ -33,13 +33,18 @@ class Answer:
     ratio: float | None = None  # of the last iteration, where there is one
     refuted: int = 0  # steps that independent samples have rejected
     non_finite: int = 0  # rejected since f, a derivative of it, or the model was not finite
-    # ‖step‖_2, where it is on its way; ``replace`` leaves it out: the step may be another
-    length: Number | None = field(default=None, init=False, repr=False, compare=False)
+    # None or one number; ``replace`` begins an empty list, as the step may be another
+    _lengths: list[Number] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def measured(self, length: Number) -> Answer:
         """This answer, whose step has that length in the 2-norm."""
-        object.__setattr__(self, "length", length)
+        self._lengths[:] = [length]
         return self
+
+    @property
+    def length(self) -> Number | None:
+        """‖step‖_2, where it is on its way."""
+        return self._lengths[0] if self._lengths else None
 
 
 class Solver(Component):

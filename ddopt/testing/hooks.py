@@ -34,6 +34,7 @@ def check_hooks(code: Any, *, ranks: bool = True) -> None:
     """
     _check_marks(code)
     _check_configured(code)
+    _trained(code, False, True, (1,))  # what the first run of a process imports may draw numbers
     alone, chance_alone = _trained(code, False, True, (ITERATIONS,)), chance.state()
     for name, folder in (("with a folder", True), ("without one, as on another process", False)):
         run, drawn = _trained(code, True, folder, (ITERATIONS,)), chance.state()

@@ -56,6 +56,16 @@ plugin_files = click.option(
     metavar="FILE",
     help="Load a file as a plugin; it is run as Python code.",
 )
+folder = click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder.")
+workers = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="W",
+    help="Runs at a time, each in a process of its own; take no more than this machine has cores.",
+)
+retry = click.option("--retry", is_flag=True, help="Run again what has failed.")
 processes = click.option(
     "--processes",
     type=click.IntRange(min=1, max=1024),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ddopt.commands import arguments
 from ddopt.commands.errors import courteous
 from ddopt.commands.init import EXAMPLES, remark
 from ddopt.commands.study import carry_out
@@ -23,16 +24,9 @@ def names() -> dict[str, Path]:
 @click.command("bench")
 @click.argument("name", required=False, metavar="[NAME]")
 @click.option("--reduced", is_flag=True, help="Minutes instead of hours, where there is that.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder.")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="W",
-    help="Runs at a time, each in a process of its own.",
-)
-@click.option("--retry", is_flag=True, help="Run again what has failed.")
+@arguments.folder
+@arguments.workers
+@arguments.retry
 def command(name: str | None, reduced: bool, out: Path | None, workers: int, retry: bool) -> None:
     """Run the study NAME that comes with ddopt; without NAME they are listed.
 

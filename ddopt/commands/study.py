@@ -13,16 +13,9 @@ from ddopt.commands.errors import INTERRUPTED, courteous
 
 @click.command("study")
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="The folder.")
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="W",
-    help="Runs at a time, each in a process of its own; 0 < W <= the cores of this machine.",
-)
-@click.option("--retry", is_flag=True, help="Run again what has failed.")
+@arguments.folder
+@arguments.workers
+@arguments.retry
 @click.option("--list", "listing", is_flag=True, help="List the runs, and which are over.")
 @click.option(
     "--table", "only_table", is_flag=True, help="Write tables and figures of what is over."

@@ -99,7 +99,14 @@ def beside(make, n, fill, steps):
     """Milliseconds of a step outside the closure: the median, once the memory is full."""
     torch.manual_seed(0)
     parameters, evaluate = convex(n)
-    optimizer, inside, rows = make(parameters), 0.0, []
+    optimizer = make(parameters)
+    rows = [timed_step(optimizer, evaluate) for _ in range(fill + steps)][fill:]
+    return 1e3 * statistics.median(rest for _, rest in rows)
+
+
+def timed_step(optimizer, evaluate):
+    """Seconds of one step inside the closure ``evaluate``, and beside it."""
+    inside = 0.0
 
     def closure():
         nonlocal inside
@@ -108,13 +115,9 @@ def beside(make, n, fill, steps):
         inside += clock() - begin
         return loss
 
-    for step in range(fill + steps):
-        inside = 0.0
-        begin = clock()
-        optimizer.step(closure)
-        if step >= fill:
-            rows.append(1e3 * (clock() - begin - inside))
-    return statistics.median(rows)
+    begin = clock()
+    optimizer.step(closure)
+    return inside, clock() - begin - inside
 
 
 def table(sizes, steps):
@@ -135,26 +138,15 @@ def measure(parameters, evaluate, hessian, memory, steps):
     """Milliseconds of the closure, of the rest, and of three readings: medians over the steps."""
     optimizer = ddopt.TrustRegion(parameters, hessian=hessian, stochastic=False)
     buffer = torch.rand(2 * memory, sum(p.numel() for p in parameters), dtype=parameters[0].dtype)
-    inside, rows = 0.0, []
-
-    def closure():
-        nonlocal inside
-        begin = clock()
-        loss = evaluate()
-        inside += clock() - begin
-        return loss
-
+    rows = []
     for step in range(memory + steps):
-        inside = 0.0
-        begin = clock()
-        optimizer.step(closure)
-        whole = clock() - begin
+        inside, rest = timed_step(optimizer, evaluate)
         evaluate()  # the readings find the caches as the step does
         begin = clock()
         for _ in range(3):
             buffer.sum()
         if step >= memory:  # the memory is full
-            rows.append((inside, whole - inside, clock() - begin))
+            rows.append((inside, rest, clock() - begin))
     return [1e3 * statistics.median(column) for column in zip(*rows, strict=True)]
 
 

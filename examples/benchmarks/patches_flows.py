@@ -28,6 +28,7 @@ from patches_geometry import against, d, dd, everywhere, given, measured, solved
 
 from ddopt_patches.along import Along
 from ddopt_patches.statement import Statement
+from ddopt_pinn.cavity import ACROSS, UP, U, V
 from ddopt_pinn.library import dde
 
 PI = math.pi
@@ -67,15 +68,6 @@ def kovasznay(cells, features, reynolds=20.0):
     return run
 
 
-# Ghia, Ghia and Shin, Re = 100.
-ACROSS = [0.0625, 0.0703, 0.0781, 0.0938, 0.1563, 0.2266, 0.2344, 0.5, 0.8047, 0.8594, 0.9063]
-ACROSS += [0.9453, 0.9531, 0.9609, 0.9688]
-V = [0.09233, 0.10091, 0.10890, 0.12317, 0.16077, 0.17507, 0.17527, 0.05454, -0.24533, -0.22445]
-V += [-0.16914, -0.10313, -0.08864, -0.07391, -0.05906]
-UP = [0.0547, 0.0625, 0.0703, 0.1016, 0.1719, 0.2813, 0.4531, 0.5, 0.6172, 0.7344, 0.8516]
-UP += [0.9531, 0.9609, 0.9688, 0.9766]
-U = [-0.03717, -0.04192, -0.04775, -0.06434, -0.10150, -0.15662, -0.21090, -0.20581, -0.13641]
-U += [0.00332, 0.23151, 0.68717, 0.73722, 0.78871, 0.84123]
 # Marchi, Suero and Araki, Re = 100, at multiples of 1/16.
 SIXTEENTHS = [k / 16 for k in range(1, 16)]
 FINE_U = [-0.041974991, -0.077125399, -0.109816214, -0.141930064, -0.172712391, -0.198470859]

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -127,3 +128,14 @@ def test_a_name_that_is_no_logger_s_is_told_and_the_run_goes_on(tmp_path, monkey
     with pytest.warns(PluginWarning, match="DDOPT_LOGGERS names tensorbord; there are tensorboard"):
         place = trained(tmp_path)
     assert Path(place / "summary.json").exists()
+
+
+def test_a_logger_that_is_not_installed_is_named_with_what_to_install(monkeypatch, tmp_path):
+    def absent(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name="mlflow")
+
+    monkeypatch.setenv("DDOPT_LOGGERS", "mlflow")
+    monkeypatch.setattr(ddopt_loggers, "import_module", absent)
+    run = SimpleNamespace(folder=SimpleNamespace(path=tmp_path))
+    with pytest.raises(ValueError, match=r"asks for mlflow, .* not installed: pip install"):
+        ddopt_loggers.ddopt_before_run(run)

@@ -162,6 +162,11 @@ def test_slurm_gets_a_command_for_each_run_that_is_missing(tmp_path):
     [
         ("seeds = 2", "give run, the run file of one problem, or problems"),
         (ONE.replace("seeds", "sedes"), "Did you mean 'seeds'"),
+        (
+            ONE + "[stop]\nprocessor_second = 1",
+            "Did you mean 'stop.processor_seconds'? Allowed here: i",
+        ),
+        ('[[problems]]\nrum = "x"', "problems.0.rum: there is no such key. Did you mean"),
         (ONE + '[grid]\n"problem.sise" = [1]', "problem.sise"),
         (ONE + '[grid]\n"problem size" = [1]', 'a dotted key like "solver.radius" is expected'),
         (ONE.replace("lbfgs", "lbfsg"), "no baseline named 'lbfsg'. Did you mean 'lbfgs'?"),

@@ -58,8 +58,8 @@ def behind(field: FieldInfo, value: Any) -> type[BaseModel] | None:
     """The options class of a field, as its value or else its default chooses it."""
     seam = seam_of(field)
     if seam is None:
-        kind = field.annotation
-        return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+        kinds = (field.annotation, *get_args(field.annotation))  # Model | None, list[Model]
+        return next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
     if isinstance(value, dict):
         value = value.get("name")
     name = value if isinstance(value, str) else default_table(field).get("name")
@@ -98,6 +98,9 @@ def keys(
 def at(options: type[BaseModel], table: Any, path: list[str]) -> type[BaseModel] | None:
     """The options class of the table at ``path``."""
     for step in path:
+        if isinstance(table, list) and step.isdigit():  # a table of a list: the same options
+            table = table[int(step)] if int(step) < len(table) else {}
+            continue
         table = table if isinstance(table, dict) else {}
         field = options.model_fields.get(step)
         inner = behind(field, table.get(step)) if field is not None else None

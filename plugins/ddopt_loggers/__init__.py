@@ -15,6 +15,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import ddopt
+from ddopt.setup.extras import installing
 
 if TYPE_CHECKING:
     from ddopt.method.report import StepReport
@@ -72,7 +73,13 @@ def ddopt_before_run(run: Run) -> None:
     if run.folder is None:
         return
     for name in names:
-        module = import_module(f"ddopt_loggers.{name}")
+        try:
+            module = import_module(f"ddopt_loggers.{name}")
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"DDOPT_LOGGERS asks for {name}, and {error.name} is not installed: "
+                f"{installing(name)}"
+            ) from error
         opened.append(getattr(module, LOGGERS[name])(run.folder.path, options(run)))
 
 

@@ -128,6 +128,9 @@ def test_step_equals_the_dense_solution(seed, n, k, log_gamma, log_radius, noisy
     # the step, is off by as much as Q is from orthonormal, though B = γ I + Q (Λ − γ) Qᵀ is not.
     Q = (Y - gamma * S).mT @ torch.from_numpy(model.basis)
     skew = 2.0 * float((Q.mT @ Q - torch.eye(Q.shape[1], dtype=torch.float64)).norm())
+    terms = Y.norm(dim=1) + gamma * S.norm(dim=1)  # the inner products are rounded at their size
+    eps = torch.finfo(torch.float64).eps
+    assert skew <= 32.0 * eps * float(torch.from_numpy(model.basis).norm() * terms.norm()) ** 2
     if not near_hard:
         assert float((step.vector - p).norm()) <= (1e-10 + skew) * float(p.norm())
     rel = (1e-12 if not near_hard else 1e-9) + skew

@@ -12,6 +12,8 @@ OLDEST := .venv-oldest
 KNOWN := .ci/constraints.txt
 FAULTS ?= quick
 SEED ?= 0
+# A test file stays in one process, so that what its tests share is made once.
+PYTEST = -m pytest -n auto --dist loadfile
 
 .PHONY: demo test faults test-newest test-oldest lock lint docs notebooks clean
 
@@ -19,20 +21,20 @@ demo: $(VENV)/installed
 	$(BIN)/ddopt run examples/poisson2d.toml
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 faults: $(VENV)/installed
 	$(BIN)/python -m tests.faults --budget $(FAULTS) --seed $(SEED)
 
 test-newest: $(NEWEST)/bin/python
 	$(NEWEST)/bin/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
-	$(NEWEST)/bin/python -m pytest
+	$(NEWEST)/bin/python $(PYTEST)
 
 # The lower bounds that pyproject.toml gives; what those packages need in turn is the newest.
 test-oldest: $(OLDEST)/bin/python
 	$(PYTHON) .ci/floors.py > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/pip install --quiet --editable '.[dev]' --constraint $(OLDEST)/constraints.txt
-	$(OLDEST)/bin/python -m pytest
+	$(OLDEST)/bin/python $(PYTEST)
 
 # The known-good set is the newest that the tests have passed with. Make it with the oldest Python that
 # is supported: others have these versions too. The CUDA packages are left to torch, which names them.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "pdf", "svg")
 SEQUENTIAL = ["#ffffff", "#dbe3f5", "#a9bce8", "#6c8cd6", "#2e59be", "#182f66"]
+LEGEND: dict[str, Any] = {"frameon": False, "labelcolor": INK, "handlelength": 3.2}  # two dashes
 _format: ContextVar[str] = ContextVar("format", default="png")
 
 
@@ -126,7 +127,7 @@ def course(metrics: list[dict[str, Any]], panels: list[Panel], title: str, detai
                 _draw(axes, curve, points, panel.percent)
         _scale(axes, panel, [y for _, points in drawn for _, y in points])
         if sum(bool(points) for _, points in drawn) > 1:
-            axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+            axes.legend(fontsize=9, **LEGEND)
     return made
 
 

@@ -2,7 +2,8 @@
 
 The colours differ for readers who do not see red or green (ΔE of at least 20 in CIE 1976, as
 Machado, Oliveira and Fernandes 2009 simulate it), in grey (lightness at least 5 apart), and from
-white paper (contrast 3:1; text 4.5:1). Line styles say the same once more.
+white paper (contrast 3:1; text 4.5:1). Line styles say the same once more: of two looks with one
+style the lightnesses are at least 14 apart, so that thin lines differ on a grey printer too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ BLUE, OLIVE, OCHRE, SKY = "#2e59be", "#607b53", "#af780b", "#279cd4"
 COLOURS = (BLUE, BRICK, SKY, OCHRE, OLIVE, PLUM, BLACK)
 SOLID, DASHED, DOTTED = "-", (0, (5, 1.6)), (0, (1.2, 1.4))
 DOT_DASHED, LONG_DASHED = (0, (5, 1.4, 1.2, 1.4)), (0, (9, 2))
+DOTS_DASHED = (0, (5, 1.4, 1.2, 1.4, 1.2, 1.4))
 MARKS = ("", "o", "s", "^", "D", "v")  # of one method with several numbers of subdomains
 
 
@@ -40,21 +42,21 @@ class Look:
 
 LOOKS = (
     Look(BLUE),
-    Look(BRICK),
+    Look(BRICK, LONG_DASHED),
     Look(SKY, LONG_DASHED),
     Look(PLUM, LONG_DASHED),
-    Look(OLIVE),
+    Look(OLIVE, DOTS_DASHED),
     Look(PLUM),
     Look(OCHRE, DASHED),
     Look(BLACK, DOT_DASHED),
     Look(SKY, DOTTED),
     Look(PLUM, DASHED),
-    Look(OLIVE, DASHED),
+    Look(PLUM, DOTTED),
     Look(BRICK, DOT_DASHED),
     Look(BLUE, DASHED),
-    Look(OCHRE, DOTTED),
+    Look(BRICK, DOTTED),
     Look(SKY),
-    Look(SKY, DASHED),
+    Look(SKY, DOT_DASHED),
 )
 
 

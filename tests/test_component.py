@@ -168,7 +168,7 @@ def test_a_chosen_field_reads_back_what_it_writes():
         (3, "by its name or by a table with a name, not by 3"),
         ({"length": 3}, "by its name or by a table with a name"),
         ("windw", "Did you mean 'window'"),
-        (Square(), "Square is a shape, but a acceptance is expected here"),
+        (Square(), "Square is a shape, but an acceptance is expected here"),
     ],
 )
 def test_a_wrong_choice_is_explained(value, message):

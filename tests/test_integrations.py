@@ -25,6 +25,7 @@ LIBRARIES = {
     "skorch": ("skorch", [1e-2]),
     "ignite": ("ignite", [1e-2]),
     "Hugging Face Trainer": ("transformers", [1e-2]),
+    "neuromancer": ("neuromancer", [1e-2]),
     "Distributed checkpoints": ("torch", [1e-2]),
 }
 FIRST = "Training frameworks"  # the block that the sections after it continue

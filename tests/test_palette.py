@@ -68,6 +68,14 @@ def test_no_two_looks_are_alike():
     assert len(set(LOOKS)) == len(LOOKS)
 
 
+def test_two_thin_lines_of_one_style_differ_in_grey():
+    """A thin line shows less of its lightness than an area: 5 apart is not seen, 14 is."""
+    light = {colour: lab(linear(colour))[0] for colour in COLOURS}
+    for one, other in combinations(LOOKS, 2):
+        if one.style == other.style:
+            assert abs(light[one.colour] - light[other.colour]) > 14, (one, other)
+
+
 def test_a_method_keeps_its_look_in_every_company():
     alone = looks([("adam", 6)])
     among = looks([("trust_region", 0), ("ours", None), ("adam", 6)])

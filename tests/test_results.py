@@ -55,6 +55,13 @@ def test_a_result_goes_on_with_the_same_numbers(here):
         short.resume(seed=1)
 
 
+def test_a_folder_that_is_not_there_is_told_from_one_that_holds_nothing(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder"):
+        ddopt.load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds neither a run nor a comparison"):
+        ddopt.load(tmp_path)
+
+
 def test_a_run_of_before_is_loaded_by_its_name(here):
     ddopt.train(TABLE, out="out", show=False)
     assert ddopt.load("out").summary["outer_iterations"] == 12

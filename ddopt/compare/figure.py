@@ -50,7 +50,7 @@ def draw(folder: Path, rows: Sequence[Row], title: str, seeds: Sequence[int]) ->
                 logarithmic(axes)
         figures.heading(made, title, detail)
         handles, labels = made.axes[0].get_legend_handles_labels()
-        made.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9)
+        made.legend(handles, labels, loc="outside right center", fontsize=9, **figures.LEGEND)
         return [figures.save(made, folder / "figure.png")]
     names = ("figure.png", "figure-seconds.png")
     return [
@@ -81,7 +81,7 @@ def multiples(
         title = rows[chosen[0]].title if len(chosen) == 1 else method
         axes.set_title(title, loc="left", fontsize=10.5, color=INK)
         if len(chosen) > 1:
-            axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+            axes.legend(fontsize=8.5, **figures.LEGEND)
         if key.endswith("seconds"):
             logarithmic(axes)
     for i, axes in enumerate(grid):

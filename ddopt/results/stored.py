@@ -22,4 +22,6 @@ def load(folder: str | Path) -> Result | Comparison:
         return Result(path)
     inside = sorted(p.parent.name for p in path.glob(f"*/{METRICS}")) if path.is_dir() else []
     hint = f"; there are runs in it: {', '.join(inside[-3:])}" if inside else ""
+    if not path.exists():
+        raise ValueError(f"there is no folder {path}; the last line of a run names its folder")
     raise ValueError(f"{path} holds neither a run nor a comparison{hint}")

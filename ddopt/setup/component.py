@@ -22,6 +22,11 @@ from ddopt.setup.registry import Registry as Registry
 SEAM = "x-seam"  # where a JSON schema says which kind of component a field holds
 
 
+def one(seam: str) -> str:
+    """A component of a seam, in words: "a solver", "an executor"."""
+    return f"{'an' if seam[0] in 'aeiou' else 'a'} {seam}"
+
+
 class Settings(BaseModel):
     """Options of a component: frozen, and an unknown key is an error.
 
@@ -155,13 +160,15 @@ def chosen(seam: str, value: Any) -> Any:
     if isinstance(value, Settings):
         found = value.component
         if found.seam != seam:
-            raise ValueError(f"{found.__name__} is a {found.seam}, but a {seam} is expected here")
+            raise ValueError(
+                f"{found.__name__} is {one(found.seam)}, but {one(seam)} is expected here"
+            )
         return value
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         raise ValueError(
-            f"a {seam} is given by its name or by a table with a name, not by {brief(value)}"
+            f"{one(seam)} is given by its name or by a table with a name, not by {brief(value)}"
         )
     options = {key: option for key, option in value.items() if key != "name"}
     return lookup(seam, value["name"]).Config.model_validate(options)
@@ -196,7 +203,7 @@ class Chosen:
         """Describe the field as a name or a table with a name."""
         named = {"type": "object", "properties": {"name": {"type": "string"}}}
         kinds = [{"type": "string"}, named]
-        return {"description": f"a {self.seam}", "anyOf": kinds, SEAM: self.seam}
+        return {"description": one(self.seam), "anyOf": kinds, SEAM: self.seam}
 
 
 def _as_text(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from ddopt.setup.component import Chosen, Settings
+from ddopt.setup.component import Chosen, Settings, one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -74,7 +74,7 @@ def _kind(kind: Any, metadata: Sequence[Any] = ()) -> str:
     """A type in words."""
     seam = next((mark.seam for mark in metadata if isinstance(mark, Chosen)), None)
     if seam is not None:
-        return f"a {seam}"
+        return one(seam)
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
         bounds = ", ".join(_bounds(inner[1:]))

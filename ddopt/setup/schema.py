@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ddopt.setup.component import SEAM, lookup
+from ddopt.setup.component import SEAM, lookup, one
 from ddopt.setup.config import RunConfig
 from ddopt.setup.plugins import manager
 
@@ -28,7 +28,7 @@ def schema() -> dict[str, Any]:
     for seam, names in by_seam.items():
         there = [name for name in names if _place(seam, name, places)]
         named = [{**_at(f"{seam}.{name}"), "required": ["name"]} for name in there]
-        places[seam] = {"anyOf": [{"enum": names, "description": f"a {seam}"}, *named]}
+        places[seam] = {"anyOf": [{"enum": names, "description": one(seam)}, *named]}
     return {**found, "definitions": places}
 
 

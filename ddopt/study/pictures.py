@@ -93,7 +93,8 @@ def _decades(axes: Any, low: float, high: float) -> None:
 
 def _range(axes: Any, x: list[Any], rows: Sequence[Row], merit: Merit, **style: Any) -> None:
     """Means over a key with the range of the seeds."""
-    axes.plot(x, [central(row, merit) for row in rows], "o", ls="-", ms=4, lw=1.8, **style)
+    style = {"ls": "-", "marker": "o", "ms": 4, "lw": 1.8, **style}
+    axes.plot(x, [central(row, merit) for row in rows], **style)
     several = [row.values(merit.key) for row in rows]
     if any(len(values) > 1 for values in several):
         colour = style.get("color", BLUE)
@@ -132,9 +133,11 @@ def overview(found: TABLE, title: str, merits: dict[str, Merit], picture: Pictur
         if values and not merit.higher:
             _decades(axes, min(values), max(values))
         axes.set_ylabel(merit.label if axes in grid[::across] else "", fontsize=9, color=MUTED)
+    for axes in grid[max(0, len(found) - across) : len(found)]:
+        axes.set_xlabel("processor seconds", fontsize=9, color=MUTED)
     for axes in grid[len(found) :]:
         axes.set_axis_off()
-    made.legend(handles.values(), handles, loc="outside right center", frameon=False, fontsize=9)
+    made.legend(handles.values(), handles, loc="outside right center", fontsize=9, **figures.LEGEND)
     return made
 
 
@@ -227,9 +230,10 @@ def scaling(found: TABLE, title: str, merits: dict[str, Merit], picture: Picture
         given = looks((name, some[0].look) for name, some in methods.items())
         for look, (name, some) in zip(given, methods.items(), strict=True):
             x = [row.subdomains for row in some]
-            _range(line[0], x, some, merit, color=look.colour, label=name)
+            style = {"color": look.colour, "ls": look.style, "label": name}
+            _range(line[0], x, some, merit, **style)
             work = [mean(row.values("processor_seconds")) for row in some]
-            line[1].plot(x, work, "o-", ms=4, lw=1.8, color=look.colour, label=name)
+            line[1].plot(x, work, marker="o", ms=4, lw=1.8, **style)
         for axes in line:
             _along(axes, sorted({row.subdomains for row in rows}))
             axes.set_xlabel("subdomains N", fontsize=9.5, color=MUTED)
@@ -238,7 +242,7 @@ def scaling(found: TABLE, title: str, merits: dict[str, Merit], picture: Picture
         line[1].set_yscale("log")
         line[0].set_ylabel(f"{problem}\n{merit.label}", fontsize=9.5, color=MUTED)
         line[1].set_ylabel("processor seconds, all processes", fontsize=9.5, color=MUTED)
-        line[0].legend(frameon=False, fontsize=8.5, labelcolor=INK)
+        line[0].legend(fontsize=8.5, **figures.LEGEND)
     return made
 
 

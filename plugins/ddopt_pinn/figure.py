@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ddopt.figures import ran, save
-from ddopt.palette import BLUE, BRICK, MUTED, PLUM
+from ddopt.palette import BLUE, BRICK, INK, MUTED, PLUM
 from ddopt.setup.extras import installing
 from ddopt_pinn.convergence import convergence, unknowns
 
@@ -21,6 +21,7 @@ RESIDUAL = r"$|\mathcal{N}[u_\theta]|$"
 RANGE = 1e-3  # of residuals: below, a map shows where they change their sign, and nothing else
 TINY = 1e-16  # the smallest number on a logarithmic axis
 BATCH = 20_000  # points at which the equation is asked for at once
+DIVERGING = "RdBu_r"  # of fields with both signs
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -77,8 +78,18 @@ def matplotlib() -> tuple[Any, Any]:
 def colours(low: float, high: float) -> dict[str, Any]:
     """Colour map and limits: diverging about zero where both signs occur."""
     if low < -0.05 * (high - low) and high > 0.05 * (high - low):
-        return {"cmap": "RdBu_r", "vmin": -max(-low, high), "vmax": max(-low, high)}
+        return {"cmap": DIVERGING, "vmin": -max(-low, high), "vmax": max(-low, high)}
     return {"cmap": "viridis", "vmin": low, "vmax": high}
+
+
+def signs(panel: Any, bar: Any, ticks: list[np.ndarray], values: np.ndarray) -> None:
+    """Lines at half of the scale, dashed below zero: both signs are equally dark in grey."""
+    half = 0.5 * bar.norm.vmax
+    levels = [h for h in (-half, half) if np.nanmin(values) < h < np.nanmax(values)]
+    if levels:
+        styles = ["dashed" if level < 0.0 else "solid" for level in levels]
+        look = {"colors": INK, "linewidths": 0.7, "linestyles": styles}
+        bar.add_lines(panel.contour(*ticks, values.T, levels=levels, **look))
 
 
 def _size(task: Any) -> tuple[float, float]:
@@ -198,7 +209,7 @@ class _Sheet:
         self._field(sheet, panels["reference"], self.reference, titles["reference"], scale)
         error = self.prediction - self.reference
         most = float(np.nanmax(np.abs(error))) or 1.0
-        scale = {"cmap": "RdBu_r", "vmin": -most, "vmax": most}
+        scale = {"cmap": DIVERGING, "vmin": -most, "vmax": most}
         title = rf"Pointwise error ${u}_\theta - {u}$"
         self._field(sheet, panels["error"], error, title, scale)
 
@@ -212,6 +223,8 @@ class _Sheet:
         bar = sheet.colorbar(image, ax=panel, pad=0.02, extend=extend)
         bar.outline.set_visible(False)
         bar.ax.yaxis.set_offset_position("left")
+        if scale["cmap"] == DIVERGING:
+            signs(panel, bar, self.ticks, values)
         panel.set_title(title)
         panel.set(xlabel=f"${self.axes[0]}$", ylabel=f"${self.axes[1]}$")
         panel.spines[["left", "bottom"]].set_visible(False)

@@ -2,8 +2,10 @@
 
 import sys
 
+import numpy as np
 import pytest
 
+from ddopt_pinn.figure import signs
 from tests.pinn.problems import prepared
 
 METRICS = [
@@ -30,6 +32,23 @@ def test_one_figure_per_component_without_reference_or_metrics(tmp_path):
     files = task.draw(task.initial, [], tmp_path)
     assert [file.name for file in files] == ["figure-u.png", "figure-v.png"]
     assert "error" not in task.measure(task.initial)
+
+
+@pytest.mark.parametrize(("low", "lines"), [(-1.0, {-0.5: True, 0.5: False}), (0.0, {0.5: False})])
+def test_the_signs_of_a_field_differ_without_colour(low, lines):
+    """A line at half the scale: dashed below zero, none where nothing is below."""
+    from matplotlib.contour import ContourSet
+    from matplotlib.figure import Figure
+
+    x = np.linspace(0.0, 1.0, 9)
+    values = np.linspace(low, 1.0, 9)[:, None] * np.ones(9)
+    made = Figure()
+    panel = made.add_subplot()
+    image = panel.pcolormesh(x, x, values.T, cmap="RdBu_r", vmin=-1.0, vmax=1.0)
+    signs(panel, made.colorbar(image), [x, x], values)
+    (drawn,) = [one for one in panel.collections if isinstance(one, ContourSet)]
+    dashed = [dashes is not None for _, dashes in drawn.get_linestyle()]
+    assert dict(zip(drawn.levels, dashed, strict=True)) == lines
 
 
 def test_metrics_that_cannot_be_drawn_on_a_logarithmic_axis_are_left_out(tmp_path):

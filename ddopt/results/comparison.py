@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ddopt.results.columns import columns, rows_html
 from ddopt.results.pictures import Pictures, embedded
@@ -82,6 +82,28 @@ class Comparison:
         remarks = "".join(f"<p>{one}</p>" for one in self.summary["remarks"])
         figures = sorted(self.folder.glob("figure*.png"))
         return rows_html(self.rows, names) + remarks + "".join(map(embedded, figures))
+
+
+@overload
+def compare_methods(
+    config: str | Path | Mapping[str, Any],
+    *,
+    strategies: Sequence[str] = (),
+    against: Sequence[str] = ("adam", "lbfgs"),
+    evaluations: float | None = None,
+    seconds: float | None = None,
+    processor_seconds: float | None = None,
+    seeds: int = 3,
+    rates: Sequence[float] | None = None,
+    out: str | Path | None = None,
+    show: bool = True,
+    **changes: Any,
+) -> Comparison: ...
+
+
+# A type checker holds the values of ``**{"stop.iterations": 3}`` against every keyword named above.
+@overload
+def compare_methods(config: str | Path | Mapping[str, Any], **changes: Any) -> Comparison: ...
 
 
 def compare_methods(

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ddopt.results.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+@overload
+def train(
+    config: str | Path | Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    show: bool = True,
+    **changes: Any,
+) -> Result: ...
+
+
+# A type checker holds the values of ``**{"stop.iterations": 3}`` against every keyword named above.
+@overload
+def train(config: str | Path | Mapping[str, Any], **changes: Any) -> Result: ...
 
 
 def train(

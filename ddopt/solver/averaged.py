@@ -80,10 +80,12 @@ class AveragedWalk(Solver):
         self, problem: Problem, start: Point, ball: float, iterations: int
     ) -> Asking[Answer]:
         """Walk; length, momentum and fast iterate are kept for the next call."""
-        x = start.theta if self.ahead is None else start.theta + self.ahead
-        theta, taken = start.theta, 0
+        x = start.theta.clone()  # it moves in place, and so does θ: nothing is allocated on the way
+        if self.ahead is not None:
+            x += self.ahead
+        theta, taken = start.theta.clone(), 0
         promises: list[tuple[float, Number]] = []  # d and <g, O(g)> of every step
-        good, gained = theta, 0  # the mean path where values were lowest, after so many promises
+        good, gained = theta.clone(), 0  # the mean path at the lowest values, after so many
         self.lost = False
         for f in self._functions(problem, iterations):
             point: Point = yield Both(f, x)
@@ -94,23 +96,24 @@ class AveragedWalk(Solver):
                 break
             found = self.course.passed(point.value)
             if found == "lost":
-                theta = good
+                theta.copy_(good)
                 del promises[gained:]
             if found in ("lost", "stalled"):
-                x = theta
+                x.copy_(theta)
                 self._begin_again()
                 continue
             if found == "lowest":
-                good, gained = theta, len(promises)
+                good.copy_(theta)
+                gained = len(promises)
             if not self.distance.update(g, reach(), geometry, partial(self.steepest, layout)):
                 self.lost = True
                 break
             along = self.direction(layout, g)
-            promises.append((self.distance.d, geometry.dot_later(g, along)))
-            x, taken = torch.sub(x, along, alpha=self.distance.d), taken + 1
+            promises.append((self.distance.d, geometry.estimate(g, along)))
+            x.sub_(along, alpha=self.distance.d)
+            taken += 1
             self.steps += 1
-            weight = (self.config.averaging + 1.0) / (self.steps + self.config.averaging)
-            theta = torch.lerp(theta, x, weight)
+            theta.lerp_(x, (self.config.averaging + 1.0) / (self.steps + self.config.averaging))
         self.ahead = x - theta
         step = theta - start.theta
         if math.isfinite(ball) and (length := problem.geometry.norm(step)) > ball:

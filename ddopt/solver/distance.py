@@ -32,6 +32,7 @@ class Distance:
         self.count = 0
         self.origin: torch.Tensor | None = None  # x_0, shape: (n_d,)
         self.sum: torch.Tensor | None = None  # s, shape: (n_d,)
+        self._back: torch.Tensor | None = None  # room for x_0 − x
 
     def prepare(self, like: torch.Tensor) -> None:
         """Allocate both vectors."""
@@ -43,7 +44,9 @@ class Distance:
             self.origin, self.sum = torch.empty_like(x), torch.zeros_like(x)
         if self.count == 0:
             self.origin.copy_(x)
-        return geometry.dot_later(g, self.origin - x)
+        if self._back is None:
+            self._back = torch.empty_like(x)
+        return geometry.estimate(g, torch.sub(self.origin, x, out=self._back))
 
     def update(
         self,

@@ -31,6 +31,7 @@ class Prodigy(AveragedWalk):
 
     first: torch.Tensor | None = None  # shape: (n_d,)
     second: torch.Tensor | None = None
+    _along: torch.Tensor | None = None  # room for the direction
 
     def direction(self, layout: Layout, g: torch.Tensor) -> torch.Tensor:
         """m / (√v + ε)."""
@@ -38,7 +39,10 @@ class Prodigy(AveragedWalk):
             self.first, self.second = torch.zeros_like(g), torch.zeros_like(g)
         self.first.lerp_(g, 1.0 - self.config.momentum)
         self.second.mul_(self.config.beta2).addcmul_(g, g, value=1.0 - self.config.beta2)
-        return self.first / self.second.sqrt().add_(self.config.epsilon)
+        if self._along is None:
+            self._along = torch.empty_like(g)
+        torch.sqrt(self.second, out=self._along).add_(self.config.epsilon)
+        return torch.div(self.first, self._along, out=self._along)
 
     def steepest(self, layout: Layout, u: torch.Tensor) -> torch.Tensor:
         """Signs."""

@@ -167,6 +167,7 @@ def test_an_estimate_is_the_inner_product_of_the_vectors_as_they_were(blocks):
     half, wanted, geometry = size // 2, dot(a, b), LOCAL
     if blocks is not None:
         geometry = Sharded(Serial(), {0: slice(0, half), 1: slice(half, size)}, blocks)
-    found = geometry.estimate(a, b)
+    found, halved = geometry.estimate(a, b), geometry.estimate(a, b, less=0.5 * b)
     a.zero_()
     assert found() == pytest.approx(wanted, rel=1e-4)
+    assert halved() == pytest.approx(0.5 * wanted, rel=1e-4)

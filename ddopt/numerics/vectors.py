@@ -119,11 +119,16 @@ class Geometry:
         """
         if a.dtype == torch.float64 or a.device.type != "cpu" or len(a) <= CHUNK:
             return self.dot_later(a, b if less is None else b - less)
-        pairs = zip(a.split(CHUNK), b.split(CHUNK), strict=True)
-        if less is not None:  # a difference never leaves the cache
-            room, parts = torch.empty_like(a[:CHUNK]), zip(pairs, less.split(CHUNK), strict=True)
-            pairs = ((x, torch.sub(y, z, out=room[: len(x)])) for (x, y), z in parts)
-        return Later(torch.stack([torch.dot(x, y) for x, y in pairs]), total)
+        first, second = a.split(CHUNK), b.split(CHUNK)
+        if less is None:
+            found = [torch.dot(x, y) for x, y in zip(first, second, strict=True)]
+        else:  # a difference never leaves the cache
+            room, parts = (
+                torch.empty_like(first[0]),
+                zip(first, second, less.split(CHUNK), strict=True),
+            )
+            found = [torch.dot(x, torch.sub(y, z, out=room[: len(x)])) for x, y, z in parts]
+        return Later(torch.stack(found), total)
 
     def length_later(self, a: torch.Tensor, norm: str = "2") -> Number:
         """The length of a vector (n,), which is read with other numbers."""

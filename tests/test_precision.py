@@ -9,9 +9,10 @@ from ddopt.builtin import COMPONENTS
 from ddopt.evaluation.autograd import AutogradProblem
 from ddopt.evaluation.problem import Point, Problem, Samples
 from ddopt.executor import Serial
+from ddopt.executor.sharded import Sharded
 from ddopt.method.engine import Engine
 from ddopt.numerics.space import Layout
-from ddopt.numerics.vectors import CHUNK, dot
+from ddopt.numerics.vectors import CHUNK, LOCAL, dot
 from ddopt.setup.component import lookup
 from ddopt.solver.trust_region import TrustRegion
 from ddopt.testing.problems import regression
@@ -155,3 +156,18 @@ def test_a_trial_whose_chunks_overflow_together_is_infinite():
     f = AutogradProblem(layout, sums, Samples.all(6), counts=(1,), chunk=2)
     far = torch.tensor([709.0], dtype=torch.float64)  # 2 exp(709) is the last finite one
     assert f.at(far).value == f.both(far).value == math.inf
+
+
+@pytest.mark.parametrize("blocks", [None, 2])
+def test_an_estimate_is_the_inner_product_of_the_vectors_as_they_were(blocks):
+    """Walks write to their vectors in place before they read it; float32 sums lose four digits."""
+    size = 32 * (CHUNK // 16)  # two chunks
+    random = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(size, generator=random, dtype=torch.float32) for _ in range(2))
+    half, wanted, geometry = size // 2, dot(a, b), LOCAL
+    if blocks is not None:
+        geometry = Sharded(Serial(), {0: slice(0, half), 1: slice(half, size)}, blocks)
+    found, halved = geometry.estimate(a, b), geometry.estimate(a, b, less=0.5 * b)
+    a.zero_()
+    assert found() == pytest.approx(wanted, rel=1e-4)
+    assert halved() == pytest.approx(0.5 * wanted, rel=1e-4)

@@ -60,6 +60,14 @@ class Sharded(Geometry):
         """<a, b>; the collective is that of the call."""
         return partial(self.dot, a, b)
 
+    def estimate(
+        self, a: torch.Tensor, b: torch.Tensor, less: torch.Tensor | None = None
+    ) -> Number:
+        """<a, b − less>; made now, as the vectors may change, and added up when it is asked for."""
+        b = b if less is None else b - less
+        own = {d: [dot(a[block], b[block])] for d, block in self.owned.items()}
+        return lambda: sum(value for (value,) in self._executor.numbers(own, self.count))
+
     def length_later(self, a: torch.Tensor, norm: str = "2") -> Number:
         """The length; the collective is that of the call."""
         return partial(self.length, a, norm)

@@ -109,6 +109,27 @@ class Geometry:
         """<a, b>, which is read with other numbers; nobody may write to the vectors before."""
         return dot_later(a, b)
 
+    def estimate(
+        self, a: torch.Tensor, b: torch.Tensor, less: torch.Tensor | None = None
+    ) -> Number:
+        """About <a, b − less>, in the vectors' precision; they may change before it is read.
+
+        Walks on micro-batches ask for it in every step: a copy of the vectors in float64 takes
+        longer than all else beside the gradient, whose own noise is far above the difference.
+        """
+        if a.dtype == torch.float64 or a.device.type != "cpu" or len(a) <= CHUNK:
+            return self.dot_later(a, b if less is None else b - less)
+        first, second = a.split(CHUNK), b.split(CHUNK)
+        if less is None:
+            found = [torch.dot(x, y) for x, y in zip(first, second, strict=True)]
+        else:  # a difference never leaves the cache
+            room, parts = (
+                torch.empty_like(first[0]),
+                zip(first, second, less.split(CHUNK), strict=True),
+            )
+            found = [torch.dot(x, torch.sub(y, z, out=room[: len(x)])) for x, y, z in parts]
+        return Later(torch.stack(found), total)
+
     def length_later(self, a: torch.Tensor, norm: str = "2") -> Number:
         """The length of a vector (n,), which is read with other numbers."""
         if norm == "inf":

@@ -13,7 +13,8 @@ from pydantic import Field
 from ddopt.evaluation.question import Both
 from ddopt.setup.component import Settings
 from ddopt.solver.course import Course
-from ddopt.solver.distance import Distance, copied
+from ddopt.solver.decay import Decay
+from ddopt.solver.distance import EVERY, Distance, copied
 from ddopt.solver.micro import micro_batches
 from ddopt.solver.solver import Answer, Solver
 
@@ -37,6 +38,12 @@ class WalkSettings(Settings):
     averaging: float = Field(
         9.0, ge=0.0, description="p: the larger, the shorter the mean over the path"
     )
+    decay: float = Field(
+        0.0,
+        ge=0.0,
+        description="weight decay holds each matrix in a ball, whose radius is that of the first "
+        "weights (root mean square) over this; 0: none; 0.5 for many passes over few images",
+    )
 
 
 class AveragedWalk(Solver):
@@ -54,6 +61,7 @@ class AveragedWalk(Solver):
     stochastic = True
     distance: Distance
     course: Course
+    decay: Decay
     ahead: torch.Tensor | None = None  # x − θ, shape: (n_d,)
     steps: int
     passes: int
@@ -80,10 +88,13 @@ class AveragedWalk(Solver):
         self, problem: Problem, start: Point, ball: float, iterations: int
     ) -> Asking[Answer]:
         """Walk; length, momentum and fast iterate are kept for the next call."""
-        x = start.theta if self.ahead is None else start.theta + self.ahead
-        theta, taken = start.theta, 0
-        promises: list[tuple[float, Number]] = []  # d and <g, O(g)> of every step
-        good, gained = theta, 0  # the mean path where values were lowest, after so many promises
+        x = start.theta.clone()  # it moves in place, and so does θ: nothing is allocated on the way
+        if self.ahead is not None:
+            x += self.ahead
+        self.decay.begin(problem.layout, x)
+        theta, taken = start.theta.clone(), 0
+        promises: list[tuple[float, Number]] = []  # of every tenth step: 10 d, and <g, O(g)>
+        good, gained = theta.clone(), 0  # the mean path at the lowest values, after so many
         self.lost = False
         for f in self._functions(problem, iterations):
             point: Point = yield Both(f, x)
@@ -94,23 +105,26 @@ class AveragedWalk(Solver):
                 break
             found = self.course.passed(point.value)
             if found == "lost":
-                theta = good
+                theta.copy_(good)
                 del promises[gained:]
             if found in ("lost", "stalled"):
-                x = theta
+                x.copy_(theta)
                 self._begin_again()
                 continue
             if found == "lowest":
-                good, gained = theta, len(promises)
+                good.copy_(theta)
+                gained = len(promises)
             if not self.distance.update(g, reach(), geometry, partial(self.steepest, layout)):
                 self.lost = True
                 break
             along = self.direction(layout, g)
-            promises.append((self.distance.d, geometry.dot_later(g, along)))
-            x, taken = torch.sub(x, along, alpha=self.distance.d), taken + 1
+            if taken % EVERY == 0:
+                promises.append((EVERY * self.distance.d, geometry.estimate(g, along)))
+                self.decay.shrink(layout, x, self.distance.d, EVERY)
+            x.sub_(along, alpha=self.distance.d)
+            taken += 1
             self.steps += 1
-            weight = (self.config.averaging + 1.0) / (self.steps + self.config.averaging)
-            theta = torch.lerp(theta, x, weight)
+            theta.lerp_(x, (self.config.averaging + 1.0) / (self.steps + self.config.averaging))
         self.ahead = x - theta
         step = theta - start.theta
         if math.isfinite(ball) and (length := problem.geometry.norm(step)) > ball:
@@ -156,6 +170,7 @@ class AveragedWalk(Solver):
         """Forget everything: the problem has changed."""
         self.distance = Distance(self.config.first_length)
         self.course = Course()
+        self.decay = Decay(self.config.decay)
         self.ahead = None
         self.steps = self.passes = 0
         self.forget()
@@ -164,11 +179,13 @@ class AveragedWalk(Solver):
         """Length, fast iterate, and their counts."""
         state = {"distance": self.distance.state_dict(), "steps": self.steps, "passes": self.passes}
         state["course"] = self.course.state_dict()
+        state["decay"] = self.decay.state_dict()
         return state if self.ahead is None else {**state, "ahead": self.ahead}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self.distance.load_state_dict(state["distance"])
         self.course.load_state_dict(state["course"])
+        self.decay.load_state_dict(state["decay"])
         self.steps, self.passes = int(state["steps"]), int(state["passes"])
         self.ahead = copied(state, "ahead")

@@ -31,7 +31,8 @@ class Distance:
         self.r = 0.0
         self.count = 0
         self.origin: torch.Tensor | None = None  # x_0, shape: (n_d,)
-        self.sum: torch.Tensor | None = None  # s, shape: (n_d,)
+        self.sum: torch.Tensor | None = None  # s over its scale, shape: (n_d,)
+        self.scale = 1.0  # s decays here, which costs no pass over it
 
     def prepare(self, like: torch.Tensor) -> None:
         """Allocate both vectors."""
@@ -43,7 +44,7 @@ class Distance:
             self.origin, self.sum = torch.empty_like(x), torch.zeros_like(x)
         if self.count == 0:
             self.origin.copy_(x)
-        return geometry.dot_later(g, self.origin - x)
+        return geometry.estimate(g, self.origin, less=x)
 
     def update(
         self,
@@ -62,8 +63,13 @@ class Distance:
         self.count += 1
         weight = (1.0 - DECAY) * self.d * self.d
         self.r = DECAY * self.r + weight * reach
-        self.sum.mul_(DECAY).add_(g, alpha=weight)
-        if self.r > 0.0 and (self.count % EVERY == 0 or self.count < EVERY):
+        self.scale *= DECAY
+        self.sum.add_(g, alpha=weight / self.scale)
+        if self.count % EVERY and self.count > EVERY:
+            return True
+        self.sum.mul_(self.scale)
+        self.scale = 1.0
+        if self.r > 0.0:
             dual = geometry.dot(self.sum, steepest(self.sum))
             if dual > 0.0:
                 self.d = max(self.d, min(self.r / dual, self.most))
@@ -72,18 +78,20 @@ class Distance:
     def shorten(self) -> None:
         """Half of d, and never more again: the bound has promised too much, and is learned anew."""
         self.d *= 0.5
-        self.most, self.r, self.count = self.d, 0.0, 0
+        self.most, self.r, self.count, self.scale = self.d, 0.0, 0, 1.0
         if self.sum is not None:
             self.sum.zero_()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything."""
         state = {"d": self.d, "most": self.most, "r": self.r, "count": self.count}
+        state["scale"] = self.scale
         return state if self.sum is None else {**state, "origin": self.origin, "sum": self.sum}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
-        self.d, self.most, self.r = (float(state[name]) for name in ("d", "most", "r"))
+        names = ("d", "most", "r", "scale")
+        self.d, self.most, self.r, self.scale = (float(state[name]) for name in names)
         self.count = int(state["count"])
         self.origin, self.sum = copied(state, "origin"), copied(state, "sum")
 

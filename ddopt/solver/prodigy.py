@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
+from ddopt.numerics.vectors import CHUNK
 from ddopt.solver.averaged import AveragedWalk, WalkSettings
 from ddopt.solver.distance import copied
 
@@ -31,14 +32,23 @@ class Prodigy(AveragedWalk):
 
     first: torch.Tensor | None = None  # shape: (n_d,)
     second: torch.Tensor | None = None
+    _along: torch.Tensor | None = None  # room for the direction
 
     def direction(self, layout: Layout, g: torch.Tensor) -> torch.Tensor:
         """m / (√v + ε)."""
         if self.first is None or self.second is None:
             self.first, self.second = torch.zeros_like(g), torch.zeros_like(g)
-        self.first.lerp_(g, 1.0 - self.config.momentum)
-        self.second.mul_(self.config.beta2).addcmul_(g, g, value=1.0 - self.config.beta2)
-        return self.first / self.second.sqrt().add_(self.config.epsilon)
+        if self._along is None:
+            self._along = torch.empty_like(g)
+        size = CHUNK if g.device.type == "cpu" else max(len(g), 1)  # all passes over it in cache
+        beta, beta2, epsilon = self.config.momentum, self.config.beta2, self.config.epsilon
+        vectors = (v.split(size) for v in (g, self.first, self.second, self._along))
+        for own, m, v, along in zip(*vectors, strict=True):
+            m.lerp_(own, 1.0 - beta)
+            v.mul_(beta2).addcmul_(own, own, value=1.0 - beta2)
+            torch.sqrt(v, out=along).add_(epsilon)
+            torch.div(m, along, out=along)
+        return self._along
 
     def steepest(self, layout: Layout, u: torch.Tensor) -> torch.Tensor:
         """Signs."""

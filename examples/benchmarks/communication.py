@@ -7,7 +7,8 @@ MNIST-FC (784-512-256-10), the first images of MNIST, on processes in network na
 
 * DDP-Adam: torch's DistributedDataParallel and Adam, the best of three rates, for two batches;
 * local updates (DiLoCo, arXiv 2311.08105): H local AdamW steps, then Nesterov SGD (0.7, 0.9) on the
-  mean change; the best of three rates, for two H;
+  mean change; the best of three rates, for three H;
+* SAPTS_M: walks without a learning rate, one or more passes between two synchronisations;
 * the data-parallel L-SR1 trust region, and SAPTS_D with the default local solver and with
   trust-region Adam; they have no learning rate.
 
@@ -32,7 +33,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from ddopt.executor import Split
+from ddopt.executor import Serial, Split
 from ddopt.executor.launch import connect
 from ddopt.method.engine import Engine
 from ddopt.setup.component import lookup
@@ -41,10 +42,12 @@ from ddopt.task import Setting
 
 RATES = (1e-3, 3e-3, 1e-2)
 BATCHES = (256, 1024)  # of DDP-Adam, over all processes
-LOCAL_BATCH, LOCAL_STEPS = 128, (10, 40)  # of the local updates
+LOCAL_BATCH, LOCAL_STEPS = 128, (10, 30, 40)  # of the local updates
+PASSES = (1, 2, 4)  # of the walks of SAPTS_M between two synchronisations
 OUTER, MOMENTUM = 0.7, 0.9
+KINDS = ("adam", "local", "walk", "region")
 CHECK = 5  # steps of Adam between two looks at the loss
-LIMIT = {"adam": 400, "local": 60}  # steps, rounds
+LIMIT = {"adam": 400, "local": 60, "walk": 40}  # steps, rounds, rounds
 
 
 def batches(own, size, seed):
@@ -96,14 +99,29 @@ def local(task, rate, steps, size, ranks, reduce):
         yield model
 
 
+def walks(task, passes, size, executor):
+    """SAPTS_M with ``size`` subdomains; yields θ after every round."""
+    strategy = lookup("strategy", "sapts_m")(subdomains=size, local_iterations=passes)
+    engine = Engine(strategy.parts(TrustRegion.Config()), executor, size)
+    engine.start(task.problem, task.initial)
+    while True:
+        engine.step(task.problem)
+        yield engine.point.theta
+
+
 def count(task, models, target, limit, every):
     """How many steps or rounds until the loss on all samples is at the target."""
     for number, model in zip(range(1, limit + 1), models, strict=False):
-        if number % every == 0:
-            theta = parameters_to_vector(model.parameters()).detach()
-            if task.problem.at(theta).value <= target:
-                return number
+        if number % every == 0 and task.problem.at(vector(model)).value <= target:
+            return number
     return None
+
+
+def vector(model):
+    """θ of a model, or θ itself."""
+    if isinstance(model, torch.Tensor):
+        return model
+    return parameters_to_vector(model.parameters()).detach()
 
 
 def tuned(task, options, size, rank):
@@ -112,10 +130,14 @@ def tuned(task, options, size, rank):
         return [tuple(row) for row in json.loads(options.tuned.read_text())]
     tried = [("adam", b, rate) for b in BATCHES for rate in RATES]
     tried += [("local", h, rate) for h in LOCAL_STEPS for rate in RATES]
+    tried += [("walk", passes, None) for passes in PASSES]
+    tried = [row for row in tried if row[0] in options.only]
     found = []
     for kind, option, rate in tried[rank::size]:
         if kind == "adam":
             models = adam(task, rate, option)
+        elif kind == "walk":
+            models = walks(task, option, size, Serial())
         else:
             models = local(task, rate, option, size, range(size), lambda change: None)
         steps = count(task, models, options.target, LIMIT[kind], CHECK if kind == "adam" else 1)
@@ -149,8 +171,7 @@ def entries(task, executor, options):
     def steps(models, number, samples):
         for _, model in zip(range(number), models, strict=False):
             last = model
-        theta = parameters_to_vector(last.parameters()).detach()
-        return number, number * samples, theta
+        return number, number * samples, vector(last)
 
     for kind, option, rate, number in tuned(task, options, size, rank):
         if number is None:
@@ -159,6 +180,12 @@ def entries(task, executor, options):
         elif kind == "adam":
             name = f"DDP-Adam, batch {option}, rate {rate:g}"
             yield name, lambda o=option, r=rate, n=number: steps(adam(task, r, o, size, rank), n, o)
+        elif kind == "walk":
+            name, work = f"SAPTS_M, {option} passes", option * len(task.train)
+            yield (
+                name,
+                lambda o=option, n=number, w=work: steps(walks(task, o, size, executor), n, w),
+            )
         else:
             name = f"local AdamW, H = {option}, rate {rate:g}"
             yield (
@@ -167,6 +194,8 @@ def entries(task, executor, options):
                     local(task, r, o, size, [rank], dist.all_reduce), n, o * LOCAL_BATCH * size
                 ),
             )
+    if "region" not in options.only:
+        return
     adaptive = lookup("solver", "trust_region_adam").Config()
     yield "trust region, L-SR1", lambda: trust_region(task, executor, target, "trust_region")
     yield "SAPTS_D, L-SR1", lambda: trust_region(task, executor, target, "sapts_d")
@@ -223,6 +252,7 @@ def main():
     parser.add_argument("--samples", type=int, default=4_000)
     parser.add_argument("--target", type=float, default=0.01, help="training loss")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="of the methods")
     parser.add_argument("--tuned", type=Path, help="file to keep the best rates in, for other runs")
     options = parser.parse_args()
     if "RANK" in os.environ:

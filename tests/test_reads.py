@@ -1,7 +1,7 @@
 """How often the host waits for a number from the device: what is read together is read once.
 
-On the CPU nothing has to be waited for, but the readings are the same ones: a mode watches every
-call of torch, follows which tensors would lie on the device
+On the CPU nothing has to be waited for, so numbers are read one by one. Here they are read as those
+of a device are: a mode watches every call of torch, follows which tensors would lie on the device
 and counts what brings one to the host.
 """
 
@@ -14,11 +14,18 @@ from torch.overrides import TorchFunctionMode
 
 from ddopt.evaluation.question import Value
 from ddopt.executor import Serial
+from ddopt.numerics import reading
 from ddopt.numerics.reading import Later
 from ddopt.numerics.vectors import LOCAL, dot
 from ddopt.run.running import Run
 from ddopt.setup.config import RunConfig, Stop
 from tests.golden import Fit
+
+@pytest.fixture
+def device(monkeypatch):
+    """The host waits for every number, as it does for those of a device."""
+    monkeypatch.setattr(reading, "waits", lambda entries: True)
+
 
 READS = {
     *(Tensor.item, Tensor.tolist, Tensor.cpu, Tensor.numpy, Tensor.__array__),
@@ -100,6 +107,7 @@ def test_the_mode_counts_what_comes_to_the_host_and_nothing_else():
         assert readings.count == 9
 
 
+@pytest.mark.usefixtures("device")
 def test_numbers_that_wait_are_read_together():
     x = torch.arange(4.0)
     with Readings(x) as readings:
@@ -111,7 +119,9 @@ def test_numbers_that_wait_are_read_together():
     assert readings.count == 1
 
 
-def test_a_number_that_waits_is_the_one_that_is_read_at_once():
+@pytest.mark.parametrize("away", [False, True], ids=["host", "device"])
+def test_a_number_that_waits_is_the_one_that_is_read_at_once(away, monkeypatch):
+    monkeypatch.setattr(reading, "waits", lambda entries: away)
     a, b = torch.randn(2, 200_001)  # several chunks
     huge = torch.tensor([1e300, 1e300], dtype=torch.float64)
     later, length = LOCAL.dot_later(a, b), LOCAL.length_later(a)
@@ -125,6 +135,7 @@ PAIRS = {"name": "trust_region", "hessian": "lsr1"}
 DENSE = {"name": "trust_region", "hessian": "ssbroyden"}
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize(
     ("strategy", "solver"),
     [

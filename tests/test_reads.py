@@ -21,6 +21,7 @@ from ddopt.run.running import Run
 from ddopt.setup.config import RunConfig, Stop
 from tests.golden import Fit
 
+
 @pytest.fixture
 def device(monkeypatch):
     """The host waits for every number, as it does for those of a device."""

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field
 
-from ddopt.executor.sharded import Sharded
 from ddopt.hessian import panels
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
 from ddopt.hessian.none import Linear
@@ -161,7 +160,7 @@ class SSBroyden(Hessian):
 
         Raises ``ValueError`` where they lie in pieces.
         """
-        if isinstance(geometry, Sharded):
+        if geometry.sharded:
             raise ValueError(
                 "hessian 'ssbroyden' needs whole vectors, and these lie in pieces on processes; "
                 "choose hessian 'lsr1' for the global solver"

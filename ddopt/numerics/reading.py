@@ -77,11 +77,13 @@ class Later:
 
     def __call__(self) -> Any:
         """What ``finish`` makes of the entries."""
-        if self.entries is not None:
-            if waits(self.entries):
-                _bring(_waiting.taken(self, self.entries.device))
+        entries = self.entries
+        if entries is not None:
+            if waits(entries):
+                _bring(_waiting.taken(self, entries.device))
             else:
-                self.take(_numbers(self.entries))
+                single = entries.ndim == 0
+                self.take([float(entries)] if single else _double(entries).reshape(-1).tolist())
         if self._read is not None:
             self._found, self._read = self._finish(self._read), None
         return self._found
@@ -103,11 +105,6 @@ def _bring(together: list[Later]) -> None:
     for one, row in zip(together, rows, strict=True):
         one.take(numbers[: (count := row.numel())])
         del numbers[:count]
-
-
-def _numbers(entries: torch.Tensor) -> list[float]:
-    """The entries, which are on the host."""
-    return [float(entries)] if entries.ndim == 0 else _double(entries).reshape(-1).tolist()
 
 
 def _double(entries: torch.Tensor) -> torch.Tensor:

@@ -60,7 +60,13 @@ def main():
             for name, hessian in CURVATURES.items():
                 n, marks = followed(options, width, seed, hessian)
                 found.setdefault((n, name), []).append(marks)
-                row = {"problem": options.problem, "n": n, "seed": seed, "curvature": name, "marks": marks}
+                row = {
+                    "problem": options.problem,
+                    "n": n,
+                    "seed": seed,
+                    "curvature": name,
+                    "marks": marks,
+                }
                 print(json.dumps(row), flush=True)
     print(
         f"\n| n | curvature | {' | '.join(f'{s * options.seconds:g} s' for s in SHARES)} | steps |"

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ddopt.evaluation.point import Point
 from ddopt.evaluation.question import Value
 from ddopt.executor import Serial
+from ddopt.hessian.ssbroyden import SSBroyden
 from ddopt.numerics import reading
 from ddopt.numerics.reading import Later
 from ddopt.numerics.vectors import LOCAL, dot
@@ -130,6 +132,23 @@ def test_a_number_that_waits_is_the_one_that_is_read_at_once(away, monkeypatch):
     assert LOCAL.length_later(a, "inf")() == LOCAL.length(a, "inf")
     assert LOCAL.length_later(huge)() == pytest.approx(math.sqrt(2.0) * 1e300)
     assert math.isnan(LOCAL.length_later(torch.tensor([math.nan, 1.0]), "inf")())
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("same", [False, True])
+def test_a_dense_model_at_another_vector_reads_once_and_keeps_what_it_knows(same):
+    n, hessian = 6, SSBroyden()
+    curvatures = torch.arange(1.0, 1.0 + n, dtype=torch.float64)
+    theta = torch.ones(n, dtype=torch.float64)
+    first = Point(theta, 0.0, curvatures * theta)
+    s = torch.full_like(theta, 0.1)
+    hessian.update(s, curvatures * s)
+    known = hessian.model(None, first).direction
+    other = first.gradient.clone() if same else 2.0 * first.gradient
+    with Readings(other, known) as readings:
+        found = hessian.model(None, Point(theta, 0.0, other)).direction
+    assert readings.count == 1  # the slope and the length of the step
+    assert torch.equal(found, known) if same else torch.allclose(found, 2.0 * known)
 
 
 PAIRS = {"name": "trust_region", "hessian": "lsr1"}

@@ -1,7 +1,7 @@
 """How often the host waits for a number from the device: what is read together is read once.
 
-On the CPU nothing has to be waited for, but the readings are the same ones: a mode watches every
-call of torch, follows which tensors would lie on the device
+On the CPU nothing has to be waited for, so numbers are read one by one. Here they are read as those
+of a device are: a mode watches every call of torch, follows which tensors would lie on the device
 and counts what brings one to the host.
 """
 
@@ -12,13 +12,23 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ddopt.evaluation.point import Point
 from ddopt.evaluation.question import Value
 from ddopt.executor import Serial
+from ddopt.hessian.ssbroyden import SSBroyden
+from ddopt.numerics import reading
 from ddopt.numerics.reading import Later
 from ddopt.numerics.vectors import LOCAL, dot
 from ddopt.run.running import Run
 from ddopt.setup.config import RunConfig, Stop
 from tests.golden import Fit
+
+
+@pytest.fixture
+def device(monkeypatch):
+    """The host waits for every number, as it does for those of a device."""
+    monkeypatch.setattr(reading, "waits", lambda entries: True)
+
 
 READS = {
     *(Tensor.item, Tensor.tolist, Tensor.cpu, Tensor.numpy, Tensor.__array__),
@@ -100,6 +110,7 @@ def test_the_mode_counts_what_comes_to_the_host_and_nothing_else():
         assert readings.count == 9
 
 
+@pytest.mark.usefixtures("device")
 def test_numbers_that_wait_are_read_together():
     x = torch.arange(4.0)
     with Readings(x) as readings:
@@ -111,7 +122,9 @@ def test_numbers_that_wait_are_read_together():
     assert readings.count == 1
 
 
-def test_a_number_that_waits_is_the_one_that_is_read_at_once():
+@pytest.mark.parametrize("away", [False, True], ids=["host", "device"])
+def test_a_number_that_waits_is_the_one_that_is_read_at_once(away, monkeypatch):
+    monkeypatch.setattr(reading, "waits", lambda entries: away)
     a, b = torch.randn(2, 200_001)  # several chunks
     huge = torch.tensor([1e300, 1e300], dtype=torch.float64)
     later, length = LOCAL.dot_later(a, b), LOCAL.length_later(a)
@@ -121,10 +134,28 @@ def test_a_number_that_waits_is_the_one_that_is_read_at_once():
     assert math.isnan(LOCAL.length_later(torch.tensor([math.nan, 1.0]), "inf")())
 
 
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("same", [False, True])
+def test_a_dense_model_at_another_vector_reads_once_and_keeps_what_it_knows(same):
+    n, hessian = 6, SSBroyden()
+    curvatures = torch.arange(1.0, 1.0 + n, dtype=torch.float64)
+    theta = torch.ones(n, dtype=torch.float64)
+    first = Point(theta, 0.0, curvatures * theta)
+    s = torch.full_like(theta, 0.1)
+    hessian.update(s, curvatures * s)
+    known = hessian.model(None, first).direction
+    other = first.gradient.clone() if same else 2.0 * first.gradient
+    with Readings(other, known) as readings:
+        found = hessian.model(None, Point(theta, 0.0, other)).direction
+    assert readings.count == 1  # the slope and the length of the step
+    assert torch.equal(found, known) if same else torch.allclose(found, 2.0 * known)
+
+
 PAIRS = {"name": "trust_region", "hessian": "lsr1"}
 DENSE = {"name": "trust_region", "hessian": "ssbroyden"}
 
 
+@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize(
     ("strategy", "solver"),
     [

@@ -1,4 +1,8 @@
-"""Python objects between the processes of a run: for checkpoints, which are no tensors yet."""
+"""States of components, sent between processes: nested dicts and lists with tensors in them.
+
+Checkpoints of several processes use it (``ddopt/run/shards.py``): each owner calls ``sent``, and
+rank 0 calls ``received`` for one owner after the other.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,10 @@ if TYPE_CHECKING:
 
 
 def sent(executor: Executor, thing: Any) -> None:
-    """Send a state to rank 0: first what it is made of, then its tensors one by one.
+    """Send the state ``thing`` to rank 0: first its pickled frame, then its tensors one by one.
 
-    Nothing is copied that lies on the CPU, and rank 0 needs the room of the state alone.
+    Tensors of float32 and float64 are sent as they are, without a copy where they lie on the CPU.
+    Everything else is part of the frame. Rank 0 needs memory for one state.
     """
     tensors: list[torch.Tensor] = []
 
@@ -36,7 +41,10 @@ def sent(executor: Executor, thing: Any) -> None:
 
 
 def received(executor: Executor, owner: int, device: torch.device) -> Any:
-    """The state that the process ``owner`` sends, on rank 0; what was on a GPU is on ``device``."""
+    """The state that the process ``owner`` sends; rank 0 calls it.
+
+    Tensors that were on a GPU of the owner come to ``device``, all others to the CPU.
+    """
     letters, *tensors = executor.receive(owner, 0, torch.device("cpu"))
 
     def walk(node: Any) -> Any:
@@ -53,7 +61,7 @@ def received(executor: Executor, owner: int, device: torch.device) -> Any:
 
 @dataclass(frozen=True)
 class _Sent:
-    """Stands for a tensor that travels by itself."""
+    """Stands in the frame for the ``number``-th tensor that is sent after it."""
 
     number: int
     on_gpu: bool

@@ -1,8 +1,8 @@
 """Signs of life: how the processes of a run find out which of them is gone.
 
-A collective that fails, or waits, says only that *somebody* is missing. Each process therefore
-counts up a key of its own in the store that they met in, once a second, from a thread; and whoever
-first finds out what went wrong writes it down there for the others.
+A collective that fails, or waits, does not say which process is missing. So a thread of each
+process adds 1 to a key of its own in their store, once a second. The process that first learns the
+cause of a failure writes it into the store, and the others read it there.
 """
 
 from __future__ import annotations
@@ -28,10 +28,18 @@ class RankLostError(RuntimeError):
 
 
 class Pulse:
-    """The signs of life of all processes, as one of them sends and sees them.
+    """Sends this process's signs of life, and reads those of the others.
 
-    Its thread alone talks to the store: whoever keeps that may have stopped, and an answer is
-    waited for without end. The others are looked at when somebody asks for them.
+    The executor ``distributed`` makes one for each process, calls ``check`` while it waits for a
+    collective, ``diagnose`` when one has failed, ``confess`` when the run ends by an error, and
+    ``stop`` at the end. Only the thread uses the store: the process that keeps the store may have
+    stopped, and then the store never answers. The thread reads the keys of the others after each
+    call of ``check``.
+
+    Args:
+        store: the one in which the processes met.
+        rank: of this process.
+        size: the number of processes.
     """
 
     def __init__(self, store: dist.Store, rank: int, size: int) -> None:
@@ -84,10 +92,10 @@ class Pulse:
         self._looked = time.monotonic()
 
     def stop(self) -> None:
-        """Send no more.
+        """End the thread, and wait for it for two seconds at most.
 
-        A thread that comes back from the store while the interpreter shuts down aborts the process:
-        it is waited for, but not without end, since whoever keeps the store may have stopped.
+        A thread that returns from the store while the interpreter shuts down aborts the process. It
+        may never return, where the process that keeps the store has stopped.
         """
         self._stop.set()
         self._wake.set()
@@ -99,9 +107,9 @@ class Pulse:
             self._record(f"rank {self._rank} failed with {type(error).__name__}: {error}")
 
     def check(self, patience: float) -> None:
-        """Raise :class:`RankLostError` if somebody has confessed, or is silent for so long.
+        """Raise :class:`RankLostError` if a process has failed, or is silent for ``patience`` s.
 
-        Looks at the others, and judges by the last look.
+        It asks the thread to read the keys of the others, and judges by its last reading.
         """
         self._wake.set()
         if self._cause:
@@ -120,7 +128,7 @@ class Pulse:
             raise RankLostError(_message(f"{KEEPER}, gave no sign of life for {patience:g} s"))
 
     def _waits(self, looked: float) -> float:
-        """How long a look has been waited for, without the time for which this process stood."""
+        """Seconds since a reading was asked for, without those in which this process stood."""
         now = time.monotonic()
         passed, self._asked = min(now - self._asked, 2.0 * BEAT), now
         self._waited = 0.0 if looked > self._heard else self._waited + passed
@@ -139,7 +147,7 @@ class Pulse:
         raise error  # everybody is alive: it is something else
 
     def _record(self, cause: str) -> None:
-        """Have a cause written down, for as long as there may be somebody to read it."""
+        """Let the thread write ``cause`` into the store, and wait for it two seconds at most."""
         self._unsaid = cause
         self._wake.set()
         if not self._gone:

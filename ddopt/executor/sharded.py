@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -38,8 +38,12 @@ class Sharded(Geometry):
         copies: Executor | None = None,
     ) -> None:
         self._executor, self.owned, self.count = executor, owned, count
-        self.copies = copies or Serial()  # the processes that hold the same pieces
+        self._copies = copies or Serial()  # the processes that hold the same pieces
         self.blocks = tuple(owned.values())
+
+    def sharing(self, executor: Any) -> Any:
+        """The processes that hold the same pieces; samples are shared out among them."""
+        return self._copies
 
     def total(self, part: Callable[[slice], torch.Tensor]) -> torch.Tensor:
         """Σ over all blocks, in one collective."""

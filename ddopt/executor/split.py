@@ -13,7 +13,6 @@ from ddopt.evaluation.derived import Derived, Frozen, held
 from ddopt.evaluation.problem import Inside, Operator, Point, Problem, Samples
 from ddopt.executor.rows import Rows
 from ddopt.executor.serial import Serial
-from ddopt.executor.sharded import Sharded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,6 +218,4 @@ def shared(problem: Problem, shares: int, executor: Executor) -> tuple[Problem, 
     shares = min([shares, *(count for count in problem.samples.counts if count)])
     if shares == 1:
         return problem, 1
-    if isinstance(problem.geometry, Sharded):
-        executor = problem.geometry.copies
-    return Split(problem, shares, executor), shares
+    return Split(problem, shares, problem.geometry.sharing(executor)), shares

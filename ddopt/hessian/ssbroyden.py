@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field
 
-from ddopt.executor.sharded import Sharded
 from ddopt.hessian import panels
 from ddopt.hessian.hessian import Ellipsoidal, Hessian
 from ddopt.hessian.none import Linear
@@ -161,7 +160,7 @@ class SSBroyden(Hessian):
 
         Raises ``ValueError`` where they lie in pieces.
         """
-        if isinstance(geometry, Sharded):
+        if geometry.sharded:
             raise ValueError(
                 "hessian 'ssbroyden' needs whole vectors, and these lie in pieces on processes; "
                 "choose hessian 'lsr1' for the global solver"
@@ -178,14 +177,23 @@ class SSBroyden(Hessian):
         if not self._updates:
             self._last = None
             return Linear(g)
-        if not (self._known and (g is self._seen or torch.equal(of.gradient, g))):
-            self._know(g, self._product(g.double()))
-        self._seen = g
+        if not (self._known and g is self._seen):
+            self._know(g, self._at_hand(g))
         self._last = NewtonDirection(g, self.inverse, -of.product)
         if not self._last.slope < 0.0 and bool(g.any()):
             self.reset()
             return Linear(g)
         return self._last
+
+    def _at_hand(self, g: torch.Tensor) -> torch.Tensor:
+        """Hg: what is kept where g has the bits of the kept gradient, and a new product elsewhere.
+
+        The device chooses, so that the host need not wait for the comparison.
+        """
+        of, product = self._at(g), self._product(g.double())
+        if not self._known:
+            return product
+        return torch.where((of.gradient == g).all(), of.product, product)
 
     def _know(self, gradient: torch.Tensor, product: torch.Tensor) -> None:
         """Keep Hg."""

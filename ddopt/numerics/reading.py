@@ -3,6 +3,7 @@
 A number that decides something must come to the host, and until it has come the host stands still:
 on a GPU each reading costs more than the arithmetic of a small network. So who computes a number
 that is not needed at once gets a :class:`Later`. The first one that is needed brings all that wait.
+Numbers of the host itself are read one by one, which costs less than stacking them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ import torch
 Number = Callable[[], float]  # a number that may be on its way, and is there when it is called
 
 MANY = 1000  # that wait, before those that nobody holds any more are looked for
+
+
+def waits(entries: torch.Tensor) -> bool:
+    """Whether the host has to wait for ``entries``; tests of what a device costs say yes to all."""
+    return not entries.is_cpu
 
 
 class _Waiting(threading.local):
@@ -66,12 +72,18 @@ class Later:
         self._finish = finish
         self._read: list[float] | None = None  # until it is finished
         self._found: Any = None
-        _waiting.add(self)
+        if waits(entries):
+            _waiting.add(self)
 
     def __call__(self) -> Any:
         """What ``finish`` makes of the entries."""
-        if self.entries is not None:
-            _bring(_waiting.taken(self, self.entries.device))
+        entries = self.entries
+        if entries is not None:
+            if waits(entries):
+                _bring(_waiting.taken(self, entries.device))
+            else:
+                single = entries.ndim == 0
+                self.take([float(entries)] if single else _double(entries).reshape(-1).tolist())
         if self._read is not None:
             self._found, self._read = self._finish(self._read), None
         return self._found

@@ -6,6 +6,7 @@ Legend: n parameters in all; θ a flat vector (n,); C an index set of parameters
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -31,17 +32,17 @@ class Layout:
     dtype: torch.dtype = torch.float64
     device: torch.device = CPU
 
-    @property
+    @cached_property
     def sizes(self) -> list[int]:
         """Entries of each parameter."""
         return [shape.numel() for shape in self.shapes]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The length n of a flat vector."""
         return sum(self.sizes)
 
-    @property
+    @cached_property
     def slices(self) -> list[slice]:
         """The range of each parameter in the flat vector."""
         ends = list(accumulate(self.sizes))

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -20,6 +22,7 @@ from ddopt.numerics.reading import Later, Number
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+Kind = TypeVar("Kind")
 LEAST = 1e-250  # a sum of squares below this, or above its inverse, may have lost terms
 CHUNK = 1 << 16  # float64 copies of float32 vectors stay in cache, and need no extra vector
 
@@ -76,7 +79,13 @@ class Geometry:
     """Inner products of vectors that are whole in this process."""
 
     sharded = False  # whether each process holds only a piece of every vector
-    blocks: tuple[slice, ...] = (slice(None),)  # of this process's piece; see Sharded
+    count = 1  # blocks of a whole vector, over all processes
+    owned: Mapping[int, slice] = MappingProxyType({0: slice(None)})  # those of this one, in its own
+    blocks: tuple[slice, ...] = (slice(None),)  # the same without their numbers; see Sharded
+
+    def sharing(self, executor: Kind) -> Kind:
+        """Who shares out samples: ``executor``, or, of its processes, those with these blocks."""
+        return executor
 
     def total(self, part: Callable[[slice], torch.Tensor]) -> torch.Tensor:
         """Σ over the blocks of a vector of part(block), a small float64 tensor."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from ddopt.decomposition.decomposition import Subdomain
-from ddopt.executor.sharded import Sharded
 
 if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
+    from ddopt.numerics.vectors import Geometry
 
 Steps = dict[int, torch.Tensor]  # s_d of the subdomains of this process, shape (n_d,)
 
@@ -72,9 +72,9 @@ class Placed(Assembly):
 class Staged(Assembly):
     """Every part is where it belongs, on each copy of the stages: only the copies meet."""
 
-    def __init__(self, subdomains: list[Subdomain], executor: Executor, geometry: Sharded) -> None:
+    def __init__(self, subdomains: list[Subdomain], executor: Executor, geometry: Geometry) -> None:
         super().__init__(subdomains, executor)
-        self._stages, self._copies = geometry.count, geometry.copies
+        self._stages, self._copies = geometry.count, geometry.sharing(executor)
         self._count = len(subdomains) // geometry.count  # parts of the samples to a stage
 
     def sum(self, steps: Steps, weights: list[float] | None, like: torch.Tensor) -> torch.Tensor:
@@ -106,7 +106,7 @@ class Staged(Assembly):
 def assembly(subdomains: list[Subdomain], executor: Executor, problem: Problem) -> Assembly:
     """The kind that suits the subdomains of a problem."""
     geometry = problem.geometry
-    if isinstance(geometry, Sharded):
+    if geometry.sharded:
         return Staged(subdomains, executor, geometry)
     # No author's ``prolong`` may be passed over.
     plain = all(type(one).prolong is Subdomain.prolong for one in subdomains)
@@ -124,7 +124,7 @@ def cover(subdomains: list[Subdomain], problem: Problem) -> tuple[int, float]:
     count, geometry = len(subdomains), problem.geometry
     if all(subdomain.indices is None for subdomain in subdomains):
         return count, 1.0
-    if isinstance(geometry, Sharded):
+    if geometry.sharded:
         return count // geometry.count, float(geometry.count)
     like = torch.zeros(problem.layout.size, dtype=torch.float64, device="cpu")  # where indices are
     movers = _movers(subdomains, like, [1.0] * count)

@@ -1,8 +1,9 @@
 """The best end: of the points that the subdomains reached, the one where f(·; D) is smallest.
 
-Every process evaluates f on all of D at its own end, which costs no communication beyond a number;
-then the best end travels, and its gradient with it. Where the parts of the subdomains overlap, one
-of the ends is usually far better than their mean (docs/design/decomposition.md).
+Every process evaluates f on all of D at the ends of its own subdomains, and the processes compare
+the values. The owner of the best end sends it, and its gradient once the end is accepted. Where the
+parts of the subdomains overlap, one of the ends is usually far better than their mean
+(docs/design/decomposition.md).
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 
 class Distant(Point):
-    """A point of one process; θ travels when it is asked for, by all."""
+    """The best end, which one process has evaluated.
+
+    ``Best.combine`` makes one on every process. The engine asks for θ and ∇f on all processes
+    together, since the owner sends them then. ``value`` is f there, known everywhere.
+    """
 
     def __init__(
         self,
@@ -33,7 +38,10 @@ class Distant(Point):
         gradient: Callable[[], torch.Tensor],
         like: Point,
     ) -> None:
-        """``like`` is a point of the same f here: the end itself, where this process has it."""
+        """Keep how both vectors are fetched, each of shape (n,).
+
+        ``like`` is a point of the same f on this process; the owner gives the end itself.
+        """
         super().__init__(torch.empty(0), value, gradient, like.epsilon, like.trace)
         del self.theta
         self._fetch = theta
@@ -47,15 +55,16 @@ class Distant(Point):
 class Best(Recombination):
     """s = R_dᵀ s_d of the d whose end has the smallest f(·; D); pred = its own decrease.
 
-    Needs problems that every process can evaluate on all of D, in the shares in which f(θ_k; D) was
-    evaluated. One synchronisation: 4 N numbers,
-    and once it is accepted the end and its gradient. A rejection moves no vector.
+    Every process must be able to evaluate f on all of D, in the shares in which f(θ_k; D) was
+    evaluated. One collective exchanges f, the length and the slope of every end, 3 N numbers, and
+    what the ends have cost. An end that is accepted sends two vectors (n,), θ and ∇f. One that is
+    rejected sends none. Raises ``ValueError`` where vectors lie in pieces on several processes.
     """
 
     name = "best"
 
     def combine(self, corrections: Corrections) -> Recombined:
-        """Evaluate all ends, each where it is, and hand the best one round."""
+        """Evaluate f at all ends, each on the process that has it; the best one is the trial."""
         measure = corrections.problem.geometry
         if measure.sharded:
             raise ValueError(

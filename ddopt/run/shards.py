@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import torch
 
 from ddopt.executor.objects import received, sent
-from ddopt.executor.sharded import Sharded
 from ddopt.run import checkpoint, stored
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ddopt.evaluation.problem import Problem
     from ddopt.executor import Executor
     from ddopt.method.engine import Engine
+    from ddopt.numerics.vectors import Geometry
     from ddopt.run.tally import Tally
 
 
@@ -42,7 +42,7 @@ MARK = "piece:"  # stands where a vector was, with its number
 STAGE, MEMORY, SUBDOMAIN = "stage", "memory", "subdomain"  # kinds of files
 
 
-def take_apart(tree: Any, geometry: Sharded) -> tuple[Any, dict[int, list[torch.Tensor]]]:
+def take_apart(tree: Any, geometry: Geometry) -> tuple[Any, dict[int, list[torch.Tensor]]]:
     """A state without its vectors (..., n), and views of this process's pieces of those."""
     owned = geometry.owned
     length = sum(block.stop - block.start for block in owned.values())
@@ -122,7 +122,7 @@ def _in_pieces(
         engine["global"], own = take_apart(engine["global"], memory)
         return bundle, MEMORY, own, memory.count
     if run.problem.geometry.sharded:
-        geometry = staged(run)
+        geometry = run.problem.geometry
         bundle, own = take_apart(bundle, geometry)
         return bundle, STAGE, own, geometry.count
     return bundle, STAGE, {}, 0
@@ -147,7 +147,7 @@ def load(folder: Path, run: Run, bundle: dict[str, Any]) -> dict[str, Any]:
         engine = bundle["engine"]
         engine["global"] = put_together(engine["global"], read(MEMORY, mine))
     elif run.problem.geometry.sharded:
-        bundle = put_together(bundle, read(STAGE, staged(run).owned))
+        bundle = put_together(bundle, read(STAGE, run.problem.geometry.owned))
     bundle["engine"]["solvers"] = {d: state for d, state in solvers if state is not None}
     return bundle
 
@@ -166,13 +166,6 @@ def parameters(folder: Path, bundle: dict[str, Any], what: str = "point") -> tor
         vectors = checkpoint.read(place / f"stage-{j:04d}.pt")
         stages.append(vectors[int(theta.removeprefix(MARK))][:length].clone())
     return torch.cat(stages)
-
-
-def staged(run: Run) -> Sharded:
-    """Where the stages of a run are."""
-    geometry = run.problem.geometry
-    assert isinstance(geometry, Sharded)
-    return geometry
 
 
 def run_at(bundle: dict[str, Any]) -> int:

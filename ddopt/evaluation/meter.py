@@ -99,7 +99,7 @@ class Metered(Derived):
 
     def _seen(self, theta: torch.Tensor, point: Point) -> Point:
         """A point that is seen has been evaluated: one."""
-        self._charge(1.0)
+        self._charge_once(1.0)
         return point
 
     def _charge(self, price: float, takes: float = 1.0) -> None:
@@ -174,18 +174,21 @@ class Metered(Derived):
         """v ↦ J v and w ↦ Jᵀw; r is charged now, and every product when it is made."""
         self._charge_once(GRAPH)
         first, second = super().differential(theta)
-        price = DIFFERENTIAL + GRAPH * self.rows_anew
+        price, before = DIFFERENTIAL + GRAPH * self.rows_anew, self.rebuilt
 
         def charge() -> None:
-            self._charge(price)
+            nonlocal before
+            self._charge(price + GRAPH * (self.rebuilt - before))
+            before = self.rebuilt
 
         return self._charging(first, charge), self._charging(second, charge)
 
     @staticmethod
     def _charging(multiply: Operator, charge: Callable[[], None]) -> Operator:
         def product(v: torch.Tensor) -> torch.Tensor:
+            found = multiply(v)
             charge()
-            return multiply(v)
+            return found
 
         return product
 

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from ddopt.evaluation.question import Asking
     from ddopt.numerics.vectors import Geometry
 
-FIRST = 15.0  # work before Gauss-Newton is tried for the first time
+FIRST = 40.0  # work before Gauss-Newton is tried for the first time
 SHARE = 5.0  # work between two trials, in multiples of what the last one took
-TRIED = 3  # Gauss-Newton iterations before they are judged: the damping has to be found
+TRIED = 2  # Gauss-Newton iterations before they are judged: the damping has to be found
 JUDGED = 5  # of which the rate is then taken
-SLOWER = 0.5  # of the other's rate, that is enough: Gauss-Newton becomes faster, the other slower
 LATER = 1.5  # what the wait for the next trial is multiplied by where one fails
+MARGIN = 1.5  # of the other's rate, that it must have: the other one learns from every step
 PROVED = math.log(1e3)  # what Gauss-Newton has to gain in one turn to stay for good
 ALL = 1.0 - 2.0**-52  # of f, the most that an iteration can gain
 
@@ -140,7 +140,7 @@ class LeastSquares(Solver):
                 self._bar, self._account = account.rate, Account(JUDGED)
         elif account.gained >= PROVED:
             self._bar = 0.0
-        elif len(account) >= TRIED and account.rate < SLOWER * self._bar:
+        elif len(account) >= TRIED and account.rate < MARGIN * self._bar:
             self._wait = max(LATER * self._wait, SHARE * account.spent)
             self._seen = account.rate
             self._bar, self._account = None, Account()

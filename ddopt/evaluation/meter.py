@@ -99,7 +99,7 @@ class Metered(Derived):
 
     def _seen(self, theta: torch.Tensor, point: Point) -> Point:
         """A point that is seen has been evaluated: one."""
-        self._charge_once(1.0)
+        self._charge(1.0)
         return point
 
     def _charge(self, price: float, takes: float = 1.0) -> None:

@@ -284,11 +284,10 @@ class LevenbergMarquardt(Solver):
                 if problem.tilt is None:
                     value = dot(bent.residuals, bent.residuals)
                 exact = model.jacobian.dtype == theta.dtype
-                charged = problem.paid  # the residuals were a value, whose gradient costs no more
                 trial = Point(
                     theta,
                     value,
-                    lambda: model.gradient if exact else charged.both(theta).gradient,
+                    lambda: model.gradient if exact else problem.both(theta).gradient,
                 )
                 if math.isfinite(value):  # and J is
                     trial.vouch()

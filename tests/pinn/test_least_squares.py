@@ -49,7 +49,7 @@ def test_a_run_that_is_resumed_around_the_change_has_the_same_record(tmp_path, m
 BALL, DAMPING = "solver={name='trust_region', hessian='gauss_newton'}", "solver=levenberg_marquardt"
 UNCHARGED = pytest.mark.xfail(
     strict=True,
-    reason="a checkpoint asks for a gradient: while J is float32 that is an evaluation, not charged",
+    reason="a checkpoint asks for ∇f: while J is float32 that is one evaluation, uncharged",
 )
 
 

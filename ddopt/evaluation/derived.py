@@ -63,6 +63,11 @@ class Derived(Problem):
         return self.problem.rows_anew
 
     @property
+    def rebuilt(self) -> int:  # type: ignore[override]
+        """How often the other problem had to."""
+        return self.problem.rebuilt
+
+    @property
     def jacobian_price(self) -> float | None:  # type: ignore[override]
         """The other's, which the first Jacobian may find out."""
         return self.problem.jacobian_price

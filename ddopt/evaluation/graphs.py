@@ -25,3 +25,18 @@ def built_inside() -> Iterator[None]:
             "DeepXDE computes its function once; where it reads a dde.Variable, give the condition "
             "as dde.icbc.OperatorBC instead"
         ) from error
+
+
+@contextmanager
+def left_whole() -> Iterator[None]:
+    """The same for a closure that returns residuals, whose graph somebody else differentiates."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in OLD):
+            raise
+        raise ValueError(
+            "the graph of the residuals that the closure returned has been freed or written into: "
+            "it calls no backward, and computes the whole forward pass in each call; ddopt "
+            "differentiates what it returns"
+        ) from error

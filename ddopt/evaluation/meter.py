@@ -174,18 +174,21 @@ class Metered(Derived):
         """v ↦ J v and w ↦ Jᵀw; r is charged now, and every product when it is made."""
         self._charge_once(GRAPH)
         first, second = super().differential(theta)
-        price = DIFFERENTIAL + GRAPH * self.rows_anew
+        price, before = DIFFERENTIAL + GRAPH * self.rows_anew, self.rebuilt
 
         def charge() -> None:
-            self._charge(price)
+            nonlocal before
+            self._charge(price + GRAPH * (self.rebuilt - before))
+            before = self.rebuilt
 
         return self._charging(first, charge), self._charging(second, charge)
 
     @staticmethod
     def _charging(multiply: Operator, charge: Callable[[], None]) -> Operator:
         def product(v: torch.Tensor) -> torch.Tensor:
+            found = multiply(v)
             charge()
-            return multiply(v)
+            return found
 
         return product
 

@@ -46,6 +46,7 @@ class Problem(ABC):
     convex: bool = False  # whether it is a convex loss of outputs, and has ``generalised``
     graph_anew: bool = False  # whether each product with ∇²f builds the graph of ∇f again
     rows_anew: bool = False  # whether each product with J or Jᵀ builds the graph of r again
+    rebuilt: int = 0  # how often that was needed because another point had been evaluated
     jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
 
     @property

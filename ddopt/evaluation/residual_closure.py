@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ddopt.evaluation.batch import BatchProblem, Closure
+from ddopt.evaluation.graphs import left_whole
 from ddopt.evaluation.jacobian import Operator, by_rows
 from ddopt.evaluation.per_point import NotPerPointError, per_point
 from ddopt.evaluation.problem import Point
@@ -57,6 +58,7 @@ class ResidualProblem(BatchProblem):
         r = self.residuals(theta)
         return Point(theta, float(torch.dot(r, r)), lambda: self._gradient(theta))
 
+    @left_whole()
     def both(self, theta: torch.Tensor) -> Point:
         """Evaluate f and its gradient in one run of the closure."""
         r = self._with_graph(theta)
@@ -114,6 +116,7 @@ class ResidualProblem(BatchProblem):
         """That of a copy of the weights for each point, where that is the way; else by its rows."""
         return PER_POINT if self.way.per_point else None
 
+    @left_whole()
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), in three backward passes where points are independent."""
         found = None
@@ -144,24 +147,46 @@ class ResidualProblem(BatchProblem):
         return found
 
     def differential(self, theta: torch.Tensor) -> tuple[Operator, Operator]:
-        """v ↦ J v and w ↦ Jᵀw; valid until the next point is evaluated."""
-        r = self._with_graph(theta)
-        dual = torch.zeros_like(r).requires_grad_()
+        """v ↦ J v and w ↦ Jᵀw; the graph is built again where a point was evaluated meanwhile."""
+        graph = _Graph(self, theta)
+        return graph.product, graph.pullback
+
+
+class _Graph:
+    """r and Jᵀw at one θ, for as long as the module's parameters stay there, and then again."""
+
+    def __init__(self, problem: ResidualProblem, theta: torch.Tensor) -> None:
+        self._problem, self._theta = problem, theta
+        self._build()
+
+    @left_whole()
+    def _build(self) -> None:
+        self._r = r = self._problem._with_graph(self._theta)
+        self._dual = torch.zeros_like(r).requires_grad_()
         options = {"create_graph": True, "allow_unused": True, "materialize_grads": True}
-        pulled = torch.autograd.grad(r, self._leaves, dual, **options)
+        self._pulled = torch.autograd.grad(r, self._problem._leaves, self._dual, **options)
+        self._writes = self._problem._parameters.writes
 
-        def product(v: torch.Tensor) -> torch.Tensor:
-            along = self._parameters.pieces(v)
-            pairs = [(p, a) for p, a in zip(pulled, along, strict=True) if p.requires_grad]
-            outputs, cotangents = zip(*pairs, strict=True)
-            return torch.autograd.grad(outputs, dual, cotangents, retain_graph=True)[0]
+    def _renew(self) -> None:
+        """The next point is written into the parameters that the graph was built from."""
+        if self._writes != self._problem._parameters.writes:
+            self._problem.rebuilt += 1
+            self._build()
 
-        def pullback(w: torch.Tensor) -> torch.Tensor:
-            return self._flat(
-                torch.autograd.grad(r, self._leaves, w, retain_graph=True, allow_unused=True)
-            )
+    def product(self, v: torch.Tensor) -> torch.Tensor:
+        """J v, from (n,) to (m,)."""
+        self._renew()
+        along = self._problem._parameters.pieces(v)
+        pairs = [(p, a) for p, a in zip(self._pulled, along, strict=True) if p.requires_grad]
+        outputs, cotangents = zip(*pairs, strict=True)
+        return torch.autograd.grad(outputs, self._dual, cotangents, retain_graph=True)[0]
 
-        return product, pullback
+    def pullback(self, w: torch.Tensor) -> torch.Tensor:
+        """Jᵀw, from (m,) to (n,)."""
+        self._renew()
+        leaves = self._problem._leaves
+        pieces = torch.autograd.grad(self._r, leaves, w, retain_graph=True, allow_unused=True)
+        return self._problem._flat(pieces)
 
 
 def _unit(column: int, like: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from ddopt.hessian.bend import bend
 from ddopt.hessian.exact import OperatorModel
 from ddopt.hessian.hessian import Hessian, Regularised, Unknown
 from ddopt.hessian.linear_residuals import LinearResiduals
+from ddopt.numerics.vectors import fingerprint
 from ddopt.setup.component import Settings
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class GaussNewton(Hessian):
         super().__init__(config, **options)
         self._last: tuple[Point, LinearResiduals] | None = None  # serves again after a rejection
         self._guess = 0.0  # the damping of the last step, near which the next one's may be
+        self._before = ""  # the point of the model that a checkpoint had
 
     def model(self, problem: Problem, point: Point) -> Regularised | Unknown:
         """The linearised least-squares model at ``point``, or the generalised one."""
@@ -70,13 +72,25 @@ class GaussNewton(Hessian):
             product = problem.generalised(point.theta)
             return GeneralisedModel(point.gradient, product, problem.geometry)
         if self._last is None or self._last[0] is not point:
-            guess = self._damping
-            residuals = problem.residuals(point.theta).detach()
-            jacobian = problem.linearised(point.theta)
-            if not (bool(residuals.isfinite().all()) and jacobian.finite):
+            made = self._made(problem, point)
+            if made is None:
                 return Unknown(point.gradient)  # and not kept for the next time
-            self._last = point, LinearResiduals(jacobian, residuals, problem.tilt, guess)
+            self._last = point, made
         return self._last[1]
+
+    def _made(self, problem: Problem, point: Point) -> LinearResiduals | None:
+        """A model where none is at hand; None where it is not finite.
+
+        One that a checkpoint had has been charged.
+        """
+        before, self._before = self._before, ""
+        if before and before == _named(point):
+            problem = problem.paid
+        residuals = problem.residuals(point.theta).detach()
+        jacobian = problem.linearised(point.theta)
+        if not (bool(residuals.isfinite().all()) and jacobian.finite):
+            return None
+        return LinearResiduals(jacobian, residuals, problem.tilt, self._damping)
 
     @property
     def _damping(self) -> float:
@@ -101,10 +115,21 @@ class GaussNewton(Hessian):
         )
         return dataclasses.replace(candidate, step=bent.step)
 
+    def leave(self) -> None:
+        """Let go of the last model, which has a Jacobian."""
+        self._guess, self._last, self._before = self._damping, None, ""
+
     def state_dict(self) -> dict[str, Any]:
-        """The last damping: where the next secular equation begins."""
-        return {"damping": self._damping}
+        """The last damping, where the next secular equation begins, and which model is at hand."""
+        model = self._before if self._last is None else _named(self._last[0])
+        return {"damping": self._damping, "model": model}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` gave."""
         self._last, self._guess = None, float(state["damping"])
+        self._before = str(state["model"])
+
+
+def _named(point: Point) -> str:
+    """θ and f: at the same θ another f has another model."""
+    return f"{fingerprint(point.theta)} {point.value!r}"

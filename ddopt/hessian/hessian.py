@@ -55,5 +55,8 @@ class Hessian(Component):
     def update(self, s: torch.Tensor, y: torch.Tensor) -> None:
         """Learn that the gradient changed by ``y`` (n,) along the step ``s`` (n,)."""
 
+    def leave(self) -> None:
+        """Let go of the last model: no later point is the one that it was made at."""
+
     def reset(self) -> None:
         """Forget everything: the problem has changed."""

@@ -100,7 +100,7 @@ class Engine:
 
             # Step 4: is it taken, and how long may the next one be?
             taken = self.judge.decide(corrections, recombined, report, anew=anew)
-            self.local.judged(accepted=taken is not None)
+            self.local.judged(subdomains, accepted=taken is not None)
             if taken is not None:
                 point = self._moved(point, taken)
 

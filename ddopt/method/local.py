@@ -85,10 +85,15 @@ class LocalSolves:
         """Who shares the subdomains out; the whole problem is solved by all processes alike."""
         return Serial() if subdomains[0].whole else self._executor
 
-    def judged(self, *, accepted: bool) -> None:
-        """Tell the solvers whether the step that was made of their answers has been taken."""
-        for solver in self.solvers.values():
+    def judged(self, subdomains: list[Subdomain], *, accepted: bool) -> None:
+        """Tell the solvers whether the step that was made of their answers has been taken.
+
+        They let go of what they made at their points: the next local problem has points of its own.
+        """
+        for d, solver in self.solvers.items():
             solver.judged(accepted)
+            if not subdomains[d].whole:
+                solver.leave()
 
     def ball(self, radius: float, subdomains: list[Subdomain], problem: Problem) -> float:
         """Δ_d, as the recombination has it."""

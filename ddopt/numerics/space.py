@@ -139,6 +139,7 @@ class Parameters:
         shapes = tuple(tensor.shape for tensor in self.tensors)
         dtype = torch.float32 if first.dtype in HALF else first.dtype
         self.layout = Layout(names, shapes, dtype, first.device)
+        self.writes = 0  # a graph that is older than the last one is no longer valid
 
     def pieces(self, vector: torch.Tensor) -> list[torch.Tensor]:
         """Views of a flat vector (n,) in the shapes of the parameters."""
@@ -160,6 +161,7 @@ class Parameters:
     def write(self, theta: torch.Tensor) -> None:
         """Set the parameters to ``theta`` (n,) in place, rounded where they are half precision."""
         torch._foreach_copy_([tensor.detach() for tensor in self.tensors], self.pieces(theta))
+        self.writes += 1
 
     def clear_gradients(self) -> None:
         """Drop the gradients, as ``Optimizer.zero_grad`` does."""

@@ -8,7 +8,7 @@ METRICS = {
     "iteration": "outer iterations so far; 0 is the start",
     "loss": "f(θ) on the samples of the iteration",
     "ratio": "actual decrease over predicted decrease of the recombined step; null at the start",
-    "radius": "trust-region radius Δ after the iteration",
+    "radius": "trust-region radius Δ after the iteration; null without one",
     "accepted": "recombined steps that were taken, since the start",
     "rejected": "recombined steps that were not, since the start",
     "evaluations": "full gradients per process, since the start, one process for each subdomain",

@@ -210,7 +210,7 @@ def line(tally: Tally, report: StepReport | None, measured: dict[str, float]) ->
     if report is not None:
         found |= {
             "ratio": report.ratio,
-            "radius": report.radius,
+            "radius": None if math.isnan(report.radius) else report.radius,
             "step_accepted": report.accepted,
             "step_norm": report.step_norm,
             "step_retried": report.retried,

@@ -176,6 +176,11 @@ class LeastSquares(Solver):
         """Begin the next call with this radius."""
         self.quasi_newton.resize(radius)
 
+    def leave(self) -> None:
+        """Let go of what was made at the last point."""
+        self.quasi_newton.leave()
+        self.gauss_newton.leave()
+
     def reset(self) -> None:
         """Forget the curvature, and whose turn it is: the problem is another."""
         self.quasi_newton.reset()

@@ -80,6 +80,7 @@ class LevenbergMarquardt(Solver):
         self._damping = Nielsen(self.config.damping, self.config.single)
         self._pairs = RecycledPairs()  # the preconditioner, where J is known by its products
         self._said = (0, 0)  # the shape of the J whose way has been said
+        self._digits: torch.dtype | None = None  # and its precision
         self._blind = 0  # steps in a row that promised less than f can show
         self._last: tuple[Point, LinearResiduals] | None = None  # the model of the last point
         self._before: dict[str, str] = {}  # where a checkpoint had one, and in which precision
@@ -130,7 +131,9 @@ class LevenbergMarquardt(Solver):
 
     def _in_pieces(self, problem: Problem) -> Problem:
         """The problem; in shares, one graph at a time, where J is known by its products."""
-        many = 0 if problem.samples is None else len(problem.samples)
+        if problem.samples is None:
+            return problem  # it has no shares
+        many = len(problem.samples)
         several = problem.path < problem.cost  # processes evaluate shares already
         if self._fits(many, problem.layout.size) or several:
             return problem
@@ -161,11 +164,16 @@ class LevenbergMarquardt(Solver):
         residuals: torch.Tensor,
         dtype: torch.dtype | None = None,
     ) -> LinearResiduals:
-        if not self._fits(len(residuals), len(theta)):
+        fits = self._fits(len(residuals), len(theta))
+        self._say(len(residuals), len(theta), fits)
+        if not fits:
             multiply, anew = problem.differential(theta), problem.rows_anew
             known = Products(residuals, len(theta), multiply, anew)
             return LinearResiduals(known, residuals, problem.tilt, pairs=self._pairs)
         jacobian = problem.linearised(theta, dtype or self._precision(len(residuals), theta))
+        if self._digits is not jacobian.dtype:
+            self._digits = jacobian.dtype
+            LOG.info("J and its factorisation: %s", str(jacobian.dtype).removeprefix("torch."))
         return LinearResiduals(jacobian, residuals, problem.tilt)
 
     def _fits(self, m: int, n: int) -> bool:
@@ -173,14 +181,16 @@ class LevenbergMarquardt(Solver):
 
         A step by products is rougher than one by a factorisation, and was no worse for its price.
         """
-        work = factorisation(m, n)
-        fits = m * n <= self.config.dense and work <= MOST
+        return m * n <= self.config.dense and factorisation(m, n) <= MOST
+
+    def _say(self, m: int, n: int, fits: bool) -> None:
+        """Say the way of J, once for each shape."""
         if self._said != (m, n):
             self._said = m, n
             way = f"kept, Gram matrix {min(m, n)} x {min(m, n)}" if fits else "known by products"
             LOG.info("J %s x %s: %s", m, n, way)
-            LOG.info("a factorisation is %.0f evaluations, products are %.0f", work, MOST)
-        return fits
+            work = factorisation(m, n)
+            LOG.info("a factorisation is %.3g evaluations, products are %.0f", work, MOST)
 
     def _precision(self, m: int, theta: torch.Tensor) -> torch.dtype:
         single = self._damping.single and self._fits(m, len(theta))
@@ -286,6 +296,10 @@ class LevenbergMarquardt(Solver):
         self._damping.load_state_dict(before)
         self._damping.rejected(used)
         return None
+
+    def leave(self) -> None:
+        """Let go of the model, which has a Jacobian."""
+        self._last, self._before = None, {}
 
     def reset(self) -> None:
         """Forget the model and rejections: the problem has changed."""

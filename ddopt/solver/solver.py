@@ -98,6 +98,12 @@ class Solver(Component):
     def judged(self, accepted: bool) -> None:
         """Learn whether the recombined step, of which the last answer was a part, was taken."""
 
+    def leave(self) -> None:
+        """Let go of what was made at the last point: the next start is none of this one's points.
+
+        Called after each local solve, whose start is made anew; θ and f may be the same.
+        """
+
     def reset(self) -> None:
         """Forget the curvature and the radius: the problem has changed."""
 

@@ -133,6 +133,10 @@ class TrustRegion(Solver):
         c = self.unit.factor
         self.hessian.update(s, y if c == 1.0 else c * y)
 
+    def leave(self) -> None:
+        """Let go of the last model."""
+        self.hessian.leave()
+
     def reset(self) -> None:
         """Forget the curvature and earlier values; the radius finds its way by itself."""
         self.hessian.reset()

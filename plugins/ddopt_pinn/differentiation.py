@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import torch
 
 from ddopt.evaluation.problem import Samples
-from ddopt_pinn.jacobian import Copies, NotPerPointError, per_residual, rows_of
+from ddopt_pinn.jacobian import Copies, NotPerPointError, one_by_one, per_residual, rows_of
 from ddopt_pinn.propagation import ORDERS, OtherDerivativesError, Recorder, Selection, read
 from ddopt_pinn.stack import Named, stack_of
 
@@ -118,7 +118,7 @@ class Differentiation:
         few = problem.part(Samples(tuple(term[:CHECKED] for term in problem.samples.terms)))
         noise = torch.randn(len(theta), generator=torch.Generator().manual_seed(0))
         elsewhere = theta + AWAY * noise.to(theta)
-        wanted = [few.residuals(elsewhere).detach(), per_residual(few.residuals, elsewhere)]
+        wanted = [few.residuals(elsewhere).detach(), one_by_one(few.residuals, elsewhere)]
         for order in ORDERS if self._stack is not None else ():
             full = [Selection.everything(problem.dimensions, order)] * 2
             asked, _ = _asked(few, elsewhere, self._recorder(few, elsewhere, full))

@@ -75,6 +75,18 @@ def rows_of(sums: torch.Tensor, leaves: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.stack(found, 1)
 
 
+def one_by_one(
+    residuals: Callable[[torch.Tensor], torch.Tensor], theta: torch.Tensor
+) -> torch.Tensor:
+    """∂r/∂θ of a few residuals, a backward pass for each.
+
+    torch needs half a second to import what a batched pass asks for, in every process.
+    """
+    leaf = theta.detach().requires_grad_()
+    r = residuals(leaf)
+    return torch.stack([torch.autograd.grad(one, leaf, retain_graph=True)[0] for one in r])
+
+
 def per_residual(
     residuals: Callable[[torch.Tensor], torch.Tensor], theta: torch.Tensor
 ) -> torch.Tensor:

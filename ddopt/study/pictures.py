@@ -221,7 +221,7 @@ def _numbers(axes: Any, cells: list[list[float]], drawn: Any, merit: Merit) -> N
             if math.isfinite(value):
                 red, green, blue, _ = drawn.to_rgba([value])[0]
                 ink = INK if 0.3 * red + 0.6 * green + 0.1 * blue > 0.55 else FAINT
-                text = f"{value:.1%}" if merit.higher else f"{value:.0e}"
+                text = f"{value:.1%}" if merit.higher else f"{value:.3g}"
                 axes.text(j, i, text, ha="center", va="center", fontsize=8.5, color=ink)
 
 

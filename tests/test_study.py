@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from ddopt.commands.bench import STUDIES
-from ddopt.compare.score import Outcome, merit_of
-from ddopt.study import plan, settings, tidy
+from ddopt.compare.score import Outcome, Row, merit_of
+from ddopt.study import hold, pictures, plan, settings, tidy
 from ddopt.study.report import reached
 from tests.runs import BOWL, ddopt
 from tests.test_cli import invoke
@@ -118,6 +118,35 @@ def test_workers_give_the_numbers_of_one_process(tmp_path):
     ]
     assert timeless[0] == timeless[1]
     assert len(one) > 10
+
+
+def test_there_are_no_more_workers_than_cores_and_one_of_several_is_still_apart(monkeypatch):
+    said = []
+    monkeypatch.setattr(hold, "cores", lambda: 1)
+    assert [hold.apart(workers, said.append) for workers in (1, 2)] == [0, 1]
+    assert said == ["--workers 2 is cut to 1, the cores that this process may use"]
+    monkeypatch.setattr(hold, "cores", lambda: 4)
+    assert [hold.apart(workers, said.append) for workers in (1, 2, 4)] == [0, 2, 4]
+    assert len(said) == 1
+
+
+def test_a_heatmap_leaves_out_what_does_not_vary_both():
+    pytest.importorskip("matplotlib")
+    end = Outcome([{"iteration": 0, "error": 0.1, "loss": 1.0}], "evaluations")
+    wide = [
+        Row("m", [end], where={"method": "m", "problem.width": x, "problem.depth": y})
+        for x in (5, 10)
+        for y in (1, 2)
+    ]
+    other = [Row("m", [end], where={"method": "m", "problem.width": 5})]
+    found = {"both": wide, "one": other}
+    merits = {problem: merit_of(rows) for problem, rows in found.items()}
+    keys = {"x": "problem.width", "y": "problem.depth"}
+    picture = settings.Picture(kind="heatmap", **keys)
+    made = pictures.heatmap(found, "Sizes", merits, picture)
+    assert [axes.get_ylabel() for axes in made.axes] == ["both\ndepth"]
+    with pytest.raises(ValueError, match="no run varies both"):
+        pictures.heatmap({"one": other}, "Sizes", merits, picture)
 
 
 def test_a_worker_that_dies_is_a_failure_and_is_replaced(tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddopt.evaluation.meter import RESIDUALS, ROW
 from ddopt.task import Status, figures
 
 if TYPE_CHECKING:
@@ -78,6 +79,18 @@ class Objective:
             )
         self.count(self._problem.cost)
         found: torch.Tensor = expression(theta)
+        return found
+
+    def residuals(self, theta: torch.Tensor) -> torch.Tensor:
+        """r(θ), shape (m,), where f = ‖r‖²; raises ``ValueError`` where f has none."""
+        self.count(RESIDUALS * self._problem.cost)
+        return self._problem.residuals(theta.detach()).detach()
+
+    def jacobian(self, theta: torch.Tensor) -> torch.Tensor:
+        """∂r/∂θ, shape (m, n); at the price of :class:`ddopt.evaluation.meter.Metered`."""
+        found = self._problem.jacobian(theta.detach())
+        price = self._problem.jacobian_price
+        self.count(self._problem.cost * (ROW * len(found) if price is None else price))
         return found
 
     @property

@@ -51,11 +51,11 @@ class Campaign:
     """Runs what is missing of some cells.
 
     A failure ends the campaign by its exception, or is ``kept``: written down with its reason, and
-    the other runs go on.
+    the other runs go on. ``workers`` are the processes that they are run in, 0: this one.
     """
 
     def __init__(
-        self, cells: Sequence[Cell], say: Callable[[str], None], *, workers: int = 1, keep: bool
+        self, cells: Sequence[Cell], say: Callable[[str], None], *, workers: int = 0, keep: bool
     ) -> None:
         self.cells, self._say, self._keep = cells, say, keep
         self._workers = workers
@@ -83,7 +83,7 @@ class Campaign:
             for job in jobs:
                 if job.done:
                     self._tell(job, kept=True)
-            if not (self._alone(due) if self._workers == 1 else self._together(due)):
+            if not (self._together(due) if self._workers else self._alone(due)):
                 return False
 
     def _alone(self, jobs: Sequence[Job]) -> bool:
@@ -139,5 +139,5 @@ class Campaign:
         rest = self._all - self._over
         if not self._times or rest <= 0:
             return ""
-        each = sum(self._times) / len(self._times) / self._workers
+        each = sum(self._times) / len(self._times) / max(1, self._workers)
         return f", about {duration(rest * each)} left"

@@ -8,6 +8,7 @@ from ddopt.compare.carry_out import warm
 from ddopt.study import report, tidy
 from ddopt.study.campaign import Campaign, claimed
 from ddopt.study.plan import cells
+from ddopt.study.workers import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,8 @@ def hold(
 ) -> bool:
     """Run all that is missing in ``folder``, and write what came of it; False if interrupted.
 
-    Failures are kept with their reasons; with ``retry`` those runs are run again.
+    As many processes as there are ``workers``, or cores, take a run each; with one worker this
+    process runs them all. Failures are kept with their reasons; with ``retry`` they are run again.
     """
     found = cells(study, file, folder)
     if workers == 1:
@@ -40,10 +42,20 @@ def hold(
             for cell in found:
                 for job in [*cell.sweep(), *cell.runs()]:
                     job.forget()
-        if not Campaign(found, say, workers=workers, keep=True).run():
+        if not Campaign(found, say, workers=apart(workers, say), keep=True).run():
             return False
         write(study, found, folder, study.title or file.stem)
     return True
+
+
+def apart(workers: int, say: Callable[[str], None]) -> int:
+    """How many processes take the runs; 0 where one was asked for, which is this one."""
+    if workers == 1:
+        return 0
+    most = cores()
+    if workers > most:
+        say(f"--workers {workers} is cut to {most}, the cores that this process may use")
+    return min(workers, most)
 
 
 def write(study: Study, found: list[Cell], folder: Path, title: str) -> str:

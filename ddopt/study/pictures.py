@@ -32,15 +32,16 @@ def draw(folder: Path, pictures: Sequence[Picture], title: str) -> list[Path]:
     found = {problem: rows for problem, rows in found.items() if rows}
     if not found:
         return []
-    paths = []
+    paths, names = [], []
     for one in pictures:
         merits = {problem: _merit(rows, one.merit) for problem, rows in found.items()}
         if one.kind == "curves":
             paths += curves(folder, found, title)
             continue
         drawn = DRAWN[one.kind](found, title, merits, one)
-        name = f"{one.kind}-{one.merit}" if one.merit else one.kind
-        paths.append(figures.save(drawn, folder / f"{name}.png"))
+        names.append(f"{one.kind}-{one.merit}" if one.merit else one.kind)
+        again = f"-{names.count(names[-1])}" if names.count(names[-1]) > 1 else ""
+        paths.append(figures.save(drawn, folder / f"{names[-1]}{again}.png"))
     return paths
 
 
@@ -175,18 +176,26 @@ def sensitivity(found: TABLE, title: str, merits: dict[str, Merit], picture: Pic
 
 
 def heatmap(found: TABLE, title: str, merits: dict[str, Merit], picture: Picture) -> Any:
-    """The merit over two keys: a row of panels for each problem, a panel for each method."""
+    """The merit over two keys: a row of panels for each problem, a panel for each method.
+
+    Problems that do not vary both are left out.
+    """
     from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 
     if not picture.x or not picture.y:
         raise ValueError("a figure of the kind heatmap needs x and y, two keys that vary")
+    keys = {picture.x, picture.y}
+    found = {
+        problem: both
+        for problem, rows in found.items()
+        if (both := [row for row in rows if keys <= row.where.keys()])
+    }
+    if not found:
+        raise ValueError(f"no run varies both {picture.x} and {picture.y}")
     methods = list(dict.fromkeys(r.where["method"] for rows in found.values() for r in rows))
     made, grid = _panels(found, len(methods), title, "mean over the seeds; darker is better")
-    for line, (problem, rows) in zip(grid, found.items(), strict=True):
+    for line, (problem, both) in zip(grid, found.items(), strict=True):
         merit = merits[problem]
-        both = [row for row in rows if {picture.x, picture.y} <= row.where.keys()]
-        if not both:
-            raise ValueError(f"no run of {problem} varies both {picture.x} and {picture.y}")
         xs, ys = (sorted({row.where[key] for row in both}) for key in (picture.x, picture.y))
         values = [v for row in both if math.isfinite(v := central(row, merit))]
         norm = (Normalize if merit.higher else LogNorm)(min(values), max(values))
@@ -213,9 +222,9 @@ def _numbers(axes: Any, cells: list[list[float]], drawn: Any, merit: Merit) -> N
     for i, line in enumerate(cells):
         for j, value in enumerate(line):
             if math.isfinite(value):
-                red, green, blue, _ = drawn.cmap(drawn.norm(value))
+                red, green, blue, _ = drawn.to_rgba([value])[0]
                 ink = INK if 0.3 * red + 0.6 * green + 0.1 * blue > 0.55 else FAINT
-                text = f"{value:.1%}" if merit.higher else f"{value:.0e}"
+                text = f"{value:.1%}" if merit.higher else f"{value:.3g}"
                 axes.text(j, i, text, ha="center", va="center", fontsize=8.5, color=ink)
 
 

@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 
 
 @told
-def check_baseline(baseline: Baseline, *, budget: float = 400.0, ranks: bool = True) -> None:
+def check_baseline(
+    baseline: Baseline, *, budget: float = 400.0, ranks: bool = True, task: Task | None = None
+) -> None:
     """It begins at the start, tells every iterate, keeps to its budget, and decreases f.
 
-    ``budget`` is that of one run in evaluations. ``ranks`` is taken for the sake of one signature:
-    comparisons run in one process.
+    ``budget`` is that of one run in evaluations. ``task`` is for a baseline that wants more of f
+    than its gradient: by default :class:`ddopt.testing.regression.Regression`. ``ranks`` is taken
+    for the sake of one signature: comparisons run in one process.
     """
-    task = Regression()
+    task = task or Regression()
     task.prepare(Setting())
     lines, start = _minimised(baseline, task, budget)
     require(

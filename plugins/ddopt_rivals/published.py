@@ -62,13 +62,17 @@ class Stepping(Baseline):
             value, gradient = f.at(theta)
             f.iterate(theta, value)
             shaped.give(gradient)
-            if self.config.cosine:
-                share = 0.5 * (1.0 + math.cos(math.pi * f.share))
-                for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = share * rate
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the package's own calls
-                optimizer.step()
+            self.step(optimizer, rates, f.share)
+
+    def step(self, optimizer: torch.optim.Optimizer, rates: list[float], spent: float) -> None:
+        """One step, with rates that fall along the cosine at the share of the budget ``spent``."""
+        if self.config.cosine:
+            share = 0.5 * (1.0 + math.cos(math.pi * spent))
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = share * rate
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the package's own calls
+            optimizer.step()
 
     def given(self, **options: Any) -> dict[str, Any]:
         """The rate and the decay, with options of one's own."""

@@ -30,6 +30,12 @@ class Shaped:
         for part, where in zip(self.parts, self._slices, strict=True):
             part.grad = gradient[where].detach().clone().view_as(part)
 
+    def take(self, theta: torch.Tensor) -> None:
+        """Go to ``theta``, shape (n,); what an optimizer knows of the parts stays."""
+        with torch.no_grad():
+            for part, where in zip(self.parts, self._slices, strict=True):
+                part.copy_(theta[where].view_as(part))
+
     def hidden(self) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
         """The matrices between the first and the last one, and everything else."""
         matrices = [i for i, part in enumerate(self.parts) if part.ndim >= 2]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ddopt.compare.objective import Objective
 
 C1, C2 = 1e-4, 0.9  # sufficient decrease, and curvature
+SHORTER, SHORTEST = 1e-2, 1e-7  # along the gradient: a factor, and the length that is given up at
 
 
 class SSBroyden(Baseline):
@@ -60,6 +61,9 @@ class SSBroyden(Baseline):
             newton = model if isinstance(model, NewtonDirection) else None
             direction = newton.direction if newton is not None else -g / torch.linalg.norm(g)
             alpha = self._search(counted, point, direction, before)
+            while alpha is None and fresh and float(torch.linalg.norm(direction)) > SHORTEST:
+                direction = SHORTER * direction  # one search looks at few lengths
+                alpha = self._search(counted, point, direction, before)
             if alpha is None and fresh:
                 return "line_search"
             if alpha is None:

@@ -57,6 +57,10 @@ class Classification(Task):
             "mlp", description="mlp: fully connected; cnn: small; resnets with a CIFAR stem"
         )
         hidden: list[int] = Field([512, 256], description="hidden layers of the mlp")
+        channels: int = Field(
+            16, ge=1, description="of the first convolution of the cnn; the others have twice that"
+        )
+        convolutions: int = Field(2, ge=2, le=100, description="of the cnn; two are pooled")
         norm: Literal["group", "batch"] = Field(
             "group", description="normalisation of the resnets; group keeps f a mean over samples"
         )
@@ -184,7 +188,13 @@ class Classification(Task):
         if options.network == "mlp":
             return networks.mlp(shape, classes, options.hidden, options.dropout)
         if options.network == "cnn":
-            return networks.cnn(shape, classes, options.dropout)
+            return networks.cnn(
+                shape,
+                classes,
+                options.dropout,
+                channels=options.channels,
+                convolutions=options.convolutions,
+            )
         if options.dropout:
             raise ValueError(f"{options.network} has no dropout; set problem.dropout=0")
         return networks.resnet(options.network, shape, classes, options.norm)

@@ -27,18 +27,24 @@ def mlp(shape: Shape, classes: int, hidden: list[int], dropout: float = 0.0) -> 
     return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))
 
 
-def cnn(shape: Shape, classes: int, dropout: float = 0.0) -> nn.Sequential:
-    """Two convolutions with pooling, and two fully connected layers."""
-    channels, height, width = shape
+def cnn(
+    shape: Shape, classes: int, dropout: float = 0.0, *, channels: int = 16, convolutions: int = 2
+) -> nn.Sequential:
+    """Convolutions, of which the first two are pooled, and two fully connected layers.
+
+    The first has ``channels`` channels, the others twice as many. The fully connected layers are
+    the same for every number of ``convolutions``, which is 2 at least.
+    """
+    colours, height, width = shape
+    wide = 2 * channels
+    layers: list[nn.Module] = []
+    for i in range(convolutions):
+        a, b = (colours if i == 0 else channels if i == 1 else wide), (wide if i else channels)
+        layers += [nn.Conv2d(a, b, 3, padding=1), nn.ReLU()] + ([nn.MaxPool2d(2)] if i < 2 else [])
     return nn.Sequential(
-        nn.Conv2d(channels, 16, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
+        *layers,
         nn.Flatten(),
-        nn.Linear(32 * (height // 4) * (width // 4), 128),
+        nn.Linear(wide * (height // 4) * (width // 4), 128),
         nn.ReLU(),
         *([Dropout(dropout)] if dropout else []),
         nn.Linear(128, classes),

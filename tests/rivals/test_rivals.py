@@ -26,17 +26,23 @@ from ddopt_rivals.shaped import Shaped
 from tests.runs import write_run_file
 from tests.test_cli import invoke
 
-PACKAGED = {"kron", "lion", "muon", "prodigy", "schedule_free", "shampoo", "soap"}
-SECOND = {"adam_lbfgs", "bfgs", "lbfgsb", "ssbroyden", "trust_ncg"}
+PACKAGED = {"kron", "lion", "muloco", "muon", "prodigy", "schedule_free", "shampoo", "soap"}
+SECOND = {"adam_lbfgs", "bfgs", "lbfgsb", "ssbroyden", "torchmin", "trust_ncg"}
+OF_RESIDUALS = {"engd_w", "spring"}  # tests/rivals/test_natural_gradient.py
 RATES = {
     **{"adamw": 0.1, "kron": 0.1, "lion": 0.03, "muon": 6.0, "shampoo": 0.5, "soap": 0.1},
-    "schedule_free": 0.1,
+    **{"schedule_free": 0.1, "local_adamw": 0.1, "diloco": 0.1, "muloco": 6.0},
 }
+ROUNDS = {"steps": 5, "outer_momentum": 0.0}  # thirty rounds are few for a momentum of 0.9
+MEETING = {name: ROUNDS for name in ("local_adamw", "diloco", "muloco")}
+torchmin = pytest.mark.skipif(find_spec("torchmin") is None, reason="needs pytorch-minimize")
 packaged = pytest.mark.skipif(
     find_spec("pytorch_optimizer") is None, reason="needs pytorch-optimizer"
 )
+MARKS = {**{name: [packaged] for name in PACKAGED}, "torchmin": [torchmin]}
 ALL = [
-    pytest.param(name, marks=[packaged] if name in PACKAGED else []) for name in sorted(BASELINES)
+    pytest.param(name, marks=MARKS.get(name, []))
+    for name in sorted(BASELINES.keys() - OF_RESIDUALS)
 ]
 
 
@@ -83,12 +89,16 @@ class Once:
         return self._f.at(theta)
 
 
+def given_to(name):
+    return {**({"rate": RATES[name]} if name in RATES else {}), **MEETING.get(name, {})}
+
+
 def minimised(name, evaluations, **options):
     chance.seed(0)
     task = Matrices()
     task.prepare(Setting())
     f = Objective(task, None, Stop(evaluations=evaluations), 10)
-    given = {"rate": RATES[name]} if name in RATES else {}
+    given = given_to(name)
     baseline = lookup("baseline", name)(**{**given, **options})
     baseline.check()
     try:
@@ -109,8 +119,7 @@ def test_each_solves_a_convex_problem(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_each_conforms(name):
-    given = {"rate": RATES[name]} if name in RATES else {}
-    check_baseline(lookup("baseline", name)(**given))
+    check_baseline(lookup("baseline", name)(**given_to(name)))
 
 
 @pytest.mark.parametrize("name", [*sorted(PACKAGED), "bfgs", "trust_ncg", "ssbroyden"])

@@ -85,6 +85,19 @@ def test_the_small_cnn_takes_both_formats(shape):
     assert networks.cnn(shape, 10)(torch.zeros(2, *shape)).shape == (2, 10)
 
 
+@pytest.mark.parametrize(("channels", "convolutions"), [(16, 2), (3, 2), (4, 5)])
+def test_the_width_and_the_depth_of_the_cnn_can_be_chosen(channels, convolutions):
+    network = networks.cnn((1, 28, 28), 10, channels=channels, convolutions=convolutions)
+    made = [module for module in network if isinstance(module, nn.Conv2d)]
+    assert [one.out_channels for one in made] == [channels] + (convolutions - 1) * [2 * channels]
+    wide = 2 * channels
+    sizes = [9 * channels + channels, 9 * channels * wide + wide]
+    sizes += (convolutions - 2) * [9 * wide * wide + wide]
+    sizes += [49 * wide * 128 + 128, 128 * 10 + 10]
+    assert sum(p.numel() for p in network.parameters()) == sum(sizes)
+    assert network(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_chunks_change_nothing_but_round_off(network):
     whole = small(network=network, dropout=0.3, augment=True)

@@ -155,8 +155,8 @@ CASES = {
     "disk with a hole; 13² patches of 100": ring(12, 100),
     "l-shape; 25² patches of 64": l_shape(24, 64, 6.0, 100.0),
     "l-shape; 33² patches of 49": l_shape(32, 49, 7.0, 100.0),
-    "poisson in 3-d; 8³ patches of 56": cube(7, 56),
-    "poisson in 3-d; 8³ patches of 72": cube(7, 72),
+    "poisson in 3-d; 8³ patches of 56": cube(7, 56, weight=None),
+    "poisson in 3-d; 5³ patches of 84": cube(4, 84),
     "burgers' viscosity, exact values": viscosity(0.0),
     "burgers' viscosity, noise 0.01": viscosity(0.01),
 }

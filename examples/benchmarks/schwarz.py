@@ -45,7 +45,7 @@ def system(nodes, seed):
     omegas = frequencies(nodes)
     grid = Grid.uniform([(0, 1), (0, 1)], (nodes - 1, nodes - 1))
     patches = Patches.random(grid, FEATURES, 1, 1.5, seed)
-    count = quadrature.points_an_axis(patches.unknowns, grid.cells, 1, 2.0, 2)
+    count = quadrature.points_an_axis(patches, 1, 2.0)
     points = quadrature.interior(grid, count)
 
     def equation(x, u):

@@ -8,6 +8,7 @@ The files, in the order in which data flows:
 
 - ``windows``: the smoothsteps that blend neighbours, by name
 - ``grid``: nodes, cells, patches; who touches whom; jets of the windows
+- ``whole``: a grid with one more patch over the whole domain, the coarse network
 - ``features``: random hidden layers
 - ``network``: ``Patches`` (grid and hidden layers) and the module ``FBPINN``
 - ``quadrature``: Gauss points of cells and faces; points from elsewhere, sorted into cells
@@ -23,6 +24,7 @@ The files, in the order in which data flows:
 - ``orthonormal``: a better basis for each patch
 - ``levels``: an order of the patches that makes JᵀJ block-tridiagonal
 - ``tridiagonal``: its Cholesky factor
+- ``arrow``: the same, bordered by the patch that covers everything
 - ``least_squares``: the step: basis, factor, refinement by conjugate gradients
 - ``newton``: the iteration
 - ``regions``: boxes of cells on processes, and what crosses their borders

@@ -10,6 +10,7 @@ need no code.
 from __future__ import annotations
 
 from copy import copy
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -122,6 +123,21 @@ class Stated(Protocol):
         """Who is asked for u at other points than a residual's own."""
 
 
+def _takes_points_alone(condition: Any) -> None:
+    """Refuse a second argument, in which DeepXDE passes the auxiliary variables of the data."""
+    function = getattr(getattr(condition, "func", None), "__wrapped__", None)
+    if function is None:
+        return
+    names = list(signature(function).parameters)
+    if len(names) > 1:
+        raise ValueError(
+            f"the function of a {type(condition).__name__} takes {len(names)} arguments "
+            f"({', '.join(names)}), and DeepXDE reads the second one as auxiliary variables, which "
+            "patches have none of, even where it has a default; give a function of the points "
+            "alone"
+        )
+
+
 def rows_of(
     patches: Patches,
     condition: Any,
@@ -133,9 +149,11 @@ def rows_of(
     """The rows of one condition of ``stated``; none where the grid fulfils it by itself.
 
     ``edge`` is the boundary of a domain that is no box. Raises ``ValueError`` for a condition that
-    holds nowhere on the boundary, and for one that relates different points.
+    holds nowhere on the boundary, for one that relates different points, and for one whose
+    function wants auxiliary variables.
     """
     kind = type(condition).__name__
+    _takes_points_alone(condition)
     if isinstance(condition, dde.icbc.PeriodicBC):
         return []
     if hasattr(condition, "points"):

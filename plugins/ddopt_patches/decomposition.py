@@ -68,8 +68,8 @@ class ByPatches(Decomposition):
     def split(self, problem: Problem) -> list[Subdomain]:
         """Group the patches.
 
-        Raises ``ValueError`` for a problem that has none, for more boxes along an axis than
-        patches, and for a box whose patches all lie outside the domain.
+        Raises ``ValueError`` for a problem that has none, for a coarse network, for more boxes
+        along an axis than patches, and for a box whose patches all lie outside the domain.
         """
         whole = problem.ability(PatchProblem)
         if whole is None:
@@ -77,6 +77,11 @@ class ByPatches(Decomposition):
                 "the decomposition 'patches' needs a problem on patches (problem = 'patches', or "
                 f"ddopt_patches.compile), and not {problem.called}; choose 'boxes' or "
                 "'layers'"
+            )
+        if whole.system.patches.grid.whole:
+            raise ValueError(
+                "a coarse network over the whole domain is in no box of patches; make the patches "
+                "without coarse, or take the strategy 'patches'"
             )
         one = torch.arange(whole.system.patches.block)
         groups = self.groups(whole)

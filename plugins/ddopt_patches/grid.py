@@ -85,10 +85,17 @@ class Grid:
         """The number of cells."""
         return math.prod(self.cell_shape)
 
+    whole = False  # whether the last patch covers everything, see ``GridAndWhole``
+
+    @property
+    def local(self) -> int:
+        """The number of patches around nodes."""
+        return math.prod(self.patch_shape)
+
     @property
     def patches(self) -> int:
-        """S, the number of patches."""
-        return math.prod(self.patch_shape)
+        """S, the number of all patches."""
+        return self.local
 
     @property
     def bounds(self) -> torch.Tensor:
@@ -133,10 +140,20 @@ class Grid:
 
     def boxes(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Middle and half width of every patch, shapes (S, d)."""
-        place = self.patch_position(torch.arange(self.patches))
+        place = self.patch_position(torch.arange(self.local))
         middles = [v[place[:, a]] for a, v in enumerate(self._middles)]
         halves = [v[place[:, a]] for a, v in enumerate(self._halves)]
         return torch.stack(middles, 1), torch.stack(halves, 1)
+
+    def windows(self, cells: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The C windows at points ``x`` (points, d) of cells, shape (points, C); with a graph."""
+        s = (x - self.lower(cells).to(x)) / self.widths(cells).to(x)
+        window = x.new_ones(len(x), 1)
+        for axis in range(self.dimensions):
+            up = jets(self.window, s[:, axis], 0)[0]
+            sides = torch.stack([1.0 - up, up], 1)  # (points, 2)
+            window = window * sides[:, self.offsets[:, axis].to(x.device)]
+        return window
 
     def locate(self, x: torch.Tensor) -> torch.Tensor:
         """The cell of each point of ``x`` (points, d).

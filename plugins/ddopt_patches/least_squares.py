@@ -1,8 +1,9 @@
 """The step of Gauss-Newton on patches: minimise ‖J d + r‖² for a block-sparse J.
 
 1. An orthonormal basis for each patch (``orthonormal``). 2. The block-tridiagonal Cholesky factor
-of the normal equations (``tridiagonal``). 3. Conjugate gradients on J itself, preconditioned by the
-factor, which give back most of the digits that squaring J has cost.
+of the normal equations (``tridiagonal``), bordered where a patch covers everything (``arrow``). 3.
+Conjugate gradients on J itself, preconditioned by the factor, which give back most of the digits
+that squaring J has cost.
 
 Legend: S patches of B unknowns, m rows; vectors have the shape (S, B).
 """
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ddopt_patches.arrow import Arrow
 from ddopt_patches.block import Block
 from ddopt_patches.orthonormal import basis, triangles
 from ddopt_patches.tridiagonal import Tridiagonal
@@ -29,7 +31,7 @@ class LeastSquares:
     Args:
         blocks: the rows of J by cells. Their entries are taken over: they are changed in place.
         levels: the patches that move, level by level, see ``levels``.
-        patches: S; those in no level must have entries of zero.
+        patches: S; those in no level that have entries border the others.
         damping: λ of ‖J d + r‖² + λ ‖y‖², in the orthonormal basis; zero: none.
     """
 
@@ -57,7 +59,13 @@ class LeastSquares:
                 T = self.basis[block.patches[:, k]]
                 block.by_corner[:, k] = block.by_corner[:, k] @ T
         self._dropped = (~kept).to(self.basis) + damping
-        self.factor = Tridiagonal(self.blocks, levels, self._dropped, RIDGE)
+        border = found.flatten(1).any(1)
+        border[torch.cat(list(levels))] = False
+        self.factor: Tridiagonal | Arrow = (
+            Arrow(self.blocks, levels, border.nonzero().flatten(), self._dropped, RIDGE)
+            if bool(border.any())
+            else Tridiagonal(self.blocks, levels, self._dropped, RIDGE)
+        )
 
     def product(self, y: torch.Tensor) -> list[torch.Tensor]:
         """J y in the orthonormal basis, group by group (G, rows)."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def level_of(grid: Grid, axis: int) -> torch.Tensor:
-    """The level of each patch across an axis, shape (S,)."""
-    place = grid.patch_position(torch.arange(grid.patches))[:, axis]
+    """The level of each patch across an axis, shape (S,); of those around nodes."""
+    place = grid.patch_position(torch.arange(grid.local))[:, axis]
     if axis not in grid.periodic:
         return place
     n = grid.patch_shape[axis]
@@ -35,7 +35,8 @@ def axis_of_least_work(grid: Grid, active: torch.Tensor) -> int:
 
 
 def levels(grid: Grid, active: torch.Tensor) -> list[torch.Tensor]:
-    """The active patches (S,) level by level."""
+    """The active patches (S,) level by level; the one that covers everything is in none."""
+    active = active[: grid.local]
     level = level_of(grid, axis_of_least_work(grid, active))
     found = [(active & (level == one)).nonzero().flatten() for one in range(int(level.max()) + 1)]
     return [one for one in found if len(one)]

@@ -45,13 +45,18 @@ def fbpinn(
         periodic: axes whose ends are one place; a ``PeriodicBC`` along them holds by itself.
         seed: of the random features.
         slabs: time slabs that ``compile`` solves one after the other; they share the cells in time.
-        options: along, features, scale, window and train_hidden, as in ``PatchSettings``.
+        options: along, features, scale, window, coarse and train_hidden, as in ``PatchSettings``.
     """
     settings = PatchSettings(**options)
     bounds = box(geometry).tolist()
     patches = settings.patches(bounds, outputs, periodic, seed)
     if slabs == 1:
         return FBPINN(patches)
+    if settings.coarse:
+        raise ValueError(
+            "a coarse network covers all times, and slabs are solved one after the other; set "
+            "slabs = 1, or leave coarse"
+        )
     if settings.train_hidden or not hasattr(geometry, "timedomain"):
         raise ValueError(
             "slabs need a geometry with time, and hidden layers that do not train; set slabs = 1"
@@ -164,6 +169,11 @@ def refined(
         raise ValueError(
             "a network whose hidden layers train is not refined: smaller cells begin with features "
             "of their own; make the network without train_hidden"
+        )
+    if net.grid.whole:
+        raise ValueError(
+            "a network with a coarse part is not refined: the cells that are split would begin "
+            "without it; make the network without coarse"
         )
     if isinstance(net, InSlabs):
         raise ValueError(

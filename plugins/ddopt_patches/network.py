@@ -10,14 +10,12 @@ not move u is linear in its parameters, the output weights c (patches, outputs, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
 from ddopt_patches.features import draw
 from ddopt_patches.grid import Grid
-from ddopt_patches.windows import jets
 from ddopt_pinn.library import load
 
 CHUNK = 8_192  # points of one forward pass where no gradient is wanted; bounds its memory
@@ -126,14 +124,7 @@ def blend(
     cells = grid.locate(x)
     touching = grid.touching(cells).to(x.device)
     middles, halves = (one.to(x) for one in grid.frames(cells))
-    lower, widths = grid.lower(cells).to(x), grid.widths(cells).to(x)
     t = (x[:, None] - middles) / halves  # (points, C, d)
     z = (W[touching] @ t[..., None]).squeeze(-1) + b[touching]
     local = (weights[touching] @ torch.tanh(z)[..., None]).squeeze(-1)
-    s = (x - lower) / widths
-    window: Any = 1.0
-    for axis in range(grid.dimensions):
-        up = jets(grid.window, s[:, axis], 0)[0]
-        sides = torch.stack([1.0 - up, up], 1)  # (points, 2)
-        window = window * sides[:, grid.offsets[:, axis].to(x.device)]
-    return (window[..., None] * local).sum(1)
+    return (grid.windows(cells, x)[..., None] * local).sum(1)

@@ -13,6 +13,7 @@ from ddopt.setup.component import Settings
 from ddopt_patches.along import Along
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import Patches
+from ddopt_patches.whole import GridAndWhole
 
 CELLS = {1: 8, 2: 8}  # along each axis where nothing is said,
 FEW = 4  # and in more dimensions
@@ -30,6 +31,9 @@ class PatchSettings(Settings):
     scale: float = Field(1.0, gt=0.0, description="weights of the features are within this")
     train_hidden: bool = Field(
         False, description="the hidden layers move, too: small networks, not random features"
+    )
+    coarse: bool = Field(
+        False, description="one more network over the whole domain, as wide as that of a patch"
     )
     window: str = Field("c3", description="partition of unity: c1, c2, c3 or c4")
 
@@ -59,7 +63,8 @@ class PatchSettings(Settings):
         self, nodes: Sequence[torch.Tensor], outputs: int, periodic: Sequence[int], seed: int
     ) -> Patches:
         """The patches on these nodes."""
-        grid = Grid(nodes, periodic, self.window)
+        kind = GridAndWhole if self.coarse else Grid
+        grid = kind(nodes, periodic, self.window)
         found = Patches.random(grid, self.features, outputs, self.scale, seed)
         return replace(found, moving=self.train_hidden)
 

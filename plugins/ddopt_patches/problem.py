@@ -140,8 +140,15 @@ class PatchProblem(Blocky):
     def own_share(self, d: int, count: int) -> RegionProblem:
         """The rows of the d-th of ``count`` boxes of cells (``regions``).
 
-        Raises ``ValueError`` for more boxes than cells.
+        Raises ``ValueError`` for more boxes than cells, and for a coarse network, which every
+        region would see.
         """
+        if self.system.patches.grid.whole:
+            raise ValueError(
+                "a coarse network over the whole domain belongs to no region; make the patches "
+                "without coarse (regions have a coarse space of their own), or take the strategy "
+                "'patches'"
+            )
         if count not in self._cut:
             work = torch.zeros(self.system.patches.grid.cells, dtype=torch.float64)
             for rows in self.system.rows:

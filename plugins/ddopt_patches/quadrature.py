@@ -12,6 +12,7 @@ import torch
 
 if TYPE_CHECKING:
     from ddopt_patches.grid import Grid
+    from ddopt_patches.network import Patches
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,20 @@ def gauss(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy((x + 1.0) / 2.0), torch.from_numpy(w / 2.0)
 
 
-def points_an_axis(unknowns: int, cells: int, equations: int, ratio: float, axes: int) -> int:
-    """The least number of Gauss points an axis with ``ratio`` rows an unknown."""
-    return max(2, math.ceil((ratio * unknowns / (cells * equations)) ** (1.0 / axes) - 1e-9))
+def points_an_axis(patches: Patches, equations: int, ratio: float) -> int:
+    """The least number of Gauss points an axis of a cell with ``ratio`` rows an unknown.
+
+    And enough to see what a patch can represent along an axis: K features stand for the polynomials
+    of a degree p, (p + d choose d) <= K, and p + d points are asked for. In up to two dimensions
+    two rows an unknown give them anyway. In three they do not, and then features fit the points: a
+    wave on a cube, 84 features, 7 points: an error of 2.9e-6, 8 points: 5.3e-7.
+    """
+    grid, d = patches.grid, patches.grid.dimensions
+    degree = 0
+    while math.comb(degree + 1 + d, d) <= patches.features:
+        degree += 1
+    needed = (ratio * patches.unknowns / (grid.cells * equations)) ** (1.0 / d)
+    return max(2, math.ceil(needed - 1e-9), degree + d if d > 2 else 0)
 
 
 def interior(grid: Grid, count: int) -> Points:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ddopt.executor import Executor
     from ddopt_patches.grid import Grid
 
+CARRIER = torch.bfloat16  # of two bytes; carries others as they are
 Box = tuple[tuple[int, int], ...]  # first cell and one past the last along each axis
 
 
@@ -134,7 +135,7 @@ class Border:
         one they travel as they are. Both sides add the same numbers, so the results agree.
         """
         sent = {
-            (d.index, e): rounded(values[d.index][places], travelling)
+            (d.index, e): (packed(rounded(values[d.index][places], travelling)),)
             for d in self.owned
             for e, places in d.meeting.items()
         }
@@ -149,7 +150,9 @@ class Border:
                 if e == d.index:
                     total[shared] += put_together(rounded(own[shared], travelling), own.dtype)
                 else:
-                    total[d.meeting[e]] += put_together(received[e, d.index], own.dtype)
+                    places = d.meeting[e]
+                    parts = unpacked(received[e, d.index][0], own[places], travelling)
+                    total[places] += put_together(parts, own.dtype)
             found[d.index] = total
         return found
 
@@ -203,6 +206,24 @@ def rounded(values: torch.Tensor, kinds: Sequence[torch.dtype]) -> tuple[torch.T
         parts.append(left.to(kind))
         left = left - parts[-1].to(values.dtype)
     return tuple(parts)
+
+
+def packed(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """One tensor of several: a message costs a process far more than its bytes do."""
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat([part.flatten().view(CARRIER) for part in parts])
+
+
+def unpacked(
+    message: torch.Tensor, like: torch.Tensor, kinds: Sequence[torch.dtype]
+) -> tuple[torch.Tensor, ...]:
+    """The parts of ``packed``, of the types ``kinds`` and the shape of ``like``."""
+    if len(kinds) < 2:
+        return (message,)
+    parts = message.split([like.numel() * kind.itemsize // CARRIER.itemsize for kind in kinds])
+    pairs = zip(parts, kinds, strict=True)
+    return tuple(part.clone().view(kind).view(like.shape) for part, kind in pairs)
 
 
 def put_together(parts: Sequence[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:

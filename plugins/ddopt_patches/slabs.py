@@ -55,7 +55,8 @@ class InTime:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """u at ``x`` (points, d), shape (points, outputs)."""
-        t = x[:, -1:].clamp(max=float(self._ends[-1]))
+        t, end = x[:, -1:], self._ends[-1].to(x)
+        t = torch.where(t > end, end, t)  # at the end itself u has its slope; clamp has none there
         x = torch.cat([x[:, :-1], t], 1)
         owner = torch.searchsorted(self._ends, x[:, -1].detach().contiguous())
         found, places = [], []

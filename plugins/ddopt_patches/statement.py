@@ -89,7 +89,7 @@ class Statement:
         for condition in self.conditions:
             found += rows_of(patches, condition, count, given, self, edge)
         if weight is None:
-            found = balanced(inside, found, self.start(patches), observed)
+            found = balanced(inside, found, self.start(patches), observed, grid.local)
         return System(patches, [*inside, *found])
 
     def _inside(self, patches: Patches, rows: float, cut: bool) -> tuple[list[Rows], int]:
@@ -131,7 +131,7 @@ class Statement:
     ) -> tuple[list[Points], int]:
         """Points with ``rows`` an unknown of the patches that they touch; how many an axis."""
         grid, d = patches.grid, patches.grid.dimensions
-        count = quadrature.points_an_axis(patches.unknowns, grid.cells, equations, rows, d)
+        count = quadrature.points_an_axis(patches, equations, rows)
         if not cut:
             return [quadrature.interior(grid, count)], count
         while True:

@@ -156,6 +156,11 @@ class PatchTask(DifferentialTask):
                 "refined grids begin with fits of random features; set slabs = 1 and leave refine, "
                 "or leave train_hidden"
             )
+        if self.config.coarse and (self.config.slabs > 1 or self.config.refine.rounds):
+            raise ValueError(
+                "a coarse network covers the whole domain, and slabs and refined grids are solved "
+                "one after the other; set slabs = 1 and leave refine, or leave coarse"
+            )
         self._slabs = Slabs(
             self._geometry,
             self._posed,

@@ -47,10 +47,13 @@ def balanced(
     conditions: Sequence[Rows],
     weights: torch.Tensor,
     observed: float = FACTOR,
+    local: int | None = None,
 ) -> list[Rows]:
     """The rows of the conditions with their β, at output weights (S, outputs, K).
 
-    ``observed`` is the factor of values at points of the user's own.
+    ``observed`` is the factor of values at points of the user's own. ``local`` is the number of
+    patches around nodes, which are compared: a coarse network over the whole domain is so smooth
+    that the equation hardly feels it, and conditions would lose their weight to it.
     """
     if not conditions:
         return []
@@ -58,7 +61,7 @@ def balanced(
     found = []
     for rows in conditions:
         own = squares(rows, weights) / rows.weight**2
-        ratios = (whole / own)[(own > 0) & (whole > 0)]
+        ratios = (whole / own)[:local][((own > 0) & (whole > 0))[:local]]
         factor = observed if isinstance(rows.equation.function, Observed) else FACTOR
         chosen = factor * float(ratios.min().sqrt()) if len(ratios) else OTHERWISE
         found.append(rows.scaled(chosen))

@@ -65,6 +65,17 @@ def test_what_is_given_and_what_to_change(options, says):
         system(**options)
 
 
+def test_a_default_value_of_a_conditions_function_is_an_auxiliary_variable_to_deepxde():
+    geometry = square()
+
+    def values(x, k=0):
+        return np.zeros((len(x), 1)) + k
+
+    condition = dde.icbc.DirichletBC(geometry, values, lambda _, on: on)
+    with pytest.raises(ValueError, match=r"takes 2 arguments \(x, k\).*of the points alone"):
+        system(more=[condition])
+
+
 def fourth(x, u):
     u_xx = dde.grad.hessian(u, x, i=0, j=0)
     return dde.grad.hessian(u_xx, x, i=0, j=0) - 1.0

@@ -8,7 +8,7 @@ from ddopt.testing.ranks import run_ranks
 from ddopt_patches.coarse import Polynomials
 from ddopt_patches.coarse_space import CoarseSpace
 from ddopt_patches.grid import Grid
-from ddopt_patches.regions import Border, put_together, regions, rounded
+from ddopt_patches.regions import Border, packed, put_together, regions, rounded, unpacked
 from ddopt_patches.schwarz import SLOPE, Schwarz
 from ddopt_patches.schwarz_gauss_newton import SchwarzGaussNewton
 from ddopt_patches.spectral import Spectral
@@ -35,6 +35,10 @@ def test_what_travels_keeps_thirty_three_digits():
     there = put_together(rounded(x, SLOPE), x.dtype)
     assert bool(((there - x).abs() <= 2.0**-33 * x.abs()).all())
     assert sum(one.element_size() for one in rounded(x, SLOPE)) == 6
+    message = packed(rounded(x, SLOPE))
+    assert message.numel() * message.element_size() == 6 * x.numel()
+    pairs = zip(unpacked(message, x, SLOPE), rounded(x, SLOPE), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_of_a_shared_patch_the_region_that_counts_it_is_believed():

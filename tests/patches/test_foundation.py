@@ -78,6 +78,20 @@ def test_weights_of_gauss_points_add_up_to_volume_and_area(kind):
     assert float((face.x[..., 0] - grid.nodes[0][-1]).abs().max()) == 0.0
 
 
+@pytest.mark.parametrize("features", [10, 20, 25, 36, 49, 56, 64, 84, 100, 120])
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_points_along_an_axis_see_what_the_features_can_represent(dimensions, features):
+    """K >= (p + d choose d) features are given p + d points; in the plane 2 K points suffice."""
+    grid = Grid.uniform([(0, 1)] * dimensions, [40 if dimensions == 2 else 4] * dimensions)
+    W = torch.zeros(grid.patches, features, dimensions)
+    patches = Patches(grid, W, torch.zeros(grid.patches, features))
+    found = quadrature.points_an_axis(patches, 1, 2.0)
+    degree = max(p for p in range(20) if math.comb(p + dimensions, dimensions) <= features)
+    rows = math.ceil((2 * patches.unknowns / grid.cells) ** (1 / dimensions))
+    assert found >= degree + dimensions
+    assert found == (rows if dimensions == 2 else max(rows, degree + 3))
+
+
 def test_scattered_points_are_padded_by_points_of_no_weight():
     grid = GRIDS[2]()
     x = torch.rand(17, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -253,3 +253,10 @@ def test_values_at_points_weigh_in_a_slab_what_they_are_told_to():
 def test_slabs_in_a_script_need_time():
     with pytest.raises(ValueError, match="slabs need a geometry with time"):
         ddopt_patches.fbpinn(dde.geometry.Rectangle([0, 0], [1, 1]), slabs=2)
+
+
+def test_u_has_its_slope_in_time_at_the_end_and_none_beyond():
+    whole = InTime([lambda x: x[:, :1] * x[:, 1:] ** 2], [0.99])
+    x = torch.tensor([[2.0, 0.5], [2.0, 0.99], [2.0, 1.5]], dtype=torch.float64).requires_grad_()
+    (slopes,) = torch.autograd.grad(whole(x).sum(), x)
+    assert slopes[:, 1].tolist() == pytest.approx([2.0, 3.96, 0.0])

@@ -109,6 +109,8 @@ class Engine:
             whole = Metered(problem, self.meter)
             point = self.improvement.improve(whole, point, self.radius, report)
             self.radius = self.improvement.radius_after(self.radius)
+            if self.local is not None and not (self.blind or anew):
+                point.gradient  # noqa: B018 - the next local solves ask for it, and a checkpoint
         return self._finished(point, report, sent)
 
     @property

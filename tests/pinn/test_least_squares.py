@@ -47,10 +47,6 @@ def test_a_run_that_is_resumed_around_the_change_has_the_same_record(tmp_path, m
 
 
 BALL, DAMPING = "solver={name='trust_region', hessian='gauss_newton'}", "solver=levenberg_marquardt"
-UNCHARGED = pytest.mark.xfail(
-    strict=True,
-    reason="a checkpoint asks for ∇f: while J is float32 that is one evaluation, uncharged",
-)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +57,7 @@ UNCHARGED = pytest.mark.xfail(
         (BALL, "sapts_p"),
         (DAMPING, "trust_region"),
         (DAMPING, "sapts_d"),
-        pytest.param(DAMPING, "sapts_p", marks=UNCHARGED),
+        (DAMPING, "sapts_p"),
     ],
 )
 def test_a_run_that_is_resumed_after_each_iteration_has_the_same_record(solver, strategy, tmp_path):

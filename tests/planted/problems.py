@@ -153,7 +153,7 @@ TASKS |= {
     "a loss for each sample": (*summed(lambda f, i: (torch.stack([f, f]),)), TERMS),
     "no tuple": (*summed(lambda f, i: f), f"{TERMS}.* no tuple"),
     "a term too many": (*summed(lambda f, i: (f, f)), TERMS),
-    "a float": (*summed(lambda f, i: (float(f),)), f"{TERMS}.* a tuple .float."),
+    "a float": (*summed(lambda f, i: (f.item(),)), f"{TERMS}.* a tuple .float."),
     "complex numbers": (*summed(lambda f, i: (f * 1j,)), TERMS),
     "detached": (*summed(lambda f, i: (f.detach(),)), "the loss does not depend on the param"),
     "NaN": (*summed(lambda f, i: (f * torch.nan,)), "must be a finite number; it is nan"),

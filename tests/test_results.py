@@ -138,7 +138,9 @@ def test_plot_draws_a_run_again_from_the_command_line(here):
     ddopt.train(TABLE, out="out", show=False)
     done = invoke("plot", "out")
     assert done.output == "out/figure.txt\n"
-    assert "neither a run nor a comparison" in invoke("plot", "none").output
+    assert "there is no folder none" in invoke("plot", "none").output
+    (here / "empty").mkdir()
+    assert "neither a run nor a comparison" in invoke("plot", "empty").output
 
 
 def test_columns_are_a_frame_where_pandas_is_installed(monkeypatch):

@@ -14,6 +14,7 @@ from ddopt.run.folder import Folder
 from ddopt.setup import loading, plugins
 from ddopt.setup.config import load as config_of
 from ddopt.setup.extras import installing
+from ddopt.setup.hookspecs import hookimpl as ddopt_hook
 from ddopt.setup.plugins import PluginManager, PluginWarning
 from tests.runs import ROOT, ddopt, write_run_file
 
@@ -353,6 +354,30 @@ def test_an_observer_that_raises_is_not_called_again(tmp_path):
         manager.call("ddopt_after_step", run=None, report=1)
     manager.call("ddopt_after_step", run=None, report=2)
     assert plugin.code.calls == [1]
+
+
+def test_a_hook_that_is_tried_and_raises_breaks_no_other_plugin(tmp_path, monkeypatch):
+    """The calls that others had before must leave it out."""
+    path = tmp_path / "counting.py"
+    path.write_text(
+        "import ddopt\ncalls = []\n"
+        "@ddopt.hookimpl\ndef ddopt_after_step(report):\n    calls.append(report)\n"
+    )
+    manager = PluginManager()
+    counting = manager.load_file(path)
+    monkeypatch.setattr(counting, "distribution", plugins.CORE)  # those stay beside what is tried
+    manager.call("ddopt_after_step", run=None, report=1)
+
+    class Raising:
+        @staticmethod
+        @ddopt_hook
+        def ddopt_after_step(report):
+            raise ArithmeticError
+
+    with manager.only(Raising), pytest.warns(PluginWarning, match="raised ArithmeticError"):
+        manager.call("ddopt_after_step", run=None, report=2)
+    assert not counting.reason
+    assert counting.code.calls == [1, 2]
 
 
 def test_a_file_is_loaded_once_and_must_work(tmp_path):

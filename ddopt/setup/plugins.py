@@ -169,6 +169,7 @@ class PluginManager:
         plugin = known or (Plugin(getattr(code, "__name__", "tested"), code=code) if code else None)
         if plugin is not None and known is None:
             self._pluggy.register(code, name=f"tested {plugin.name}")
+            self._callers.clear()  # as in _load
         self.plugins = [p for p in before if p.distribution == CORE]
         self.plugins += [plugin] if plugin is not None else []
         try:

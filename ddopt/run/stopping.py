@@ -28,8 +28,9 @@ class StopReason(Enum):
     LOSS = "the loss has reached stop.loss"
     ERROR = "the error has reached stop.error"
     STATIONARY = (
-        "no solver finds a direction of descent: the point is stationary to working precision; "
-        "another seed leads elsewhere, and a larger network may fit better"
+        "no solver finds a direction of descent: the point is stationary to working precision. "
+        "Where the error is small this is the end; otherwise another seed leads elsewhere, and a "
+        "larger network (on patches: more cells or features) may fit better"
     )
     RADIUS_TOO_SMALL = (
         "the radius is at its lower bound and steps are still rejected: usually the loss is as low "

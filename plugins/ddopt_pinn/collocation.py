@@ -54,6 +54,13 @@ class Collocation:
         self._boundary = self._tensor(self._array)  # shape: (Σ points of conditions, dimensions)
         self._rows = [self._pairing(t) for t in range(len(self._conditions))]
         self.counts = (len(interior), *(len(rows) for rows in self._rows))
+        for t, count in enumerate(self.counts[1:]):
+            if count == 0:
+                raise ValueError(
+                    f"condition {t} ({type(self._conditions[t]).__name__}) has no points, so that "
+                    "it would be left out: an IC needs problem.initial (num_initial in a script), "
+                    "the others problem.boundary (num_boundary), and its filter must keep some"
+                )
         self.weights = (1.0, *(weight for _ in self._conditions))
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
@@ -121,7 +128,15 @@ class Collocation:
 
     @staticmethod
     def _equations_at(forward: Forward, equation: Equation, x: torch.Tensor) -> torch.Tensor:
-        found = equation(x, forward(x))
+        try:
+            found = equation(x, forward(x))
+        except RuntimeError as error:
+            if "numpy()" not in str(error):
+                raise
+            raise ValueError(
+                "the equation calls numpy, and its x and u are torch tensors: write torch.sin(x), "
+                f"not np.sin(x) ({error})"
+            ) from error
         several = found if isinstance(found, (list, tuple)) else [found]
         return torch.cat([_columns(one) for one in several], 1)
 
@@ -142,6 +157,11 @@ class Collocation:
                 continue
             error = condition.error(self._array, x, outputs, *self._ranges[t])
             error = _columns(error)
+            if error.shape[1] == len(error) > 1:
+                raise ValueError(
+                    f"the values of condition {t} ({type(condition).__name__}) have a shape other "
+                    "than (points, 1), such as (points,): write x[:, :1], not x[:, 0]"
+                )
             found.append(error if whole[t] else error[indices[t].to(self.device)])
         return found
 

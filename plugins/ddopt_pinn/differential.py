@@ -112,8 +112,19 @@ class DifferentialTask(Task):
 
     @cached_property
     def reference(self) -> np.ndarray | None:
-        """The reference solution on the grid, shape (points, outputs)."""
-        return self.solution(self.grid)
+        """The reference solution on the grid, shape (points, outputs).
+
+        Raises ``ValueError`` for another shape, with which differences would be broadcast.
+        """
+        found = self.solution(self.grid)
+        wanted = (len(self.grid), len(self.outputs))
+        if found is not None and np.shape(found) != wanted:
+            raise ValueError(
+                f"solution() of problem {self.name!r} returned shape {np.shape(found)} for "
+                f"{wanted[0]} points, and must return {wanted}, a column for each of "
+                f"{', '.join(self.outputs)}: write points[:, :1], not points[:, 0]"
+            )
+        return found
 
     def _random(self, count: int, seed: int) -> np.ndarray:
         """Uniformly random points of the domain, shape (count, dimensions)."""

@@ -32,7 +32,7 @@ from ddopt_pinn.model import data_in_parts
 def fbpinn(
     geometry: Any,
     outputs: int = 1,
-    periodic: tuple[int, ...] = (),
+    periodic: tuple[int, ...] | int = (),
     seed: int = 0,
     slabs: int = 1,
     **options: Any,
@@ -42,7 +42,8 @@ def fbpinn(
     Args:
         geometry: a ``dde.geometry`` object, with time if there is time; patches cover its box.
         outputs: components of the solution.
-        periodic: axes whose ends are one place; a ``PeriodicBC`` along them holds by itself.
+        periodic: axes whose ends are one place, or the number of one; a ``PeriodicBC`` along them
+            holds by itself.
         seed: of the random features.
         slabs: time slabs that ``compile`` solves one after the other; they share the cells in time.
         options: along, features, scale, window, coarse and train_hidden, as in ``PatchSettings``.

@@ -113,3 +113,15 @@ def test_a_script_with_a_domain_of_an_unknown_kind():
                 ddopt_patches.compile(model)
         finally:
             dde.config.set_default_float("float32")
+
+
+@pytest.mark.parametrize("periodic", [(5,), (-1,), 2, (0, 2), True, (0.0,), "t"])
+def test_an_axis_that_does_not_exist_cannot_be_periodic(periodic):
+    with pytest.raises(ValueError, match=r"periodic names axis .*has axes 0 to 1, time last"):
+        ddopt_patches.fbpinn(square(), along=[4, 4], periodic=periodic)
+
+
+def test_one_periodic_axis_may_be_given_as_a_number():
+    for given in (0, np.int64(0), (0,), [0]):
+        net = ddopt_patches.fbpinn(square(), along=[4, 3], features=5, periodic=given)
+        assert net.grid.patch_shape == (4, 4)

@@ -8,6 +8,7 @@ model.train(iterations=10)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -93,11 +94,12 @@ def compile(
             found, too.
 
     Raises ``ValueError`` for another network or other data, for data without a point of some
-    condition, for float32, and for a periodic condition along an axis that the patches do not
-    close.
+    condition, for a weight that is not positive, for float32, and for a periodic condition along an
+    axis that the patches do not close.
     """
     net = model.net
     _refuse(net, options)
+    _positive(condition_weight)
     data = data_in_parts(model)
     _shown(data)
     open_ends = set(periodic_axes(data.bcs)) - net.grid.periodic
@@ -134,6 +136,15 @@ def compile(
         with torch.no_grad():
             net.weights.copy_(stated.start(net.patches))
     optimizer.minimise(lambda _: problem)
+
+
+def _positive(condition_weight: float | None) -> None:
+    """Refuse a weight of the conditions that lets them go, or turns f into nan."""
+    if condition_weight is not None and not 0.0 < condition_weight < math.inf:
+        raise ValueError(
+            f"condition_weight = {condition_weight:g}: expected a positive number, or None for one "
+            "that the method chooses"
+        )
 
 
 def _shown(data: Any) -> None:

@@ -11,6 +11,7 @@ from ddopt_patches import newton
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import Patches
 from ddopt_patches.statement import Statement
+from ddopt_patches.task import PatchTask
 from ddopt_pinn.library import building, dde
 
 
@@ -125,3 +126,28 @@ def test_one_periodic_axis_may_be_given_as_a_number():
     for given in (0, np.int64(0), (0,), [0]):
         net = ddopt_patches.fbpinn(square(), along=[4, 3], features=5, periodic=given)
         assert net.grid.patch_shape == (4, 4)
+
+
+def script(net, equation=laplace):
+    geometry = square()
+    data = dde.data.PDE(geometry, equation, zero(geometry), num_domain=20, num_boundary=10)
+    return dde.Model(data, net)
+
+
+@pytest.fixture
+def _double_in_deepxde():
+    dde.config.set_default_float("float64")
+    yield
+    dde.config.set_default_float("float32")
+
+
+@pytest.mark.usefixtures("_double_in_deepxde")
+@pytest.mark.parametrize("weight", [0, -3.0, math.nan, math.inf])
+def test_the_weight_of_conditions_is_a_positive_number(weight):
+    model = script(ddopt_patches.fbpinn(square(), along=[2, 2], features=9))
+    says = f"condition_weight = {weight:g}: expected a positive number, or None"
+    with pytest.raises(ValueError, match=says):
+        ddopt_patches.compile(model, condition_weight=weight)
+    with pytest.raises(ValueError, match="condition_weight"):
+        PatchTask.Config(of="multiscale", condition_weight=weight)
+    assert PatchTask.Config(of="multiscale", condition_weight=2).condition_weight == 2.0

@@ -151,3 +151,17 @@ def test_the_weight_of_conditions_is_a_positive_number(weight):
     with pytest.raises(ValueError, match="condition_weight"):
         PatchTask.Config(of="multiscale", condition_weight=weight)
     assert PatchTask.Config(of="multiscale", condition_weight=2).condition_weight == 2.0
+
+
+@pytest.mark.parametrize(
+    "equation", [lambda x, u: x[:, :1], lambda x, u: u.detach() - 1.0, lambda x, u: 0.0 * u]
+)
+def test_an_equation_without_u_is_refused(equation):
+    with pytest.raises(ValueError, match=r"does not depend on u; .* from the second argument"):
+        system(equation)
+
+
+def test_an_equation_that_has_no_meaning_for_some_solutions_may_depend_on_u():
+    patches = Patches.random(Grid.uniform(((0, 1), (0, 1)), (2, 2)), 9)
+    stated = Statement(square(), lambda x, u: torch.log(u - 9.0), [])
+    assert stated.equation_at(patches).depends

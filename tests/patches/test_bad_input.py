@@ -165,3 +165,59 @@ def test_an_equation_that_has_no_meaning_for_some_solutions_may_depend_on_u():
     patches = Patches.random(Grid.uniform(((0, 1), (0, 1)), (2, 2)), 9)
     stated = Statement(square(), lambda x, u: torch.log(u - 9.0), [])
     assert stated.equation_at(patches).depends
+
+
+@pytest.mark.usefixtures("_double_in_deepxde")
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"along": [3, 2]},
+            r"other nodes \(axis 0: 2 cells from 0 to 1, .*and here axis 0: 3 cells",
+        ),
+        ({"along": [{"cells": 2, "toward": 0.0}, 3]}, r"make the network with the along"),
+        ({"window": "c2"}, r"with window = 'c3', and these have 'c2'"),
+        ({"along": [2, 4], "periodic": 1}, "other nodes"),
+    ],
+)
+def test_weights_of_other_patches_are_not_loaded(options, says):
+    net = ddopt_patches.fbpinn(square(), along=[2, 3], features=5)
+    net.weights.data.normal_()
+    other = ddopt_patches.fbpinn(square(), **{"along": [2, 3], "features": 5, **options})
+    assert other.weights.shape == net.weights.shape
+    before = other.weights.detach().clone()
+    for strict in (True, False):
+        with pytest.raises(ValueError, match=says):
+            other.load_state_dict(net.state_dict(), strict=strict)
+        with pytest.raises(ValueError, match=says):
+            torch.nn.Sequential(other).load_state_dict(torch.nn.Sequential(net).state_dict())
+    assert torch.equal(other.weights, before)
+
+
+@pytest.mark.usefixtures("_double_in_deepxde")
+def test_a_state_that_does_not_say_where_its_patches_are_loads(tmp_path):
+    net = ddopt_patches.fbpinn(square(), along=[2, 3], features=5)
+    net.weights.data.normal_()
+    state = net.state_dict()
+    torch.save(state, tmp_path / "new.pt")
+    del state["_extra_state"]
+    for one in (state, torch.load(tmp_path / "new.pt", weights_only=True)):
+        other = ddopt_patches.fbpinn(square(), along=[2, 3], features=5, seed=3)
+        other.load_state_dict(one)
+        assert torch.equal(other.weights, net.weights)
+    del state["weights"]
+    with pytest.raises(RuntimeError, match="Missing key"):
+        other.load_state_dict(state)
+
+
+@pytest.mark.usefixtures("_double_in_deepxde")
+def test_a_network_in_slabs_knows_the_nodes_of_all_of_them():
+    domain = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 2))
+    net, same, other = (
+        ddopt_patches.fbpinn(domain, along=[2, along], features=5, slabs=2)
+        for along in (4, 4, {"cells": 4, "toward": 0.0})
+    )
+    assert net.get_extra_state()["nodes"] == [[0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.5, 2.0]]
+    same.load_state_dict(net.state_dict())
+    with pytest.raises(ValueError, match="other nodes"):
+        other.load_state_dict(net.state_dict())

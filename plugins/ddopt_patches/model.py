@@ -49,6 +49,8 @@ def fbpinn(
         slabs: time slabs that ``compile`` solves one after the other; they share the cells in time.
         options: along, features, scale, window, coarse and train_hidden, as in ``PatchSettings``.
     """
+    if not isinstance(slabs, int) or slabs < 1:
+        raise ValueError(f"slabs = {slabs!r}: expected a whole number, 1 or more; 1 is no slabs")
     settings = PatchSettings(**options)
     bounds = box(geometry).tolist()
     patches = settings.patches(bounds, outputs, periodic, seed)

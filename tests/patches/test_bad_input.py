@@ -221,3 +221,10 @@ def test_a_network_in_slabs_knows_the_nodes_of_all_of_them():
     same.load_state_dict(net.state_dict())
     with pytest.raises(ValueError, match="other nodes"):
         other.load_state_dict(net.state_dict())
+
+
+@pytest.mark.parametrize("slabs", [0, -2, 2.0, None])
+def test_slabs_are_counted_from_one(slabs):
+    domain = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1))
+    with pytest.raises(ValueError, match=f"slabs = {slabs}: expected a whole number, 1 or more"):
+        ddopt_patches.fbpinn(domain, along=[4, 4], slabs=slabs)

@@ -221,6 +221,12 @@ def _refuse(net: Any, options: dict[str, Any]) -> None:
             "a feature transform changes the coordinates that the patches are laid in; write the "
             "equation in the coordinates of the network instead"
         )
+    if net.weights.dtype != torch.float64:
+        raise ValueError(
+            "patches are solved in float64, and the weights of this network are in "
+            f"{str(net.weights.dtype).removeprefix('torch.')}; call net.double(), and not "
+            "net.float() or net.half()"
+        )
     if dde.config.default_float() != "float64":
         raise ValueError(
             "patches are solved in float64, and DeepXDE makes float32: begin the script with "

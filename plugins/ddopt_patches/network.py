@@ -154,6 +154,12 @@ class FBPINN(load().nn.NN):  # type: ignore[misc]
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """u at ``x`` (points, d), shape (points, outputs)."""
         z = x if self._input_transform is None else self._input_transform(x)
+        if z.dtype != self.weights.dtype:
+            raise ValueError(
+                f"the points are in {_name(z.dtype)}, and the weights of the patches in "
+                f"{_name(self.weights.dtype)}; give both in one precision: net.double() and "
+                "dde.config.set_default_float('float64'), in which patches are solved"
+            )
         if torch.is_grad_enabled() or len(z) <= CHUNK:
             y = self.blended(z)
         else:
@@ -164,6 +170,10 @@ class FBPINN(load().nn.NN):  # type: ignore[misc]
         """The blend of the local networks at ``x``, without transforms, shape (points, outputs)."""
         patches, outputs = self.patches.at(self.weights)
         return blend(self.grid, patches.W, patches.b, outputs, x)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _same_nodes(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> bool:

@@ -228,3 +228,20 @@ def test_slabs_are_counted_from_one(slabs):
     domain = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1))
     with pytest.raises(ValueError, match=f"slabs = {slabs}: expected a whole number, 1 or more"):
         ddopt_patches.fbpinn(domain, along=[4, 4], slabs=slabs)
+
+
+@pytest.mark.usefixtures("_double_in_deepxde")
+def test_a_network_in_single_precision_is_told():
+    model = script(ddopt_patches.fbpinn(square(), along=[2, 2], features=9))
+    ddopt_patches.compile(model)
+    model.net.float()
+    with pytest.raises(
+        ValueError, match=r"weights of this network are in float32; call net.double"
+    ):
+        ddopt_patches.compile(model)
+    with pytest.raises(ValueError, match=r"points are in float64, and the weights .* in float32"):
+        model.predict(np.full((1, 2), 0.5))
+    single = torch.full((1, 2), 0.5, dtype=torch.float32)
+    assert model.net(single).dtype == torch.float32  # both in single: a number
+    model.net.double()
+    assert model.predict(np.full((1, 2), 0.5)).shape == (1, 1)

@@ -104,6 +104,8 @@ class Equation:
                 f"{self.label} has derivatives above order {MOST}, more than the windows of the "
                 "patches have; write it as a system of lower order with more outputs"
             )
+        # nan counts: there is no meaning for these jets, and there may be for others
+        self.depends = not len(x) or bool((slopes.slopes != 0).any())  # on u at all
         known = slopes.slopes.nan_to_num(0.0, 0.0, 0.0)  # some jets may have no meaning for it
         self.fixes = (known[..., 0] != 0).any(0).any(0)  # (outputs,): asks for the value
         used = (known != 0).flatten(0, 2).any(0).tolist()

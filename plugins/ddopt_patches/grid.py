@@ -11,8 +11,10 @@ ends, the last axis fastest.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
+from numbers import Integral
+from typing import Any
 
 import torch
 
@@ -27,17 +29,18 @@ class Grid:
 
     Args:
         nodes: for each axis the increasing coordinates of its nodes, two or more.
-        periodic: axes whose ends are one place.
+        periodic: axes whose ends are one place; one of them may be given as a number.
         window: name of the partition of unity, see ``windows``.
 
-    Raises ``ValueError`` for nodes that do not increase, and for a periodic axis of one cell.
+    Raises ``ValueError`` for nodes that do not increase, for a periodic axis of one cell, and for
+    one that does not exist.
     """
 
     def __init__(
-        self, nodes: Sequence[torch.Tensor], periodic: Sequence[int] = (), window: str = "c3"
+        self, nodes: Sequence[torch.Tensor], periodic: Sequence[int] | int = (), window: str = "c3"
     ) -> None:
         self.nodes = tuple(torch.as_tensor(v, dtype=torch.float64).flatten() for v in nodes)
-        self.periodic, self.window = frozenset(periodic), window
+        self.periodic, self.window = _axes(periodic, len(self.nodes)), window
         smoothness(window)
         for axis, v in enumerate(self.nodes):
             least = 3 if axis in self.periodic else 2
@@ -60,7 +63,7 @@ class Grid:
         cls,
         bounds: Sequence[Sequence[float]],
         cells: Sequence[int],
-        periodic: Sequence[int] = (),
+        periodic: Sequence[int] | int = (),
         window: str = "c3",
     ) -> Grid:
         """Cells of equal width in the box ``bounds``, (lower, upper) for each axis."""
@@ -198,6 +201,20 @@ class Grid:
                 corners.append(v)
             found.append(torch.stack(corners, 1))
         return torch.stack(found, -1)
+
+
+def _axes(periodic: Any, d: int) -> frozenset[int]:
+    """The axes that ``periodic`` names, of d."""
+    named = list(periodic) if isinstance(periodic, Iterable) else [periodic]
+    for axis in named:
+        # True is the number 1 to Python, and whoever writes it means another thing
+        if not isinstance(axis, Integral) or isinstance(axis, bool) or not 0 <= int(axis) < d:
+            have = f"axes 0 to {d - 1}, time last" if d > 1 else "axis 0 alone"
+            raise ValueError(
+                f"periodic names axis {axis!r}, and the domain has {have}; give the numbers of the "
+                "axes whose ends are one place, for example periodic=(0,)"
+            )
+    return frozenset(int(axis) for axis in named)
 
 
 def _middles(v: torch.Tensor, periodic: bool) -> tuple[torch.Tensor, torch.Tensor]:

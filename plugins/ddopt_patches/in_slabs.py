@@ -53,6 +53,11 @@ class InSlabs(FBPINN):
     def _on(self, slab: int) -> Grid:
         return Grid([*self._axes, self.times[slab]], sorted(self.grid.periodic), self.grid.window)
 
+    @property
+    def _nodes(self) -> Sequence[torch.Tensor]:
+        times = torch.cat([self.times[0], *(one[1:] for one in self.times[1:])])
+        return [*self._axes, times]
+
     def blended(self, x: torch.Tensor) -> torch.Tensor:
         """The blend of the local networks of each point's slab, shape (points, outputs)."""
         turn = int(self.turn)
@@ -106,12 +111,11 @@ class OneAfterTheOther:
     ) -> None:
         self._net, self._system = net, system
         self._optimizer, self._blank = optimizer, deepcopy(optimizer.state_dict())
-        nodes = torch.cat([net.times[0], *(one[1:] for one in net.times[1:])])
         self._slabs = Slabs(
             whole.geometry,
             whole.equation,
             whole.conditions,
-            nodes,
+            net._nodes[-1],
             len(net.times),
             whole.transform,
         )

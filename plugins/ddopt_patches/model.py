@@ -8,6 +8,7 @@ model.train(iterations=10)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ from ddopt_pinn.model import data_in_parts
 def fbpinn(
     geometry: Any,
     outputs: int = 1,
-    periodic: tuple[int, ...] = (),
+    periodic: tuple[int, ...] | int = (),
     seed: int = 0,
     slabs: int = 1,
     **options: Any,
@@ -42,11 +43,14 @@ def fbpinn(
     Args:
         geometry: a ``dde.geometry`` object, with time if there is time; patches cover its box.
         outputs: components of the solution.
-        periodic: axes whose ends are one place; a ``PeriodicBC`` along them holds by itself.
+        periodic: axes whose ends are one place, or the number of one; a ``PeriodicBC`` along them
+            holds by itself.
         seed: of the random features.
         slabs: time slabs that ``compile`` solves one after the other; they share the cells in time.
         options: along, features, scale, window, coarse and train_hidden, as in ``PatchSettings``.
     """
+    if not isinstance(slabs, int) or slabs < 1:
+        raise ValueError(f"slabs = {slabs!r}: expected a whole number, 1 or more; 1 is no slabs")
     settings = PatchSettings(**options)
     bounds = box(geometry).tolist()
     patches = settings.patches(bounds, outputs, periodic, seed)
@@ -92,11 +96,12 @@ def compile(
             found, too.
 
     Raises ``ValueError`` for another network or other data, for data without a point of some
-    condition, for float32, and for a periodic condition along an axis that the patches do not
-    close.
+    condition, for a weight that is not positive, for float32, and for a periodic condition along an
+    axis that the patches do not close.
     """
     net = model.net
     _refuse(net, options)
+    _positive(condition_weight)
     data = data_in_parts(model)
     _shown(data)
     open_ends = set(periodic_axes(data.bcs)) - net.grid.periodic
@@ -133,6 +138,15 @@ def compile(
         with torch.no_grad():
             net.weights.copy_(stated.start(net.patches))
     optimizer.minimise(lambda _: problem)
+
+
+def _positive(condition_weight: float | None) -> None:
+    """Refuse a weight of the conditions that lets them go, or turns f into nan."""
+    if condition_weight is not None and not 0.0 < condition_weight < math.inf:
+        raise ValueError(
+            f"condition_weight = {condition_weight:g}: expected a positive number, or None for one "
+            "that the method chooses"
+        )
 
 
 def _shown(data: Any) -> None:
@@ -206,6 +220,12 @@ def _refuse(net: Any, options: dict[str, Any]) -> None:
         raise ValueError(
             "a feature transform changes the coordinates that the patches are laid in; write the "
             "equation in the coordinates of the network instead"
+        )
+    if net.weights.dtype != torch.float64:
+        raise ValueError(
+            "patches are solved in float64, and the weights of this network are in "
+            f"{str(net.weights.dtype).removeprefix('torch.')}; call net.double(), and not "
+            "net.float() or net.half()"
         )
     if dde.config.default_float() != "float64":
         raise ValueError(

@@ -9,13 +9,15 @@ not move u is linear in its parameters, the output weights c (patches, outputs, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
 from ddopt_patches.features import draw
-from ddopt_patches.grid import Grid
+from ddopt_patches.grid import ROUND_OFF, Grid
 from ddopt_pinn.library import load
 
 CHUNK = 8_192  # points of one forward pass where no gradient is wanted; bounds its memory
@@ -97,6 +99,53 @@ class FBPINN(load().nn.NN):  # type: ignore[misc]
         """What is needed beside the unknowns to evaluate it."""
         return Patches(self.grid, self.W, self.b, self.outputs, self.moving)
 
+    def get_extra_state(self) -> dict[str, Any]:
+        """Where the patches are, for ``state_dict``: weights alone mean nothing elsewhere."""
+        grid = self.grid
+        return {
+            "nodes": [v.tolist() for v in self._nodes],
+            "periodic": sorted(grid.periodic),
+            "window": grid.window,
+            "coarse": grid.whole,
+        }
+
+    def set_extra_state(self, state: Any) -> None:
+        """Refuse the state of other patches."""
+        own = self.get_extra_state()
+        if not _same_nodes(own["nodes"], state["nodes"]):
+            raise ValueError(
+                f"this state is of patches on other nodes ({_shown(state['nodes'])}, and here "
+                f"{_shown(own['nodes'])}); make the network with the along it was saved with, on "
+                "the same domain"
+            )
+        for name in ("periodic", "window", "coarse"):
+            if own[name] != state[name]:
+                raise ValueError(
+                    f"this state is of patches with {name} = {state[name]!r}, and these have "
+                    f"{own[name]!r}; make the network with the {name} it was saved with"
+                )
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Torch's own, but that nothing of the state of other patches is taken.
+
+        A state that was saved before it said where its patches are has nothing that could be
+        compared, and is no worse for it.
+        """
+        key = f"{prefix}_extra_state"
+        if key in state_dict:
+            self.set_extra_state(state_dict[key])
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        missing = args[2]  # after the local metadata and strict
+        if key in missing:
+            missing.remove(key)
+
+    @property
+    def _nodes(self) -> Sequence[torch.Tensor]:
+        """The nodes along each axis, of all patches."""
+        return self.grid.nodes
+
     @property
     def blank(self) -> bool:
         """Whether all output weights are zero: nothing has been solved yet."""
@@ -105,6 +154,12 @@ class FBPINN(load().nn.NN):  # type: ignore[misc]
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """u at ``x`` (points, d), shape (points, outputs)."""
         z = x if self._input_transform is None else self._input_transform(x)
+        if z.dtype != self.weights.dtype:
+            raise ValueError(
+                f"the points are in {_name(z.dtype)}, and the weights of the patches in "
+                f"{_name(self.weights.dtype)}; give both in one precision: net.double() and "
+                "dde.config.set_default_float('float64'), in which patches are solved"
+            )
         if torch.is_grad_enabled() or len(z) <= CHUNK:
             y = self.blended(z)
         else:
@@ -115,6 +170,29 @@ class FBPINN(load().nn.NN):  # type: ignore[misc]
         """The blend of the local networks at ``x``, without transforms, shape (points, outputs)."""
         patches, outputs = self.patches.at(self.weights)
         return blend(self.grid, patches.W, patches.b, outputs, x)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _same_nodes(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> bool:
+    """Whether the nodes of each axis are the same, but for round-off."""
+    if [len(v) for v in a] != [len(v) for v in b]:
+        return False
+    pairs = zip(a, b, strict=True)
+    return all(
+        max(abs(x - y) for x, y in zip(v, w, strict=True)) <= ROUND_OFF * (v[-1] - v[0])
+        for v, w in pairs
+    )
+
+
+def _shown(nodes: Sequence[Sequence[float]]) -> str:
+    """Nodes of each axis in a message."""
+    return ", ".join(
+        f"axis {a}: {len(v) - 1} cells from {v[0]:g} to {v[-1]:g}, the first to {v[1]:g}"
+        for a, v in enumerate(nodes)
+    )
 
 
 def blend(

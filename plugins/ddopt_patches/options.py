@@ -60,7 +60,7 @@ class PatchSettings(Settings):
         return [one.between(float(a), float(b)) for one, (a, b) in zip(along, bounds, strict=True)]
 
     def on(
-        self, nodes: Sequence[torch.Tensor], outputs: int, periodic: Sequence[int], seed: int
+        self, nodes: Sequence[torch.Tensor], outputs: int, periodic: Sequence[int] | int, seed: int
     ) -> Patches:
         """The patches on these nodes."""
         kind = GridAndWhole if self.coarse else Grid
@@ -69,7 +69,11 @@ class PatchSettings(Settings):
         return replace(found, moving=self.train_hidden)
 
     def patches(
-        self, bounds: Sequence[Sequence[float]], outputs: int, periodic: Sequence[int], seed: int
+        self,
+        bounds: Sequence[Sequence[float]],
+        outputs: int,
+        periodic: Sequence[int] | int,
+        seed: int,
     ) -> Patches:
         """The patches of a box (d, 2).
 

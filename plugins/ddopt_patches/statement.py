@@ -61,10 +61,20 @@ class Statement:
         return torch.from_numpy(mask).view(x.shape[:-1])
 
     def equation_at(self, patches: Patches) -> Equation:
-        """The equation, examined at points of the cells."""
+        """The equation, examined at points of the cells.
+
+        Raises ``ValueError`` for one that does not depend on u.
+        """
         grid, probe = patches.grid, quadrature.interior(patches.grid, 4).x
         inside = probe[self.inside(probe)]
-        return Equation(self.equation, grid.dimensions, patches.outputs, inside, self.transform)
+        found = Equation(self.equation, grid.dimensions, patches.outputs, inside, self.transform)
+        if not found.depends:
+            # conditions alone would be fitted then, by values without bounds between them
+            raise ValueError(
+                "the equation does not depend on u; return its residual, computed from the second "
+                "argument, as in lambda x, u: dde.grad.jacobian(u, x, i=0, j=0) - 1"
+            )
+        return found
 
     def system(
         self,

@@ -80,7 +80,10 @@ class PatchTask(DifferentialTask):
         refine: Refine = Field(Refine(), description="how far cells are split after a solution")
         rows: float = Field(2.0, ge=1.0, description="residuals for each unknown, at least")
         condition_weight: float | None = Field(
-            None, gt=0.0, description="factor of the residuals of the conditions; chosen by default"
+            None,
+            gt=0.0,
+            allow_inf_nan=False,
+            description="factor of the residuals of the conditions; chosen by default",
         )
         observed: float = Field(
             FACTOR,

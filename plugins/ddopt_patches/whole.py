@@ -27,7 +27,7 @@ class GridAndWhole(Grid):
     """
 
     def __init__(
-        self, nodes: Sequence[torch.Tensor], periodic: Sequence[int] = (), window: str = "c3"
+        self, nodes: Sequence[torch.Tensor], periodic: Sequence[int] | int = (), window: str = "c3"
     ) -> None:
         super().__init__(nodes, periodic, window)
         if self.periodic:

@@ -11,6 +11,7 @@ from ddopt_patches import newton
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import Patches
 from ddopt_patches.statement import Statement
+from ddopt_patches.task import PatchTask
 from ddopt_pinn.library import building, dde
 
 
@@ -113,3 +114,134 @@ def test_a_script_with_a_domain_of_an_unknown_kind():
                 ddopt_patches.compile(model)
         finally:
             dde.config.set_default_float("float32")
+
+
+@pytest.mark.parametrize("periodic", [(5,), (-1,), 2, (0, 2), True, (0.0,), "t"])
+def test_an_axis_that_does_not_exist_cannot_be_periodic(periodic):
+    with pytest.raises(ValueError, match=r"periodic names axis .*has axes 0 to 1, time last"):
+        ddopt_patches.fbpinn(square(), along=[4, 4], periodic=periodic)
+
+
+def test_one_periodic_axis_may_be_given_as_a_number():
+    for given in (0, np.int64(0), (0,), [0]):
+        net = ddopt_patches.fbpinn(square(), along=[4, 3], features=5, periodic=given)
+        assert net.grid.patch_shape == (4, 4)
+
+
+def script(net, equation=laplace):
+    geometry = square()
+    data = dde.data.PDE(geometry, equation, zero(geometry), num_domain=20, num_boundary=10)
+    return dde.Model(data, net)
+
+
+@pytest.fixture
+def _double_in_deepxde():
+    dde.config.set_default_float("float64")
+    yield
+    dde.config.set_default_float("float32")
+
+
+@pytest.mark.usefixtures("_double_in_deepxde")
+@pytest.mark.parametrize("weight", [0, -3.0, math.nan, math.inf])
+def test_the_weight_of_conditions_is_a_positive_number(weight):
+    model = script(ddopt_patches.fbpinn(square(), along=[2, 2], features=9))
+    says = f"condition_weight = {weight:g}: expected a positive number, or None"
+    with pytest.raises(ValueError, match=says):
+        ddopt_patches.compile(model, condition_weight=weight)
+    with pytest.raises(ValueError, match="condition_weight"):
+        PatchTask.Config(of="multiscale", condition_weight=weight)
+    assert PatchTask.Config(of="multiscale", condition_weight=2).condition_weight == 2.0
+
+
+@pytest.mark.parametrize(
+    "equation", [lambda x, u: x[:, :1], lambda x, u: u.detach() - 1.0, lambda x, u: 0.0 * u]
+)
+def test_an_equation_without_u_is_refused(equation):
+    with pytest.raises(ValueError, match=r"does not depend on u; .* from the second argument"):
+        system(equation)
+
+
+def test_an_equation_that_has_no_meaning_for_some_solutions_may_depend_on_u():
+    patches = Patches.random(Grid.uniform(((0, 1), (0, 1)), (2, 2)), 9)
+    stated = Statement(square(), lambda x, u: torch.log(u - 9.0), [])
+    assert stated.equation_at(patches).depends
+
+
+@pytest.mark.usefixtures("_double_in_deepxde")
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"along": [3, 2]},
+            r"other nodes \(axis 0: 2 cells from 0 to 1, .*and here axis 0: 3 cells",
+        ),
+        ({"along": [{"cells": 2, "toward": 0.0}, 3]}, r"make the network with the along"),
+        ({"window": "c2"}, r"with window = 'c3', and these have 'c2'"),
+        ({"along": [2, 4], "periodic": 1}, "other nodes"),
+    ],
+)
+def test_weights_of_other_patches_are_not_loaded(options, says):
+    net = ddopt_patches.fbpinn(square(), along=[2, 3], features=5)
+    net.weights.data.normal_()
+    other = ddopt_patches.fbpinn(square(), **{"along": [2, 3], "features": 5, **options})
+    assert other.weights.shape == net.weights.shape
+    before = other.weights.detach().clone()
+    for strict in (True, False):
+        with pytest.raises(ValueError, match=says):
+            other.load_state_dict(net.state_dict(), strict=strict)
+        with pytest.raises(ValueError, match=says):
+            torch.nn.Sequential(other).load_state_dict(torch.nn.Sequential(net).state_dict())
+    assert torch.equal(other.weights, before)
+
+
+@pytest.mark.usefixtures("_double_in_deepxde")
+def test_a_state_that_does_not_say_where_its_patches_are_loads(tmp_path):
+    net = ddopt_patches.fbpinn(square(), along=[2, 3], features=5)
+    net.weights.data.normal_()
+    state = net.state_dict()
+    torch.save(state, tmp_path / "new.pt")
+    del state["_extra_state"]
+    for one in (state, torch.load(tmp_path / "new.pt", weights_only=True)):
+        other = ddopt_patches.fbpinn(square(), along=[2, 3], features=5, seed=3)
+        other.load_state_dict(one)
+        assert torch.equal(other.weights, net.weights)
+    del state["weights"]
+    with pytest.raises(RuntimeError, match="Missing key"):
+        other.load_state_dict(state)
+
+
+@pytest.mark.usefixtures("_double_in_deepxde")
+def test_a_network_in_slabs_knows_the_nodes_of_all_of_them():
+    domain = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 2))
+    net, same, other = (
+        ddopt_patches.fbpinn(domain, along=[2, along], features=5, slabs=2)
+        for along in (4, 4, {"cells": 4, "toward": 0.0})
+    )
+    assert net.get_extra_state()["nodes"] == [[0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.5, 2.0]]
+    same.load_state_dict(net.state_dict())
+    with pytest.raises(ValueError, match="other nodes"):
+        other.load_state_dict(net.state_dict())
+
+
+@pytest.mark.parametrize("slabs", [0, -2, 2.0, None])
+def test_slabs_are_counted_from_one(slabs):
+    domain = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 1))
+    with pytest.raises(ValueError, match=f"slabs = {slabs}: expected a whole number, 1 or more"):
+        ddopt_patches.fbpinn(domain, along=[4, 4], slabs=slabs)
+
+
+@pytest.mark.usefixtures("_double_in_deepxde")
+def test_a_network_in_single_precision_is_told():
+    model = script(ddopt_patches.fbpinn(square(), along=[2, 2], features=9))
+    ddopt_patches.compile(model)
+    model.net.float()
+    with pytest.raises(
+        ValueError, match=r"weights of this network are in float32; call net.double"
+    ):
+        ddopt_patches.compile(model)
+    with pytest.raises(ValueError, match=r"points are in float64, and the weights .* in float32"):
+        model.predict(np.full((1, 2), 0.5))
+    single = torch.full((1, 2), 0.5, dtype=torch.float32)
+    assert model.net(single).dtype == torch.float32  # both in single: a number
+    model.net.double()
+    assert model.predict(np.full((1, 2), 0.5)).shape == (1, 1)

@@ -171,6 +171,55 @@ def test_a_checkpoint_leaves_the_random_numbers_alone():
     assert torch.equal(torch.rand(2), expected)
 
 
+MAKERS_OF_ALL = {
+    **MAKERS,
+    "least squares": lambda net, **o: ddopt.LeastSquares(net.parameters(), **o),
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS_OF_ALL)
+def test_points_that_a_closure_draws_are_others_in_every_step(kind):
+    """Within a step they are the same; two runs from one seed draw the same ones."""
+
+    def run():
+        torch.manual_seed(2)
+        net = network()
+        optimizer, drawn = MAKERS_OF_ALL[kind](net), []
+        for _ in range(6):
+            seen = set()
+
+            def closure(seen=seen, net=net):
+                x = torch.rand(30, 3, dtype=torch.float64)
+                seen.add(x[0, 0].item())
+                return net(x) - torch.sin(x.sum(1, keepdim=True))
+
+            optimizer.step(closure)
+            drawn.append(seen)
+        return drawn, [p.detach().clone() for p in net.parameters()]
+
+    (drawn, weights), (again, same) = run(), run()
+    assert drawn == again
+    assert all(torch.equal(a, b) for a, b in zip(weights, same, strict=True))
+    assert len(drawn[0]) == 1
+    assert len(set.union(*drawn)) >= 3  # a rejected step leaves no trace
+
+
+@pytest.mark.parametrize("kind", MAKERS_OF_ALL)
+def test_buffers_are_left_as_the_kept_point_leaves_them(kind):
+    net, (x, y) = network(), data()
+    seen = torch.zeros(1, dtype=torch.float64)
+
+    def closure():
+        r = net(x) - y
+        seen.copy_(r.detach().square().mean())
+        return r
+
+    optimizer = MAKERS_OF_ALL[kind](net, buffers=[seen])
+    for _ in range(5):
+        optimizer.step(closure)
+        assert seen.item() == pytest.approx((net(x) - y).square().mean().item(), rel=1e-9)
+
+
 WRONG = {
     "a single number": lambda net, x, y: (net(x) - y).square().mean(),
     "None": lambda net, x, y: None,

@@ -56,7 +56,8 @@ class ResidualProblem(BatchProblem):
         A graph over the module's parameters cannot be kept: the next point is written into them.
         """
         r = self.residuals(theta)
-        return Point(theta, float(torch.dot(r, r)), lambda: self._gradient(theta))
+        value = float(torch.dot(r, r))
+        return Point(theta, value, lambda: self._gradient(theta), trace=self.trace)
 
     @left_whole()
     def both(self, theta: torch.Tensor) -> Point:
@@ -64,7 +65,7 @@ class ResidualProblem(BatchProblem):
         r = self._with_graph(theta)
         value = torch.dot(r, r)
         gradient = self._flat(torch.autograd.grad(value, self._leaves, allow_unused=True))
-        return Point(theta, float(value.detach()), gradient)
+        return Point(theta, float(value.detach()), gradient, trace=self.trace)
 
     def _gradient(self, theta: torch.Tensor) -> torch.Tensor:
         return self.both(theta).gradient
@@ -83,6 +84,7 @@ class ResidualProblem(BatchProblem):
         """
         with self._stillness, torch.enable_grad():
             found = self._call()
+            self.trace = self._stillness.snapshot()
         several = list(found) if isinstance(found, (list, tuple)) and found else [found]
         for one in several:
             if not isinstance(one, torch.Tensor) or one.ndim == 0:

@@ -220,6 +220,25 @@ def test_buffers_are_left_as_the_kept_point_leaves_them(kind):
         assert seen.item() == pytest.approx((net(x) - y).square().mean().item(), rel=1e-9)
 
 
+@pytest.mark.parametrize("kind", MAKERS_OF_ALL)
+@pytest.mark.parametrize("options", [{}, {"dense": 0}], ids=["a matrix", "products"])
+def test_a_step_without_gradients_around_it_is_the_same_step(kind, options):
+    if options and kind != "damping":
+        pytest.skip("no other method has products")
+    x, y = data()
+
+    def trained(enabled):
+        net = network()
+        optimizer = MAKERS_OF_ALL[kind](net, **options)
+        for _ in range(4):
+            with torch.set_grad_enabled(enabled):
+                optimizer.step(lambda: net(x) - y)
+        return list(net.parameters())
+
+    for a, b in zip(trained(False), trained(True), strict=True):
+        assert torch.equal(a, b)
+
+
 WRONG = {
     "a single number": lambda net, x, y: (net(x) - y).square().mean(),
     "None": lambda net, x, y: None,

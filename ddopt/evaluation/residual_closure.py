@@ -60,6 +60,7 @@ class ResidualProblem(BatchProblem):
         return Point(theta, value, lambda: self._gradient(theta), trace=self.trace)
 
     @left_whole()
+    @torch.enable_grad()
     def both(self, theta: torch.Tensor) -> Point:
         """Evaluate f and its gradient in one run of the closure."""
         r = self._with_graph(theta)
@@ -119,6 +120,7 @@ class ResidualProblem(BatchProblem):
         return PER_POINT if self.way.per_point else None
 
     @left_whole()
+    @torch.enable_grad()
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), in three backward passes where points are independent."""
         found = None
@@ -162,6 +164,7 @@ class _Graph:
         self._build()
 
     @left_whole()
+    @torch.enable_grad()
     def _build(self) -> None:
         self._r = r = self._problem._with_graph(self._theta)
         self._dual = torch.zeros_like(r).requires_grad_()

@@ -239,6 +239,15 @@ def test_a_step_without_gradients_around_it_is_the_same_step(kind, options):
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("kind", MAKERS_OF_ALL)
+@pytest.mark.parametrize("batch", [None, torch.ones(30, 3)], ids=["no batch", "a batch"])
+def test_residuals_in_place_of_a_closure_are_refused(kind, batch):
+    net, (x, y) = network(), data()
+    optimizer = MAKERS_OF_ALL[kind](net)
+    with pytest.raises(ValueError, match=r"given a tensor of shape \(30, 1\).*needs a closure"):
+        optimizer.step(net(x) - y, batch)
+
+
 WRONG = {
     "a single number": lambda net, x, y: (net(x) - y).square().mean(),
     "None": lambda net, x, y: None,

@@ -248,6 +248,37 @@ def test_residuals_in_place_of_a_closure_are_refused(kind, batch):
         optimizer.step(net(x) - y, batch)
 
 
+@pytest.mark.parametrize("kind", MAKERS_OF_ALL)
+def test_another_number_of_residuals_within_a_step_is_refused(kind):
+    net, (x, y) = network(), data()
+    calls = []
+
+    def closure():
+        calls.append(1)
+        return net(x[: 9 + len(calls)]) - y[: 9 + len(calls)]
+
+    optimizer = MAKERS_OF_ALL[kind](net)
+    with pytest.raises(ValueError, match=r"returned 11 residuals, and 10 where this step starts"):
+        optimizer.step(closure)
+
+
+def test_after_a_reset_there_may_be_another_number_of_residuals():
+    net, (x, y) = network(), data()
+    optimizer, count = ddopt.LevenbergMarquardt(net.parameters()), [30]
+
+    def closure():
+        return net(x[: count[0]]) - y[: count[0]]
+
+    for _ in range(3):
+        optimizer.step(closure)
+    count[0] = 20
+    with pytest.raises(ValueError, match=r"returned 20 residuals, and 30 .*optimizer\.reset\(\)"):
+        optimizer.step(closure)
+    optimizer.reset()
+    loss = [float(optimizer.step(closure)) for _ in range(20)]
+    assert (net(x[:20]) - y[:20]).square().mean().item() < 1e-3 * loss[0]
+
+
 WRONG = {
     "a single number": lambda net, x, y: (net(x) - y).square().mean(),
     "None": lambda net, x, y: None,

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from ddopt.evaluation.batch import BatchProblem, Closure
+from ddopt.evaluation.counted import refuse_another_number
 from ddopt.evaluation.graphs import left_whole
 from ddopt.evaluation.jacobian import Operator, by_rows
 from ddopt.evaluation.per_point import NotPerPointError, per_point
-from ddopt.evaluation.problem import Point
+from ddopt.evaluation.problem import Point, Samples
 from ddopt.evaluation.stillness import Stillness
 from ddopt.numerics.space import Parameters
 
@@ -49,6 +50,7 @@ class ResidualProblem(BatchProblem):
     ) -> None:
         super().__init__(parameters, closure, stillness, batch)
         self.way = way or Way()
+        self._count: int | None = None  # of residuals, from the first evaluation on
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate f; the closure runs again where the gradient is asked for.
@@ -70,6 +72,11 @@ class ResidualProblem(BatchProblem):
 
     def _gradient(self, theta: torch.Tensor) -> torch.Tensor:
         return self.both(theta).gradient
+
+    def _over(self, samples: Samples, weight: float) -> ResidualProblem:
+        other = super()._over(samples, weight)
+        other._count = None  # a part has fewer residuals
+        return other
 
     @property
     def _leaves(self) -> list[torch.Tensor]:
@@ -98,7 +105,11 @@ class ResidualProblem(BatchProblem):
     def _blocks(self) -> list[torch.Tensor]:
         """r/√m in blocks (b,): the columns of what the closure returns."""
         found = self._called()
-        factor = self._factor(sum(one.numel() for one in found))
+        count = sum(one.numel() for one in found)
+        if not self._stillness.finished:  # a checkpoint may ask when the points are others already
+            refuse_another_number(count if self._count is None else self._count, count)
+            self._count = count
+        factor = self._factor(count)
         columns = [c for one in found if one.numel() for c in one.flatten(1).unbind(1)]
         return [factor * column.to(self.layout.dtype) for column in columns]
 

@@ -171,6 +171,114 @@ def test_a_checkpoint_leaves_the_random_numbers_alone():
     assert torch.equal(torch.rand(2), expected)
 
 
+MAKERS_OF_ALL = {
+    **MAKERS,
+    "least squares": lambda net, **o: ddopt.LeastSquares(net.parameters(), **o),
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS_OF_ALL)
+def test_points_that_a_closure_draws_are_others_in_every_step(kind):
+    """Within a step they are the same; two runs from one seed draw the same ones."""
+
+    def run():
+        torch.manual_seed(2)
+        net = network()
+        optimizer, drawn = MAKERS_OF_ALL[kind](net), []
+        for _ in range(6):
+            seen = set()
+
+            def closure(seen=seen, net=net):
+                x = torch.rand(30, 3, dtype=torch.float64)
+                seen.add(x[0, 0].item())
+                return net(x) - torch.sin(x.sum(1, keepdim=True))
+
+            optimizer.step(closure)
+            drawn.append(seen)
+        return drawn, [p.detach().clone() for p in net.parameters()]
+
+    (drawn, weights), (again, same) = run(), run()
+    assert drawn == again
+    assert all(torch.equal(a, b) for a, b in zip(weights, same, strict=True))
+    assert len(drawn[0]) == 1
+    assert len(set.union(*drawn)) >= 3  # a rejected step leaves no trace
+
+
+@pytest.mark.parametrize("kind", MAKERS_OF_ALL)
+def test_buffers_are_left_as_the_kept_point_leaves_them(kind):
+    net, (x, y) = network(), data()
+    seen = torch.zeros(1, dtype=torch.float64)
+
+    def closure():
+        r = net(x) - y
+        seen.copy_(r.detach().square().mean())
+        return r
+
+    optimizer = MAKERS_OF_ALL[kind](net, buffers=[seen])
+    for _ in range(5):
+        optimizer.step(closure)
+        assert seen.item() == pytest.approx((net(x) - y).square().mean().item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", MAKERS_OF_ALL)
+@pytest.mark.parametrize("options", [{}, {"dense": 0}], ids=["a matrix", "products"])
+def test_a_step_without_gradients_around_it_is_the_same_step(kind, options):
+    if options and kind != "damping":
+        pytest.skip("no other method has products")
+    x, y = data()
+
+    def trained(enabled):
+        net = network()
+        optimizer = MAKERS_OF_ALL[kind](net, **options)
+        for _ in range(4):
+            with torch.set_grad_enabled(enabled):
+                optimizer.step(lambda: net(x) - y)
+        return list(net.parameters())
+
+    for a, b in zip(trained(False), trained(True), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("kind", MAKERS_OF_ALL)
+@pytest.mark.parametrize("batch", [None, torch.ones(30, 3)], ids=["no batch", "a batch"])
+def test_residuals_in_place_of_a_closure_are_refused(kind, batch):
+    net, (x, y) = network(), data()
+    optimizer = MAKERS_OF_ALL[kind](net)
+    with pytest.raises(ValueError, match=r"given a tensor of shape \(30, 1\).*needs a closure"):
+        optimizer.step(net(x) - y, batch)
+
+
+@pytest.mark.parametrize("kind", MAKERS_OF_ALL)
+def test_another_number_of_residuals_within_a_step_is_refused(kind):
+    net, (x, y) = network(), data()
+    calls = []
+
+    def closure():
+        calls.append(1)
+        return net(x[: 9 + len(calls)]) - y[: 9 + len(calls)]
+
+    optimizer = MAKERS_OF_ALL[kind](net)
+    with pytest.raises(ValueError, match=r"returned 11 residuals, and 10 where this step starts"):
+        optimizer.step(closure)
+
+
+def test_after_a_reset_there_may_be_another_number_of_residuals():
+    net, (x, y) = network(), data()
+    optimizer, count = ddopt.LevenbergMarquardt(net.parameters()), [30]
+
+    def closure():
+        return net(x[: count[0]]) - y[: count[0]]
+
+    for _ in range(3):
+        optimizer.step(closure)
+    count[0] = 20
+    with pytest.raises(ValueError, match=r"returned 20 residuals, and 30 .*optimizer\.reset\(\)"):
+        optimizer.step(closure)
+    optimizer.reset()
+    loss = [float(optimizer.step(closure)) for _ in range(20)]
+    assert (net(x[:20]) - y[:20]).square().mean().item() < 1e-3 * loss[0]
+
+
 WRONG = {
     "a single number": lambda net, x, y: (net(x) - y).square().mean(),
     "None": lambda net, x, y: None,

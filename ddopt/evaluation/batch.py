@@ -105,6 +105,14 @@ def batch_size(batch: Any) -> int:
 
 def refuse_other_arguments(closure: Closure, batch: Any) -> None:
     """Raise ``ValueError`` unless the closure can be called: with a part of the batch, or bare."""
+    if not callable(closure):
+        tensor = isinstance(closure, torch.Tensor)
+        given = f"a tensor of shape {tuple(closure.shape)}" if tensor else type(closure).__name__
+        raise ValueError(
+            f"step() was given {given}, and needs a closure, a function that computes the loss or "
+            "the residuals each time it is called, at other parameters; for example "
+            "step(lambda: net(x) - y) where residuals are asked for"
+        )
     try:
         signature = inspect.signature(closure)
     except (TypeError, ValueError):  # not a Python function

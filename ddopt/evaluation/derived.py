@@ -72,6 +72,11 @@ class Derived(Problem):
         """The other's, which the first Jacobian may find out."""
         return self.problem.jacobian_price
 
+    @property
+    def trace(self) -> list[torch.Tensor] | None:  # type: ignore[override]
+        """What the other problem's last evaluation left."""
+        return self.problem.trace
+
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate at ``theta``, in this problem's parameters."""
         return self._seen(theta, self.problem.at(self._theirs(theta)))

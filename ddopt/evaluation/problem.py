@@ -48,6 +48,7 @@ class Problem(ABC):
     rows_anew: bool = False  # whether each product with J or Jᵀ builds the graph of r again
     rebuilt: int = 0  # how often that was needed because another point had been evaluated
     jacobian_price: float | None = None  # of a whole one, in evaluations; None: by its rows
+    trace: list[torch.Tensor] | None = None  # of its last evaluation by residuals (``Point.trace``)
 
     @property
     def squares(self) -> tuple[float, float]:

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from ddopt.evaluation.batch import BatchProblem, Closure
+from ddopt.evaluation.counted import refuse_another_number
 from ddopt.evaluation.graphs import left_whole
 from ddopt.evaluation.jacobian import Operator, by_rows
 from ddopt.evaluation.per_point import NotPerPointError, per_point
-from ddopt.evaluation.problem import Point
+from ddopt.evaluation.problem import Point, Samples
 from ddopt.evaluation.stillness import Stillness
 from ddopt.numerics.space import Parameters
 
@@ -49,6 +50,7 @@ class ResidualProblem(BatchProblem):
     ) -> None:
         super().__init__(parameters, closure, stillness, batch)
         self.way = way or Way()
+        self._count: int | None = None  # of residuals, from the first evaluation on
 
     def at(self, theta: torch.Tensor) -> Point:
         """Evaluate f; the closure runs again where the gradient is asked for.
@@ -56,18 +58,25 @@ class ResidualProblem(BatchProblem):
         A graph over the module's parameters cannot be kept: the next point is written into them.
         """
         r = self.residuals(theta)
-        return Point(theta, float(torch.dot(r, r)), lambda: self._gradient(theta))
+        value = float(torch.dot(r, r))
+        return Point(theta, value, lambda: self._gradient(theta), trace=self.trace)
 
     @left_whole()
+    @torch.enable_grad()
     def both(self, theta: torch.Tensor) -> Point:
         """Evaluate f and its gradient in one run of the closure."""
         r = self._with_graph(theta)
         value = torch.dot(r, r)
         gradient = self._flat(torch.autograd.grad(value, self._leaves, allow_unused=True))
-        return Point(theta, float(value.detach()), gradient)
+        return Point(theta, float(value.detach()), gradient, trace=self.trace)
 
     def _gradient(self, theta: torch.Tensor) -> torch.Tensor:
         return self.both(theta).gradient
+
+    def _over(self, samples: Samples, weight: float) -> ResidualProblem:
+        other = super()._over(samples, weight)
+        other._count = None  # a part has fewer residuals
+        return other
 
     @property
     def _leaves(self) -> list[torch.Tensor]:
@@ -83,6 +92,7 @@ class ResidualProblem(BatchProblem):
         """
         with self._stillness, torch.enable_grad():
             found = self._call()
+            self.trace = self._stillness.snapshot()
         several = list(found) if isinstance(found, (list, tuple)) and found else [found]
         for one in several:
             if not isinstance(one, torch.Tensor) or one.ndim == 0:
@@ -95,7 +105,11 @@ class ResidualProblem(BatchProblem):
     def _blocks(self) -> list[torch.Tensor]:
         """r/√m in blocks (b,): the columns of what the closure returns."""
         found = self._called()
-        factor = self._factor(sum(one.numel() for one in found))
+        count = sum(one.numel() for one in found)
+        if not self._stillness.finished:  # a checkpoint may ask when the points are others already
+            refuse_another_number(count if self._count is None else self._count, count)
+            self._count = count
+        factor = self._factor(count)
         columns = [c for one in found if one.numel() for c in one.flatten(1).unbind(1)]
         return [factor * column.to(self.layout.dtype) for column in columns]
 
@@ -117,6 +131,7 @@ class ResidualProblem(BatchProblem):
         return PER_POINT if self.way.per_point else None
 
     @left_whole()
+    @torch.enable_grad()
     def jacobian(self, theta: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """∂r/∂θ, shape (m, n), in three backward passes where points are independent."""
         found = None
@@ -160,6 +175,7 @@ class _Graph:
         self._build()
 
     @left_whole()
+    @torch.enable_grad()
     def _build(self) -> None:
         self._r = r = self._problem._with_graph(self._theta)
         self._dual = torch.zeros_like(r).requires_grad_()

@@ -25,7 +25,7 @@ class Stillness:
         self._device = device
         self._before = self.snapshot()
         self._disturbed = False
-        self._finished = False  # the step that this belongs to
+        self.finished = False  # the step that this belongs to
         self._outside: list[torch.Tensor] | None = None
 
     def snapshot(self) -> list[torch.Tensor]:
@@ -45,7 +45,7 @@ class Stillness:
             buffer.detach().copy_(kept)
 
     def __enter__(self) -> None:
-        if self._finished:  # a checkpoint asks for a gradient
+        if self.finished:  # a checkpoint asks for a gradient
             self._outside = self.snapshot()
         self._disturbed = True
         self._restore(self._before)
@@ -60,7 +60,7 @@ class Stillness:
 
         They are as before where it was evaluated in an earlier step, or on another process.
         """
-        self._finished = True
+        self.finished = True
         trace = None if point is None else point.trace
         if self._disturbed:
             self._restore(self._before if trace is None else trace)

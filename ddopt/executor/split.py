@@ -72,6 +72,11 @@ class Split(Derived):
     rows_anew = True  # the graph of one share is in memory
 
     @property
+    def trace(self) -> list[torch.Tensor] | None:  # type: ignore[override]
+        """What the first share here has left, as of a point."""
+        return next((share.trace for share in self._shares.values()), None)
+
+    @property
     def graph_anew(self) -> bool:  # type: ignore[override]
         """Whether the largest share does: shares are smaller, and may fit where all of D does not.
 

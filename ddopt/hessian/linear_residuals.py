@@ -17,6 +17,7 @@ from functools import cached_property
 
 import torch
 
+from ddopt.evaluation.counted import refuse_another_number
 from ddopt.evaluation.jacobian import Gramian, Jacobian
 from ddopt.hessian.conjugate_gradients import Iterated, IterativeEquations, RecycledPairs
 from ddopt.hessian.hessian import Regularised
@@ -158,7 +159,9 @@ class LinearResiduals(Regularised):
         """f(θ) − f(θ + p), where the residuals at θ + p are (or would be) these, shape (m,).
 
         (r − s)ᵀ(r + s): near a minimum the difference of two squares has no digits left.
+        Raises ``ValueError`` where their number is another one than at θ.
         """
+        refuse_another_number(len(self.residuals), len(residuals))
         found = dot(self.residuals - residuals, self.residuals + residuals)
         return found if self.tilt is None else found - dot(self.tilt, step)
 

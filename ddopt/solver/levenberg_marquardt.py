@@ -288,6 +288,7 @@ class LevenbergMarquardt(Solver):
                     theta,
                     value,
                     lambda: model.gradient if exact else problem.both(theta).gradient,
+                    trace=problem.trace,  # J was evaluated last, and here
                 )
                 if math.isfinite(value):  # and J is
                     trial.vouch()

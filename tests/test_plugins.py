@@ -342,14 +342,19 @@ def test_a_plugin_that_is_listed_must_be_there(monkeypatch):
     assert by_name(manager, "nobody").status == "broken"
 
 
-def test_an_observer_that_raises_is_not_called_again(tmp_path):
-    path = tmp_path / "grumpy.py"
+def observed(folder, name, then="pass"):
+    """A manager with one plugin of this ``name``, which keeps reports in ``calls``, ``then`` ..."""
+    path = folder / f"{name}.py"
     path.write_text(
         "import ddopt\ncalls = []\n"
-        "@ddopt.hookimpl\ndef ddopt_after_step(report):\n    calls.append(report)\n    1 / 0\n"
+        f"@ddopt.hookimpl\ndef ddopt_after_step(report):\n    calls.append(report)\n    {then}\n"
     )
     manager = PluginManager()
-    plugin = manager.load_file(path)
+    return manager, manager.load_file(path)
+
+
+def test_an_observer_that_raises_is_not_called_again(tmp_path):
+    manager, plugin = observed(tmp_path, "grumpy", "1 / 0")
     with pytest.warns(PluginWarning, match="ddopt_after_step raised ZeroDivisionError"):
         manager.call("ddopt_after_step", run=None, report=1)
     manager.call("ddopt_after_step", run=None, report=2)
@@ -358,13 +363,7 @@ def test_an_observer_that_raises_is_not_called_again(tmp_path):
 
 def test_a_hook_that_is_tried_and_raises_breaks_no_other_plugin(tmp_path, monkeypatch):
     """The calls that others had before must leave it out."""
-    path = tmp_path / "counting.py"
-    path.write_text(
-        "import ddopt\ncalls = []\n"
-        "@ddopt.hookimpl\ndef ddopt_after_step(report):\n    calls.append(report)\n"
-    )
-    manager = PluginManager()
-    counting = manager.load_file(path)
+    manager, counting = observed(tmp_path, "counting")
     monkeypatch.setattr(counting, "distribution", plugins.CORE)  # those stay beside what is tried
     manager.call("ddopt_after_step", run=None, report=1)
 

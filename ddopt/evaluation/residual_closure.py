@@ -107,7 +107,8 @@ class ResidualProblem(BatchProblem):
         found = self._called()
         count = sum(one.numel() for one in found)
         if not self._stillness.finished:  # a checkpoint may ask when the points are others already
-            refuse_another_number(count if self._count is None else self._count, count)
+            if self._count is not None:
+                refuse_another_number(self._count, count)
             self._count = count
         factor = self._factor(count)
         columns = [c for one in found if one.numel() for c in one.flatten(1).unbind(1)]

@@ -132,10 +132,8 @@ class Geometry:
         if less is None:
             found = [torch.dot(x, y) for x, y in zip(first, second, strict=True)]
         else:  # a difference never leaves the cache
-            room, parts = (
-                torch.empty_like(first[0]),
-                zip(first, second, less.split(CHUNK), strict=True),
-            )
+            room = torch.empty_like(first[0])
+            parts = zip(first, second, less.split(CHUNK), strict=True)
             found = [torch.dot(x, torch.sub(y, z, out=room[: len(x)])) for x, y, z in parts]
         return Later(torch.stack(found), total)
 

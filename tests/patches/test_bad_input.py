@@ -14,11 +14,7 @@ from ddopt_patches.statement import Statement
 from ddopt_patches.task import PatchTask
 from ddopt_pinn.library import building, dde
 
-
-@pytest.fixture(autouse=True)
-def _double():
-    with building(0, torch.float64):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def square():
@@ -134,14 +130,7 @@ def script(net, equation=laplace):
     return dde.Model(data, net)
 
 
-@pytest.fixture
-def _double_in_deepxde():
-    dde.config.set_default_float("float64")
-    yield
-    dde.config.set_default_float("float32")
-
-
-@pytest.mark.usefixtures("_double_in_deepxde")
+@pytest.mark.usefixtures("double_in_deepxde")
 @pytest.mark.parametrize("weight", [0, -3.0, math.nan, math.inf])
 def test_the_weight_of_conditions_is_a_positive_number(weight):
     model = script(ddopt_patches.fbpinn(square(), along=[2, 2], features=9))
@@ -167,7 +156,7 @@ def test_an_equation_that_has_no_meaning_for_some_solutions_may_depend_on_u():
     assert stated.equation_at(patches).depends
 
 
-@pytest.mark.usefixtures("_double_in_deepxde")
+@pytest.mark.usefixtures("double_in_deepxde")
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -194,7 +183,7 @@ def test_weights_of_other_patches_are_not_loaded(options, says):
     assert torch.equal(other.weights, before)
 
 
-@pytest.mark.usefixtures("_double_in_deepxde")
+@pytest.mark.usefixtures("double_in_deepxde")
 def test_a_state_that_does_not_say_where_its_patches_are_loads(tmp_path):
     net = ddopt_patches.fbpinn(square(), along=[2, 3], features=5)
     net.weights.data.normal_()
@@ -210,7 +199,7 @@ def test_a_state_that_does_not_say_where_its_patches_are_loads(tmp_path):
         other.load_state_dict(state)
 
 
-@pytest.mark.usefixtures("_double_in_deepxde")
+@pytest.mark.usefixtures("double_in_deepxde")
 def test_a_network_in_slabs_knows_the_nodes_of_all_of_them():
     domain = dde.geometry.GeometryXTime(dde.geometry.Interval(0, 1), dde.geometry.TimeDomain(0, 2))
     net, same, other = (
@@ -230,7 +219,7 @@ def test_slabs_are_counted_from_one(slabs):
         ddopt_patches.fbpinn(domain, along=[4, 4], slabs=slabs)
 
 
-@pytest.mark.usefixtures("_double_in_deepxde")
+@pytest.mark.usefixtures("double_in_deepxde")
 def test_a_network_in_single_precision_is_told():
     model = script(ddopt_patches.fbpinn(square(), along=[2, 2], features=9))
     ddopt_patches.compile(model)

@@ -14,15 +14,12 @@ from ddopt_patches.cut import points_inside
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.statement import Statement
-from ddopt_pinn.library import building, dde
+from ddopt_pinn.library import dde
 
 PI = math.pi
 
 
-@pytest.fixture(autouse=True)
-def _double():
-    with building(0, torch.float64):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def g():

@@ -14,17 +14,12 @@ from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.problem import PatchProblem
 from ddopt_patches.quadrature import gauss
 from ddopt_patches.statement import Statement
-from ddopt_pinn.library import building, dde, load
+from ddopt_pinn.library import dde
 
 PI = math.pi
 
 
-@pytest.fixture(autouse=True)
-def _double():
-    with building(0, torch.float64):
-        load().config.set_default_float("float64")
-        yield
-        load().config.set_default_float("float32")
+pytestmark = pytest.mark.usefixtures("double_in_deepxde")
 
 
 def sine(x):

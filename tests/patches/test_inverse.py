@@ -19,15 +19,9 @@ from ddopt_patches.observations import Observed
 from ddopt_patches.rows import Rows
 from ddopt_patches.system import System
 from ddopt_patches.task import PatchTask
-from ddopt_pinn.library import building, dde, load
+from ddopt_pinn.library import dde
 
-
-@pytest.fixture(autouse=True)
-def _double():
-    with building(0, torch.float64):
-        load().config.set_default_float("float64")
-        yield
-        load().config.set_default_float("float32")
+pytestmark = pytest.mark.usefixtures("double_in_deepxde")
 
 
 def stated():

@@ -6,15 +6,9 @@ import torch
 
 import ddopt
 import ddopt_patches
-from ddopt_pinn.library import building, dde, load
+from ddopt_pinn.library import dde
 
-
-@pytest.fixture(autouse=True)
-def _double():
-    with building(0, torch.float64):
-        load().config.set_default_float("float64")
-        yield
-        load().config.set_default_float("float32")
+pytestmark = pytest.mark.usefixtures("double_in_deepxde")
 
 
 def script(equation, exact, along=(4, 4), features=49, geometry=None):

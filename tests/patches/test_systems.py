@@ -10,16 +10,13 @@ from ddopt_patches import newton
 from ddopt_patches.grid import Grid
 from ddopt_patches.network import FBPINN, Patches
 from ddopt_patches.statement import Statement
-from ddopt_pinn.library import building, dde
+from ddopt_pinn.library import dde
 
 REYNOLDS = 20.0
 RATE = REYNOLDS / 2 - math.sqrt(REYNOLDS**2 / 4 + 4 * math.pi**2)
 
 
-@pytest.fixture(autouse=True)
-def _double():
-    with building(0, torch.float64):
-        yield
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def d(u, x, i, j):

@@ -19,17 +19,12 @@ from ddopt_patches.statement import Statement
 from ddopt_patches.system import System
 from ddopt_patches.whole import GridAndWhole
 from ddopt_pinn.derivatives import upto
-from ddopt_pinn.library import building, dde, load
+from ddopt_pinn.library import dde
 
 AXES = {1: [(0, 2)], 2: [(0, 2), (-1, 1)], 3: [(0, 2), (-1, 1), (0, 1)]}
 
 
-@pytest.fixture(autouse=True)
-def _double():
-    with building(0, torch.float64):
-        load().config.set_default_float("float64")
-        yield
-        load().config.set_default_float("float32")
+pytestmark = pytest.mark.usefixtures("double_in_deepxde")
 
 
 def made(dimensions, outputs=1, features=5, cells=2):

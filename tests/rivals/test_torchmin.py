@@ -1,17 +1,12 @@
 """pytorch-minimize: products with the Hessian are seen and charged."""
 
-import contextlib
-
 import pytest
 import torch
 
-from ddopt.compare.objective import Objective, Spent
 from ddopt.evaluation.meter import PRODUCT
 from ddopt.setup.component import lookup
-from ddopt.setup.config import Stop
-from ddopt.task import Setting
 from ddopt_rivals.torchmin import Watched
-from tests.rivals.test_rivals import Matrices
+from tests.rivals.test_rivals import charged
 
 
 def test_a_product_with_the_hessian_is_seen_once_and_is_right():
@@ -30,18 +25,7 @@ def test_a_product_with_the_hessian_is_seen_once_and_is_right():
 @pytest.mark.parametrize("method", ["bfgs", "l-bfgs", "cg", "newton-cg", "trust-ncg"])
 def test_every_method_solves_a_convex_problem_and_pays(method):
     pytest.importorskip("torchmin")
-    counts = []
-
-    class Recorded(Objective):
-        def count(self, evaluations):
-            counts.append(evaluations)
-            super().count(evaluations)
-
-    task = Matrices()
-    task.prepare(Setting())
-    f = Recorded(task, None, Stop(evaluations=300), 10)
-    with contextlib.suppress(Spent):  # trust-ncg goes on at the solution
-        lookup("baseline", "torchmin")(method=method).minimise(f)
+    f, counts = charged(lookup("baseline", "torchmin")(method=method), 300)
     assert f.lines[-1]["loss"] < 1e-15 * f.lines[0]["loss"]
     products = [count for count in counts if count != 1.0]
     assert all(count % PRODUCT == 0.0 for count in products)

@@ -239,7 +239,9 @@ def read(file: Path) -> dict[str, Any]:
         advice = f"; it is a run: ddopt resume {file}" if (file / "config.toml").exists() else ""
         raise ConfigError(f"{file} is a folder; expected a run file{advice}") from None
     except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror}{_like(file)}") from None
+        absent = "; 'ddopt init --list' lists the run files that come with ddopt"
+        hint = _like(file) or (absent if isinstance(error, FileNotFoundError) else "")
+        raise ConfigError(f"cannot read {file}: {error.strerror}{hint}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is no TOML file: {error}") from None
     except RecursionError:

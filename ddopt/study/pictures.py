@@ -193,7 +193,10 @@ def heatmap(found: TABLE, title: str, merits: dict[str, Merit], picture: Picture
     if not found:
         raise ValueError(f"no run varies both {picture.x} and {picture.y}")
     methods = list(dict.fromkeys(r.where["method"] for rows in found.values() for r in rows))
-    made, grid = _panels(found, len(methods), title, "mean over the seeds; darker is better")
+    what = ", ".join(dict.fromkeys(merits[problem].label for problem in found))
+    made, grid = _panels(
+        found, len(methods), title, f"{what}, mean over the seeds; darker is better"
+    )
     for line, (problem, both) in zip(grid, found.items(), strict=True):
         merit = merits[problem]
         xs, ys = (sorted({row.where[key] for row in both}) for key in (picture.x, picture.y))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from pydantic import Field
 
 from ddopt.acceptance.acceptance import Acceptance, Verdict
 
+BEYOND = 1e8  # times f: where the equation does not feel u at the start, a step leads anywhere
+
 
 class FreeStart(Acceptance):
-    """The first steps are taken whatever f says, as long as it is finite; then f must decrease.
+    """The first steps are taken although f rises, up to ``BEYOND`` times; then f must decrease.
 
     From far away the linear model of a differential equation is right about where to go and wrong
     about f: Burgers' equation from its initial condition goes through values of f a thousand times
@@ -31,10 +32,10 @@ class FreeStart(Acceptance):
         self._taken = 0
 
     def judge(self, value: float, trial: float, predicted: float) -> Verdict:
-        """Take a finite trial while steps are free."""
+        """Take a trial while steps are free, unless f is beyond all bounds there."""
         verdict = super().judge(value, trial, predicted)
         free = self._taken < self.config.free and predicted > 0.0
-        if free and not verdict.accepted and math.isfinite(trial):
+        if free and not verdict.accepted and trial <= BEYOND * value:
             verdict = Verdict(accepted=True, ratio=1.0)
         if verdict.accepted:
             self._taken += 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ddopt_patches.free_start import BEYOND
 from ddopt_patches.least_squares import DROP, REFINEMENTS, LeastSquares
 from ddopt_patches.system import System, as_promised, by_group, squares
 
@@ -85,7 +86,7 @@ def one_step(
         trial = c + length * d
         groups = by_group(system.residuals(trial))
         new = sum(groups)
-        if free or new < value:
+        if new < value or (free and new <= BEYOND * value):
             return Step(trial, new, sum(promised), length, kept, (groups, promised))
         if length < SHORTEST:
             return Step(c, value, sum(promised), 0.0, kept)

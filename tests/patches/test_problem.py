@@ -149,6 +149,13 @@ def test_free_steps_are_taken_and_later_ones_must_decrease():
     assert [policy.consider(f, here, worse, 0.5, 1.0).accepted for _ in range(3)] == [1, 1, 0]
 
 
+def test_a_free_step_beyond_all_bounds_is_none():
+    """Where |∇u|² does not feel u at u = 0, the linear model leads anywhere."""
+    policy, f = FreeStart(free=2), problem()
+    here, beyond = (Point(some_theta(f), value, some_theta(f)) for value in (1.0, 1e12))
+    assert not policy.consider(f, here, beyond, 0.5, 1.0).accepted
+
+
 def test_one_step_solves_a_linear_problem_and_the_next_ends_the_run():
     f = problem()
     strategy, solver = resolve(OnPatches(), chosen("solver", "trust_region"))

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import signal
 
 import pytest
 import torch
@@ -75,6 +76,15 @@ def test_a_signal_to_one_rank_ends_all_with_a_checkpoint(run_file, tmp_path, who
     assert unsent(place) == whole
 
 
+@pytest.fixture
+def _not_ignored():
+    """As in a terminal; what is started by nohup ignores the signal, and so would the run."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("_not_ignored")
 def test_sighup_is_sigterm(run_file, tmp_path, monkeypatch):
     monkeypatch.setenv("BOWL_SIGHUP", "4")
     assert invoke("run", run_file, "--out", tmp_path / "out").exit_code == 130
